@@ -1,0 +1,217 @@
+"""The k nearest neighbours of every face by cosine: exact, approximate or by a given index.
+
+What holds for every list, whichever way it was searched:
+
+- column 0 is the face itself with similarity 1, also where it has exact copies;
+- similarities descend, equal ones stand in order of row number;
+- a similarity is the float64 dot product of two rows, rounded to float32 and clipped to [-1, 1]: it
+  depends neither on the search nor on the chunk size or the number of threads;
+- an exact list is the true one: a search in float32 proposes a few faces more than asked for, and
+  is repeated with more where rounding could have left one out.
+
+Exact copies are searched once and share their list, so that any number of them does no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.errors import InputError
+from nsrfc.graph.copies import find_copies
+from nsrfc.graph.search import SPARE, exact_lists, index_lists, inverted_file, recall
+from nsrfc.graph.structures import NeighborGraph
+from nsrfc.progress import Progress
+
+if TYPE_CHECKING:
+    import faiss
+
+__all__ = ["EXACT_LIMIT", "build_neighbor_graph", "check_neighbor_graph", "sampled_recall"]
+
+EXACT_LIMIT = 300_000
+"""Up to this many faces ``method="auto"`` searches exactly."""
+
+_METHODS = ("auto", "exact", "approximate")
+_CHUNK = 8192
+_NORM_TOLERANCE = 1e-3
+_PROBES = 16
+
+_logger = logging.getLogger(__name__)
+
+_Vectors = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.int32]
+_Rows = npt.NDArray[np.int64]
+
+
+def build_neighbor_graph(
+    X: _Vectors,
+    k: int = 80,
+    *,
+    method: str = "auto",
+    index: faiss.Index | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> NeighborGraph:
+    """Find the k nearest neighbours of every face.
+
+    Memory beside ``X``: 8 n k bytes for the result, a copy of ``X`` if some of its rows are equal,
+    and another for the approximate method.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d), C-contiguous
+        Embeddings as unit vectors.
+    k : int
+        Length of a list, the face itself included; at most n is taken.
+    method : {"auto", "exact", "approximate"}
+        ``exact`` compares all pairs. ``approximate`` searches an inverted file, reports its recall
+        to the log, and repeats itself for the same rows and seed. ``auto`` is exact up to
+        `EXACT_LIMIT` faces.
+    index : faiss.Index, optional
+        An index over the same rows with inner product as its metric; it is searched as it is set,
+        whatever ``method`` says.
+    seed : int
+        Seed of the approximate method.
+    progress : Progress, optional
+        Told of the stage "neighbours", counted in distinct faces.
+
+    Returns
+    -------
+    NeighborGraph
+        With cosine similarities. An approximate search may leave -1 at the end of a list.
+
+    Raises
+    ------
+    InputError
+        If ``X`` holds no such vectors, an argument is out of range, or ``index`` was not made of
+        these rows.
+    """
+    _check_vectors(X)
+    if k < 1:
+        raise InputError(f"k counts the face itself and must be at least 1, got {k}.")
+    if method not in _METHODS:
+        raise InputError(f"method must be one of {', '.join(_METHODS)}, got {method!r}.")
+    k = min(k, len(X))
+    copies = find_copies(X)
+    vectors = copies.distinct(X)
+    width = min(k, len(vectors))
+    lists: Callable[[_Vectors, _Rows, int], tuple[_Ids, _Vectors]] = exact_lists
+    if index is not None:
+        _check_index(index, X, copies.group)
+        lists = partial(index_lists, index=index, group=copies.group)
+    elif method == "approximate" or (method == "auto" and len(X) > EXACT_LIMIT):
+        lists = partial(index_lists, index=inverted_file(vectors, width, seed))
+
+    ids = np.empty((len(vectors), width), np.int32)
+    similarities = np.empty((len(vectors), width), np.float32)
+    with (progress or Progress()).stage("neighbours", len(vectors)) as advance:
+        for start in range(0, len(vectors), _CHUNK):
+            rows = np.arange(start, min(start + _CHUNK, len(vectors)))
+            ids[rows], similarities[rows] = lists(vectors, rows, width)
+            advance(len(rows))
+    if copies.any:
+        faces = np.arange(len(X))
+        ids, similarities = copies.spread(ids, similarities, faces, copies.group, k)
+    graph = NeighborGraph(ids, similarities)
+    if lists is not exact_lists:
+        found = sampled_recall(graph, X, seed=seed)
+        _logger.info("The approximate lists hold %.1f %% of a sample's neighbours.", 100 * found)
+    return graph
+
+
+def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: int = 0) -> float:
+    """Share of the true neighbours that a graph holds, by exact search for a sample of faces.
+
+    Parameters
+    ----------
+    graph : NeighborGraph
+        Lists over the rows of ``X``.
+    X : ndarray of float32, shape (n, d), C-contiguous
+        Embeddings as unit vectors.
+    sample : int
+        Number of faces searched, at most n.
+    seed : int
+        Chooses the faces.
+
+    Returns
+    -------
+    float
+        In [0, 1]; the face itself does not count.
+
+    Raises
+    ------
+    InputError
+        If ``X`` holds no unit vectors or another number of them.
+    """
+    _check_vectors(X)
+    check_neighbor_graph(graph, len(X))
+    faces = np.sort(np.random.default_rng(seed).permutation(len(X))[:sample])
+    copies = find_copies(X)
+    vectors = copies.distinct(X)
+    k = min(graph.k, len(X))
+    groups = copies.group[faces].astype(np.int64)
+    ids, similarities = exact_lists(vectors, groups, min(k, len(vectors)))
+    if copies.any:
+        ids, _ = copies.spread(ids, similarities, faces, np.arange(len(faces)), k)
+    return recall(ids, graph.ids[faces])
+
+
+def check_neighbor_graph(graph: NeighborGraph, n: int) -> None:
+    """Refuse a graph that was made for another number of faces.
+
+    Raises
+    ------
+    InputError
+        If ``graph`` does not have ``n`` lists.
+    """
+    if graph.n != n:
+        raise InputError(
+            f"The neighbour graph has {graph.n} faces, the embeddings have {n}: "
+            f"give the graph that was built from these embeddings."
+        )
+
+
+def _check_vectors(X: _Vectors) -> None:
+    if X.ndim != 2 or X.dtype != np.float32 or not X.flags.c_contiguous or X.size == 0:
+        raise InputError(
+            f"Embeddings must be a C-contiguous float32 array (n, d) with n, d >= 1, "
+            f"got {X.dtype} {X.shape}."
+        )
+    norms = np.sqrt(np.einsum("ij,ij->i", X, X))
+    bad = np.flatnonzero(~(np.abs(norms - 1) <= _NORM_TOLERANCE))
+    if len(bad):
+        raise InputError(
+            f"Embeddings must be unit vectors; row {bad[0]} has length {norms[bad[0]]:.4g} "
+            f"({len(bad)} such rows): normalise them first."
+        )
+
+
+def _check_index(index: faiss.Index, X: _Vectors, group: _Ids) -> None:
+    """Refuse an index that was not made of these rows; ``group`` numbers the distinct ones."""
+    import faiss
+
+    if not isinstance(index, faiss.Index):
+        raise InputError(f"index must be a faiss.Index, got {type(index).__name__}.")
+    if (index.ntotal, index.d) != X.shape:
+        raise InputError(
+            f"The index holds {index.ntotal} vectors of dimension {index.d}, the embeddings are "
+            f"{len(X)} of dimension {X.shape[1]}: build it from these embeddings."
+        )
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise InputError(
+            "The index must use the inner product: build it with METRIC_INNER_PRODUCT."
+        )
+    rows = np.unique(np.linspace(0, len(X) - 1, _PROBES).astype(np.int64))
+    _, ids = index.search(X[rows], min(SPARE, len(X)))
+    known = (ids >= 0) & (ids < len(X))
+    found = known & (group[np.where(known, ids, 0)] == group[rows, None])
+    if (ids >= len(X)).any() or found.any(axis=1).mean() < 0.5:
+        raise InputError(
+            "The index does not find the embeddings under their row numbers: build it from these "
+            "rows in this order."
+        )

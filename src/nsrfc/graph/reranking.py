@@ -1,0 +1,191 @@
+"""k-reciprocal re-ranking: neighbours compared by the company they keep.
+
+As in PSE-GCN (Li et al., Engineering Applications of Artificial Intelligence 127, 2024), with the
+sets R* of :mod:`nsrfc.graph.reciprocal`:
+
+- the candidates of i are its k nearest and the first 10 in the list of each of those;
+- score(i, j) = |R*(i) ∩ R*(j)| / |R*(i) ∪ R*(j)|, and the k best candidates are kept.
+
+Faces are independent of each other, so the result depends neither on the number of threads nor on
+the order of the work. Time is O(k^2) per face, memory O(n k).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from nsrfc.errors import InputError
+from nsrfc.graph.reciprocal import k_reciprocal_sets
+from nsrfc.graph.search import dot
+from nsrfc.graph.structures import NeighborGraph
+from nsrfc.progress import Progress
+
+__all__ = ["k_reciprocal_sets", "rerank"]
+
+_HOP = 10
+_BLOCK = 65536
+_FACES_PER_TASK = 512
+_LOW_BITS = np.int64(0xFFFFFFFF)
+_UNKNOWN = np.float32(-2)  # below every similarity
+
+_Floats = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.int32]
+_Integers = npt.NDArray[np.int64]
+
+
+def rerank(
+    graph: NeighborGraph,
+    k: int | None = None,
+    *,
+    X: _Floats | None = None,
+    progress: Progress | None = None,
+) -> NeighborGraph:
+    """Re-rank the neighbours of every face by the overlap of their reciprocal neighbours.
+
+    Equal scores are ordered by the higher similarity, then by the lower row number. For a candidate
+    j of i it is read from the list of i, else computed from ``X``; without ``X`` it is read from
+    the list of j, and what is in neither list comes last among its equals.
+
+    Parameters
+    ----------
+    graph : NeighborGraph
+        Lists by cosine (or anything else that descends).
+    k : int, optional
+        How many columns to use and to return; all of them by default and at most.
+    X : ndarray of float32, shape (n, d), optional
+        The unit vectors of the graph. With them no tie is left to the row numbers, except
+        between faces that are equally similar.
+    progress : Progress, optional
+        Told of the stage "re-ranking".
+
+    Returns
+    -------
+    NeighborGraph
+        With the scores, in [0, 1], as similarities; the face itself first with 1, the others
+        descending. -1 at the end of a list with fewer than k candidates.
+
+    Raises
+    ------
+    InputError
+        If k is below 1 or ``X`` has another number of rows than the graph.
+    """
+    n, k = graph.n, graph.k if k is None else min(k, graph.k)
+    if k < 1:
+        raise InputError(f"k counts the face itself and must be at least 1, got {k}.")
+    if X is not None and len(X) != n:
+        raise InputError(
+            f"The graph has {n} faces and X has {len(X)}: give the graph's embeddings."
+        )
+    ids = np.ascontiguousarray(graph.ids[:, :k])
+    similarities = np.ascontiguousarray(graph.similarities[:, :k])
+    vectors = np.empty((n, 0), np.float32) if X is None else X
+    new_ids = np.full((n, k), -1, np.int32)
+    scores = np.zeros((n, k), np.float32)
+    with (progress or Progress()).stage("re-ranking", n) as advance:
+        indptr, indices = k_reciprocal_sets(graph, k)
+        # Faces with one lowest member in R* have much in common: done together, they find the sets
+        # that they share in the cache.
+        order = np.argsort(indices[indptr[:-1]], kind="stable")
+        for start in range(0, n, _BLOCK):
+            faces = order[start : start + _BLOCK]
+            _rescore(faces, ids, similarities, vectors, indptr, indices, new_ids, scores)
+            advance(len(faces))
+    return NeighborGraph(new_ids, scores)
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _rescore(
+    faces: _Integers,
+    ids: _Ids,
+    similarities: _Floats,
+    vectors: _Floats,
+    indptr: _Integers,
+    indices: _Ids,
+    new_ids: _Ids,
+    scores: _Floats,
+) -> None:
+    n, k = ids.shape
+    for task in prange((len(faces) + _FACES_PER_TASK - 1) // _FACES_PER_TASK):
+        marked = np.zeros(n, np.uint8)
+        candidates = np.empty(k * (1 + _HOP), np.int64)
+        ranked = np.empty(len(candidates), np.int64)
+        score = np.empty(len(candidates), np.float32)
+        for i in faces[task * _FACES_PER_TASK : (task + 1) * _FACES_PER_TASK]:
+            count = _collect(i, ids, similarities, vectors, marked, candidates)
+            members = indices[indptr[i] : indptr[i + 1]]
+            for member in members:
+                marked[member] = 1
+            for c in range(count):
+                j = candidates[c] & _LOW_BITS
+                others = indices[indptr[j] : indptr[j + 1]]
+                common = 0
+                for other in others:
+                    common += marked[other]
+                score[c] = common / (len(members) + len(others) - common)
+                ranked[c] = _key(score[c], c)
+            for member in members:
+                marked[member] = 0
+            ranked[:count].sort()
+            new_ids[i, 0] = i
+            scores[i, 0] = 1
+            for rank in range(min(k - 1, count)):
+                c = ranked[rank] & _LOW_BITS
+                new_ids[i, rank + 1] = candidates[c] & _LOW_BITS
+                scores[i, rank + 1] = score[c]
+
+
+@njit(cache=True, nogil=True)
+def _collect(
+    i: int,
+    ids: _Ids,
+    similarities: _Floats,
+    vectors: _Floats,
+    marked: npt.NDArray[np.uint8],
+    candidates: _Integers,
+) -> int:
+    """Write keys of the candidates of i, without i, in the order of ties; return their number."""
+    listed = 0
+    while listed < ids.shape[1] and ids[i, listed] >= 0:
+        marked[ids[i, listed]] = 1
+        listed += 1
+    count = 0
+    for c in range(1, listed):
+        candidates[count] = _key(similarities[i, c], ids[i, c])
+        count += 1
+    for c in range(listed):
+        for hop in range(min(_HOP, ids.shape[1])):
+            j = ids[ids[i, c], hop]
+            if j < 0:
+                break
+            if marked[j] == 0:
+                marked[j] = 1
+                candidates[count] = _key(_similarity(i, j, ids, similarities, vectors), j)
+                count += 1
+    for c in range(count):
+        marked[candidates[c] & _LOW_BITS] = 0
+    marked[i] = 0
+    candidates[:count].sort()
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _similarity(i: int, j: int, ids: _Ids, similarities: _Floats, vectors: _Floats) -> np.float32:
+    """Similarity of i to a face that is not in its list."""
+    if vectors.shape[1] > 0:
+        return np.float32(min(1.0, max(-1.0, dot(vectors, i, j))))
+    column = -1
+    for c in range(ids.shape[1]):
+        if ids[j, c] == i:
+            column = c
+    return similarities[j, column] if column >= 0 else _UNKNOWN
+
+
+@njit(cache=True, nogil=True)
+def _key(value: np.float32, number: int) -> np.int64:
+    """Return an integer that ascends as the float32 ``value`` descends, then with ``number``."""
+    # The bits of a float are a sign and a magnitude; turned into one integer they order as it does.
+    bits = np.int64(np.float32(value).view(np.int32))
+    ordered = bits if bits >= 0 else -(bits & 0x7FFFFFFF)
+    return np.int64((-ordered << 32) | number)

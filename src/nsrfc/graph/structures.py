@@ -1,0 +1,124 @@
+"""The values passed between the steps: small frozen records of arrays, checked where they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.errors import InputError
+
+__all__ = ["Clustering", "EdgeList", "NeighborGraph"]
+
+
+@dataclass(frozen=True)
+class NeighborGraph:
+    """The k nearest neighbours of every face.
+
+    Attributes
+    ----------
+    ids : ndarray of int32, shape (n, k)
+        Row numbers of the neighbours. Column 0 is the face itself; -1 means "no neighbour" and is
+        only found at the end of a row.
+    similarities : ndarray of float32, shape (n, k)
+        Cosine similarity in [-1, 1] (or a probability), descending along each row; 0 where ``ids``
+        is -1.
+
+    Raises
+    ------
+    InputError
+        If shapes, dtypes, ranges or the order of a row are not as stated.
+    """
+
+    ids: npt.NDArray[np.int32]
+    similarities: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        ids, similarities = self.ids, self.similarities
+        if ids.ndim != 2 or ids.shape != similarities.shape or ids.shape[1] < 1:
+            raise InputError(
+                f"A neighbour graph needs ids and similarities of one shape (n, k) with k >= 1, "
+                f"got {ids.shape} and {similarities.shape}."
+            )
+        if ids.dtype != np.int32 or similarities.dtype != np.float32:
+            raise InputError(
+                f"A neighbour graph needs int32 ids and float32 similarities, "
+                f"got {ids.dtype} and {similarities.dtype}."
+            )
+        n = len(ids)
+        if not np.array_equal(ids[:, 0], np.arange(n, dtype=np.int32)):
+            raise InputError("Column 0 of a neighbour graph must be the face itself, in row order.")
+        if ids.min() < -1 or ids.max() >= n:
+            raise InputError(
+                f"Neighbour ids must lie in -1..{n - 1}, found {ids.min()}..{ids.max()}."
+            )
+        if not np.isfinite(similarities).all():
+            raise InputError("Similarities of a neighbour graph must be finite.")
+        absent = ids < 0
+        if (absent[:, :-1] & ~absent[:, 1:]).any():
+            raise InputError("Absent neighbours (-1) must stand at the end of their row.")
+        if ((np.diff(similarities, axis=1) > 0) & ~absent[:, 1:]).any():
+            raise InputError("Similarities of a neighbour graph must descend along each row.")
+
+    @property
+    def n(self) -> int:
+        """Number of faces."""
+        return self.ids.shape[0]
+
+    @property
+    def k(self) -> int:
+        """Length of each list, the face itself included."""
+        return self.ids.shape[1]
+
+
+@dataclass(frozen=True)
+class EdgeList:
+    """Scored edges between faces.
+
+    Attributes
+    ----------
+    source, target : ndarray of int32, shape (m,)
+        Row numbers of the two ends.
+    score : ndarray of float32, shape (m,)
+        Strength of the edge; the step that makes the edges says what it measures.
+
+    Raises
+    ------
+    InputError
+        If the three arrays differ in length or dtype.
+    """
+
+    source: npt.NDArray[np.int32]
+    target: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if not (self.source.shape == self.target.shape == self.score.shape) or self.score.ndim != 1:
+            raise InputError("An edge list needs source, target and score of one length.")
+        if self.source.dtype != np.int32 or self.target.dtype != np.int32:
+            raise InputError("An edge list needs int32 source and target.")
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> EdgeList:
+        """Return the edges for which ``keep`` (m,) is true."""
+        return EdgeList(self.source[keep], self.target[keep], self.score[keep])
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """The people found.
+
+    Attributes
+    ----------
+    labels : ndarray of int64, shape (n,)
+        0..c-1 in order of first appearance; -1 only for faces in groups below an asked-for minimum
+        size.
+    confidence : ndarray of float32, shape (n,)
+        In [0, 1]: how well a face is tied to its group.
+    """
+
+    labels: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float32]

@@ -1,0 +1,344 @@
+"""How well labels agree with known identities: pairwise, BCubed, NMI, ARI and counts.
+
+Everything comes from one sparse contingency table, made by sorting: O(n log n) time, O(n) memory.
+
+Conventions
+-----------
+- A label of -1 means "unclustered": each such face counts as a cluster of its own. Every other
+  label, and every identity, is a plain name; only equality matters.
+- Pairs are unordered pairs of two different faces. Where there is no pair to judge, nothing is
+  wrong: pairwise precision is 1 if the labels join no pair, recall is 1 if no identity has two
+  faces. F is 0 when precision and recall are both 0.
+- NMI and ARI are 1 when both sides are the same trivial partition, as in scikit-learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.errors import InputError
+
+__all__ = [
+    "PRF",
+    "Contingency",
+    "Scores",
+    "ari",
+    "bcubed",
+    "contingency",
+    "evaluate",
+    "nmi",
+    "pair_count",
+    "pair_sums",
+    "pairwise",
+]
+
+UNCLUSTERED = -1
+
+
+class PRF(NamedTuple):
+    """Precision, recall and their harmonic mean, each in [0, 1]."""
+
+    precision: float
+    recall: float
+    f: float
+
+    @classmethod
+    def of(cls, precision: float, recall: float) -> PRF:
+        """Complete a precision and a recall with F = 2 P R / (P + R), 0 if both are 0."""
+        total = precision + recall
+        return cls(precision, recall, 2 * precision * recall / total if total > 0 else 0.0)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Agreement of labels with identities, and what the labels look like.
+
+    Attributes
+    ----------
+    pairwise, bcubed : PRF
+        See :func:`pairwise` and :func:`bcubed`.
+    nmi, ari : float
+        See :func:`nmi` and :func:`ari`.
+    n_faces, n_identities, n_clusters : int
+        Counts; unclustered faces are not clusters here.
+    n_unclustered : int
+        Faces with label -1.
+    singleton_share, identity_singleton_share : float
+        Share of all faces that are alone in their cluster (or unclustered), and share of all faces
+        that are the only one of their identity.
+    """
+
+    pairwise: PRF
+    bcubed: PRF
+    nmi: float
+    ari: float
+    n_faces: int
+    n_identities: int
+    n_clusters: int
+    n_unclustered: int
+    singleton_share: float
+    identity_singleton_share: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain dicts and numbers, ready for JSON."""
+        return {
+            **asdict(self),
+            "pairwise": self.pairwise._asdict(),
+            "bcubed": self.bcubed._asdict(),
+        }
+
+
+@dataclass(frozen=True)
+class Contingency:
+    """Which identities and clusters share how many faces: the non-zero cells of their table.
+
+    Attributes
+    ----------
+    identities : ndarray, shape (r,)
+        Identity of each table row, ascending.
+    clusters : ndarray, shape (c,)
+        Label of each table column: the labels ascending, then -1 once per unclustered face.
+    row, column : ndarray of int64, shape (m,)
+        Where the non-zero cells are, in order of row, then column.
+    count : ndarray of int64, shape (m,)
+        Faces in each of these cells, at least 1.
+    row_size, column_size : ndarray of int64, shape (r,) and (c,)
+        Faces of each identity and each cluster.
+    """
+
+    identities: npt.NDArray[np.integer]
+    clusters: npt.NDArray[np.integer]
+    row: npt.NDArray[np.int64]
+    column: npt.NDArray[np.int64]
+    count: npt.NDArray[np.int64]
+    row_size: npt.NDArray[np.int64]
+    column_size: npt.NDArray[np.int64]
+
+    @property
+    def n(self) -> int:
+        """Number of faces."""
+        return int(self.count.sum())
+
+
+def contingency(identities: npt.ArrayLike, labels: npt.ArrayLike) -> Contingency:
+    """Count the faces that each identity and each cluster share.
+
+    Parameters
+    ----------
+    identities, labels : array_like of integers, shape (n,)
+        True identity and cluster of each face; label -1 = unclustered.
+
+    Returns
+    -------
+    Contingency
+
+    Raises
+    ------
+    InputError
+        If an argument is not one-dimensional, not of integers or empty, or the lengths differ.
+    """
+    true = _integers("identities", identities)
+    found = _integers("labels", labels)
+    if len(true) != len(found):
+        raise InputError(
+            f"identities and labels must name the same faces, got {len(true)} identities and "
+            f"{len(found)} labels."
+        )
+    rows, row = np.unique(true, return_inverse=True)
+    columns, column = _factorise_clusters(found)
+    cells, count = np.unique(row * len(columns) + column, return_counts=True)
+    return Contingency(
+        identities=rows,
+        clusters=columns,
+        row=cells // len(columns),
+        column=cells % len(columns),
+        count=count.astype(np.int64),
+        row_size=np.bincount(row).astype(np.int64),
+        column_size=np.bincount(column).astype(np.int64),
+    )
+
+
+def pair_count(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return how many unordered pairs groups of these sizes hold, s (s - 1) / 2 each."""
+    return sizes * (sizes - 1) // 2
+
+
+def pair_sums(table: Contingency) -> tuple[int, int, int]:
+    """Return the pairs that both sides join, the labels join and the identities join.
+
+    Python integers, so that the products in :func:`_ari` cannot overflow.
+    """
+    both, joined, same = (
+        int(pair_count(sizes).sum()) for sizes in (table.count, table.column_size, table.row_size)
+    )
+    return both, joined, same
+
+
+def pairwise(identities: npt.ArrayLike, labels: npt.ArrayLike) -> PRF:
+    """Score the pairs of faces that the labels join.
+
+    Precision is the share of joined pairs that have one identity, recall the share of the pairs
+    with one identity that are joined. Large identities dominate, as pairs grow with the square.
+
+    Parameters
+    ----------
+    identities, labels : array_like of integers, shape (n,)
+        True identity and cluster of each face; label -1 = unclustered.
+
+    Returns
+    -------
+    PRF
+
+    Raises
+    ------
+    InputError
+        As :func:`contingency`.
+    """
+    return _pairwise(contingency(identities, labels))
+
+
+def bcubed(identities: npt.ArrayLike, labels: npt.ArrayLike) -> PRF:
+    """Score each face's cluster and average over faces (Amigó et al., 2009).
+
+    Precision of a face is the share of its cluster that has its identity, recall the share of its
+    identity that is in its cluster; both count the face itself. F is taken of the two means.
+
+    Parameters
+    ----------
+    identities, labels : array_like of integers, shape (n,)
+        True identity and cluster of each face; label -1 = unclustered.
+
+    Returns
+    -------
+    PRF
+
+    Raises
+    ------
+    InputError
+        As :func:`contingency`.
+    """
+    return _bcubed(contingency(identities, labels))
+
+
+def nmi(identities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Return the mutual information over the arithmetic mean of the two entropies, in [0, 1].
+
+    Parameters
+    ----------
+    identities, labels : array_like of integers, shape (n,)
+        True identity and cluster of each face; label -1 = unclustered.
+
+    Raises
+    ------
+    InputError
+        As :func:`contingency`.
+    """
+    return _nmi(contingency(identities, labels))
+
+
+def ari(identities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Return the Rand index adjusted for chance (Hubert and Arabie, 1985), at most 1.
+
+    Parameters
+    ----------
+    identities, labels : array_like of integers, shape (n,)
+        True identity and cluster of each face; label -1 = unclustered.
+
+    Raises
+    ------
+    InputError
+        As :func:`contingency`.
+    """
+    return _ari(contingency(identities, labels))
+
+
+def evaluate(identities: npt.ArrayLike, labels: npt.ArrayLike) -> Scores:
+    """Return every score at once, from one table.
+
+    Parameters
+    ----------
+    identities, labels : array_like of integers, shape (n,)
+        True identity and cluster of each face; label -1 = unclustered.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    InputError
+        As :func:`contingency`.
+    """
+    table = contingency(identities, labels)
+    n_unclustered = int(np.count_nonzero(np.asarray(labels) == UNCLUSTERED))
+    return Scores(
+        pairwise=_pairwise(table),
+        bcubed=_bcubed(table),
+        nmi=_nmi(table),
+        ari=_ari(table),
+        n_faces=table.n,
+        n_identities=len(table.identities),
+        n_clusters=len(table.clusters) - n_unclustered,
+        n_unclustered=n_unclustered,
+        singleton_share=int(np.count_nonzero(table.column_size == 1)) / table.n,
+        identity_singleton_share=int(np.count_nonzero(table.row_size == 1)) / table.n,
+    )
+
+
+def _integers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.integer]:
+    array = np.asarray(values)
+    if array.ndim != 1 or len(array) == 0:
+        raise InputError(f"{name} must be one integer per face, got an array of {array.shape}.")
+    if not np.issubdtype(array.dtype, np.integer):
+        raise InputError(f"{name} must be integers, got {array.dtype}.")
+    return array
+
+
+def _factorise_clusters(
+    labels: npt.NDArray[np.integer],
+) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.int64]]:
+    """Return the label of each table column and the column of each face."""
+    alone = labels == UNCLUSTERED
+    names, codes = np.unique(labels[~alone], return_inverse=True)
+    column = np.empty(len(labels), dtype=np.int64)
+    column[~alone] = codes
+    column[alone] = len(names) + np.arange(np.count_nonzero(alone))
+    return np.concatenate([names, labels[alone]]), column
+
+
+def _pairwise(table: Contingency) -> PRF:
+    both, joined, same = pair_sums(table)
+    return PRF.of(both / joined if joined else 1.0, both / same if same else 1.0)
+
+
+def _bcubed(table: Contingency) -> PRF:
+    squared = table.count.astype(np.float64) ** 2
+    precision = (squared / table.column_size[table.column]).sum() / table.n
+    recall = (squared / table.row_size[table.row]).sum() / table.n
+    return PRF.of(float(precision), float(recall))
+
+
+def _nmi(table: Contingency) -> float:
+    entropies = _entropy(table.row_size) + _entropy(table.column_size)
+    if entropies == 0:
+        return 1.0
+    shared = entropies - _entropy(table.count)
+    return float(np.clip(2 * shared / entropies, 0.0, 1.0))
+
+
+def _entropy(sizes: npt.NDArray[np.int64]) -> float:
+    share = sizes / sizes.sum()
+    return float(-(share * np.log(share)).sum())
+
+
+def _ari(table: Contingency) -> float:
+    both, joined, same = pair_sums(table)
+    possible = table.n * (table.n - 1) // 2
+    spread = possible * (joined + same) - 2 * joined * same
+    if spread == 0:
+        return 1.0
+    return 2 * (possible * both - joined * same) / spread

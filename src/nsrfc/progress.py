@@ -1,0 +1,39 @@
+"""How long work reports where it stands: one small class that times the stages, silent by default.
+
+A step opens a stage and advances it; who wants to show something subclasses and overrides
+:meth:`Progress.show`, as the command line does with bars.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Time the stages of a run and show nothing.
+
+    Attributes
+    ----------
+    seconds : dict of str to float
+        Wall-clock seconds of each finished stage, in order.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Open a stage of ``total`` items and yield ``advance(items_done_since_last_call)``."""
+        started = time.perf_counter()
+        with self.show(name, total) as advance:
+            yield advance
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+    @contextmanager
+    def show(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Display a stage; this class displays nothing."""
+        yield lambda _: None

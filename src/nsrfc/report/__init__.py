@@ -1,0 +1,1 @@
+"""What people look at: errors, tables and pictures of a clustering."""

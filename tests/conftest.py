@@ -1,0 +1,18 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("NSRFC_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with real embeddings (``data``) and reference results (``golden``), if there is one."""
+    if not (SHARED / "golden").is_dir():
+        pytest.skip(f"real embeddings and golden cases are not at {SHARED} (set NSRFC_SHARED)")
+    return SHARED

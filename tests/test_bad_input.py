@@ -1,0 +1,397 @@
+"""Every bad file is refused in a sentence that names it, what is wrong, and the mend."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsrfc.data import (
+    normalize,
+    read_embeddings,
+    read_identities,
+    read_neighbors,
+    write_embeddings,
+    write_identities,
+    write_neighbors,
+)
+from nsrfc.errors import InputError
+from nsrfc.graph.structures import NeighborGraph
+
+FACES = np.arange(1, 13, dtype=np.float32).reshape(4, 3)
+
+
+class Case(NamedTuple):
+    """A file to make, how to read it, and words that the message must have."""
+
+    file: str
+    make: Callable[[Path], object]
+    words: tuple[str, ...]
+    options: Mapping[str, Any] = MappingProxyType({})
+
+
+def with_value(row: int, value: float) -> np.ndarray[Any, Any]:
+    changed = FACES.copy()
+    changed[row, 1] = value
+    return changed
+
+
+def zero_rows(*rows: int) -> np.ndarray[Any, Any]:
+    changed = np.ones((50, 3), dtype=np.float32)
+    changed[list(rows)] = 0
+    return changed
+
+
+def save(array: object) -> Callable[[Path], object]:
+    return lambda path: np.save(path, np.asarray(array), allow_pickle=True)
+
+
+def save_z(**arrays: object) -> Callable[[Path], object]:
+    def make(path: Path) -> None:
+        entries: dict[str, Any] = {key: np.asarray(array) for key, array in arrays.items()}
+        np.savez(path, **entries)
+
+    return make
+
+
+def table(**columns: pa.Array) -> Callable[[Path], object]:
+    return lambda path: pq.write_table(pa.table(columns), path)
+
+
+def content(data: bytes | str) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def cut(make: Callable[[Path], object], share: float) -> Callable[[Path], object]:
+    def make_and_cut(path: Path) -> None:
+        make(path)
+        os.truncate(path, int(path.stat().st_size * share))
+
+    return make_and_cut
+
+
+def npz_under_another_name(path: Path) -> None:
+    np.savez(path.with_suffix(".npz"), FACES)
+    path.with_suffix(".npz").rename(path)
+
+
+def nothing(path: Path) -> None:
+    """Make no file."""
+
+
+def lists(*rows: list[float | None] | None, width: int | None = None) -> pa.Array:
+    return pa.array(rows, pa.list_(pa.float32(), *([] if width is None else [width])))
+
+
+def objects() -> np.ndarray[Any, Any]:
+    array = np.empty(2, dtype=object)
+    array[:] = [np.ones(3), np.ones(3)]
+    return array
+
+
+MIXED = pa.table({"a": lists([1.0]), "b": lists([2.0]), "c": [3]})
+
+EMBEDDINGS = {
+    "missing file": Case("faces.npy", nothing, ("no file", "check")),
+    "missing folder": Case("nowhere/faces.npy", nothing, ("no file", "check")),
+    "file as folder": Case("faces.npy/faces.npy", nothing, ("no file", "check")),
+    "folder": Case("faces.npy", Path.mkdir, ("is a folder", ".parquet")),
+    "pipe": Case("faces.npy", os.mkfifo, ("not a regular file",)),
+    "unknown suffix": Case("faces.csv", content("1,2"), (".csv", ".bin, .npy, .npz or .parquet")),
+    "no suffix": Case("faces", content("1,2"), ("no suffix", ".bin, .npy, .npz or .parquet")),
+    "NaN": Case("faces.npy", save(with_value(2, np.nan)), ("1 of 4 rows", "row 2", "remove")),
+    "infinity": Case("faces.npy", save(with_value(0, -np.inf)), ("1 of 4 rows", "row 0", "remove")),
+    "zeros": Case(
+        "faces.npy", save(zero_rows(1, 7, 9, 20, 30, 40, 49)), ("7 of 50", "1, 7, 9, 20, 30, ...")
+    ),
+    "NaN in npz": Case("faces.npz", save_z(a=with_value(3, np.nan)), ("1 of 4", "row 3")),
+    "NaN in bin": Case(
+        "faces.bin", content(with_value(3, np.nan).tobytes()), ("1 of 4", "row 3"), {"dimension": 3}
+    ),
+    "NaN in parquet": Case(
+        "faces.parquet", table(a=lists([1.0], [float("nan")])), ("1 of 2", "row 1")
+    ),
+    "no rows in npy": Case("faces.npy", save(FACES[:0]), ("empty", "(0, 3)")),
+    "no rows in npz": Case("faces.npz", save_z(a=FACES[:0]), ("empty", "(0, 3)")),
+    "no rows in bin": Case("faces.bin", content(b""), ("empty",), {"dimension": 3}),
+    "no rows in parquet": Case("faces.parquet", table(a=lists()), ("empty",)),
+    "no columns": Case("faces.npy", save(FACES[:, :0]), ("empty", "(4, 0)")),
+    "empty lists": Case("faces.parquet", table(a=lists([], [])), ("empty", "(2, 0)")),
+    "scalar": Case("faces.npy", save(np.float32(1)), ("shape ()", "(faces, dimension)")),
+    "one dimension": Case("faces.npy", save(FACES[0]), ("shape (3,)", "(faces, dimension)")),
+    "three dimensions": Case("faces.npy", save(FACES[None]), ("shape (1, 4, 3)", "reshape")),
+    "integers": Case("faces.npy", save(FACES.astype(int)), ("int64", "float32")),
+    "complex": Case("faces.npy", save(FACES.astype(complex)), ("complex128", "float32")),
+    "text": Case("faces.npy", save([["a"]]), ("<U1", "float32")),
+    "objects": Case("faces.npy", save(objects()), ("pickled", "never loaded", "anew")),
+    "objects in npz": Case("faces.npz", save_z(a=objects()), ("pickled", "anew"), {"key": "a"}),
+    "wrong dimension in npy": Case(
+        "faces.npy", save(FACES), ("dimension 3", "5 was asked"), {"dimension": 5}
+    ),
+    "wrong dimension in npz": Case(
+        "faces.npz", save_z(a=FACES), ("dimension 3", "5 was asked"), {"dimension": 5}
+    ),
+    "wrong dimension in parquet": Case(
+        "faces.parquet", table(a=lists([1.0])), ("dimension 1", "5 was asked"), {"dimension": 5}
+    ),
+    "impossible dimension": Case(
+        "faces.npy", save(FACES), ("dimension must be 1 or more",), {"dimension": 0}
+    ),
+    "bin without dimension": Case("faces.bin", content(bytes(24)), ("give the dimension",)),
+    "bin cut short": Case(
+        "faces.bin", content(FACES.tobytes()[:-5]), ("43 bytes", "cut short"), {"dimension": 3}
+    ),
+    "npy cut short": Case("faces.npy", cut(save(FACES), 0.9), ("cut short", "anew")),
+    "npy cut in its header": Case("faces.npy", cut(save(FACES), 0.2), ("damaged", "anew")),
+    "npy of nothing": Case("faces.npy", content(b""), ("damaged", "anew")),
+    "npz cut short": Case("faces.npz", cut(save_z(a=FACES), 0.9), ("damaged", "anew")),
+    "npz of nothing": Case("faces.npz", content(b""), ("damaged", "anew")),
+    "parquet cut short": Case("faces.parquet", cut(table(a=lists([1.0])), 0.9), ("damaged",)),
+    "parquet of nothing": Case("faces.parquet", content(b""), ("damaged", "anew")),
+    "text as npy": Case("faces.npy", content("0.1 0.2\n"), ("another kind of file",)),
+    "npz as npy": Case(
+        "faces.npy",
+        npz_under_another_name,
+        ("another kind of file",),
+    ),
+    "key for npy": Case("faces.npy", save(FACES), ("without a name", "'a'"), {"key": "a"}),
+    "key not in npz": Case("faces.npz", save_z(a=FACES), ("no 'b'", "(a)"), {"key": "b"}),
+    "several in npz": Case("faces.npz", save_z(a=FACES, b=FACES), ("more than one", "a, b", "key")),
+    "none in npz": Case("faces.npz", save_z(a=np.ones(3)), ("no 2-D array of floats", "holds a)")),
+    "ids of another length": Case(
+        "faces.npz", save_z(a=FACES, id=np.arange(3)), ("3 ids for 4 faces",)
+    ),
+    "ids of floats": Case("faces.npz", save_z(a=FACES, id=np.ones(4)), ("ids", "float64")),
+    "ragged parquet": Case(
+        "faces.parquet",
+        table(a=lists([1.0, 2.0], [1.0, 2.0], [1.0])),
+        ("ragged", "row 2", "length 1"),
+    ),
+    "null row": Case("faces.parquet", table(a=lists([1.0], None)), ("null in row 1", "remove")),
+    # pyarrow 17 and older cannot decode it, and the message then carries their reason.
+    "null row of fixed size": Case(
+        "faces.parquet", table(a=lists([1.0], None, width=1)), ("faces.parquet",)
+    ),
+    "null number": Case(
+        "faces.parquet", table(a=lists([1.0, 2.0], [1.0, None])), ("null in row 1", "remove")
+    ),
+    "null id": Case(
+        "faces.parquet", table(a=lists([1.0], [1.0]), id=pa.array(["x", None])), ("'id'", "row 1")
+    ),
+    "several lists": Case(
+        "faces.parquet", lambda path: pq.write_table(MIXED, path), ("more than one", "a, b", "key")
+    ),
+    "column that is no list": Case(
+        "faces.parquet", lambda path: pq.write_table(MIXED, path), ("'c' is int64",), {"key": "c"}
+    ),
+    "no such column": Case(
+        "faces.parquet", lambda path: pq.write_table(MIXED, path), ("(a, b, c)",), {"key": "d"}
+    ),
+    "no list column": Case("faces.parquet", table(a=pa.array([1])), ("no list column",)),
+    "lists of integers": Case("faces.parquet", table(a=pa.array([[1]])), ("no list column",)),
+}
+
+IDENTITIES = {
+    "missing file": Case("people.meta", nothing, ("no file", "check")),
+    "folder": Case("people.npy", Path.mkdir, ("is a folder",)),
+    "unknown suffix": Case("people.txt", content("1"), (".txt", ".meta, .npy, .npz or .parquet")),
+    "more labels": Case(
+        "people.npy", save(np.arange(10)), ("10", "9 faces", "more labels than faces"), {"n": 9}
+    ),
+    "fewer labels": Case(
+        "people.meta", content("1\n2\n"), ("2", "9 faces", "fewer labels"), {"n": 9}
+    ),
+    "text in meta": Case("people.meta", content("1\n2\nanna\n"), ("line 3", "'anna'")),
+    "two columns in meta": Case("people.meta", content("1 2\n"), ("line 1", "one integer a line")),
+    "fraction in meta": Case("people.meta", content("1\n2.0\n"), ("line 2", "'2.0'")),
+    "blank line in meta": Case("people.meta", content("1\n\n2\n"), ("line 2", "''")),
+    "huge number in meta": Case("people.meta", content("1\n" + "9" * 19), ("line 2", "64 bits")),
+    "noise in meta": Case("people.meta", content(bytes(range(256))), ("line 1", "not an integer")),
+    "no lines in meta": Case("people.meta", content("\n"), ("empty",)),
+    "floats": Case("people.npy", save(np.ones(3)), ("float64", '.astype("int64")')),
+    "truth values": Case("people.npy", save([True]), ("bool", '.astype("int64")')),
+    "beyond int64": Case("people.npy", save(np.array([2**63], np.uint64)), ("int64", "anew")),
+    "column vector": Case("people.npy", save(np.ones((3, 1), int)), ("shape (3, 1)", "(faces,)")),
+    "no rows": Case("people.npy", save(np.ones(0, int)), ("empty",)),
+    "objects": Case("people.npy", save(objects()), ("pickled", "anew")),
+    "several arrays": Case("people.npz", save_z(a=[1], b=[1]), ("more than one", "a, b", "key")),
+    "no fitting array": Case("people.npz", save_z(a=FACES), ("no 1-D array", "holds a)")),
+    "key for meta": Case("people.meta", content("1"), ("without a name", "'a'"), {"key": "a"}),
+    "null": Case("people.parquet", table(label=pa.array([1, None])), ("null in row 1", "remove")),
+    "lists": Case("people.parquet", table(label=lists([1.0])), ("label", "list", "integers")),
+    "floats in parquet": Case("people.parquet", table(a=pa.array([1.0])), ("float64", "astype")),
+    "no rows in parquet": Case("people.parquet", table(a=pa.array([], pa.int64())), ("empty",)),
+    "several columns": Case(
+        "people.parquet", table(a=pa.array([1]), b=pa.array([1])), ("more than one", "a, b")
+    ),
+    "damaged": Case("people.parquet", content("PAR1"), ("damaged", "anew")),
+}
+
+
+def reference(ids: object, distances: object, dtype: str = "f4") -> Callable[[Path], object]:
+    return save_z(data=np.stack([np.array(ids, dtype), np.array(distances, dtype)], axis=1))
+
+
+NEIGHBORS = {
+    "missing file": Case("knn.npz", nothing, ("no file", "check")),
+    "unknown suffix": Case("knn.npy", save(FACES), (".npy", ".npz")),
+    "other arrays": Case("knn.npz", save_z(a=FACES), ("neither 'data'", "holds a)")),
+    "wrong shape": Case("knn.npz", save_z(data=FACES), ("(4, 3)", "(faces, 2, k)")),
+    "objects": Case("knn.npz", save_z(data=objects()), ("pickled", "anew")),
+    "id too large": Case(
+        "knn.npz", reference([[0, 1], [1, 7]], [[0, 0], [0, 0]]), ("-1..1", "row 1")
+    ),
+    "fractional id": Case("knn.npz", reference([[0, 0.5]] * 2, [[0, 1]] * 2), ("rows 0, 1",)),
+    "NaN distance": Case(
+        "knn.npz", reference([[0, 1], [1, 0]], [[0, 1], [0, np.nan]]), ("0..2", "row 1")
+    ),
+    "similarities for distances": Case(
+        "knn.npz",
+        reference([[0, 1], [1, 0]], [[1, 0.5], [1, 0.5]]),
+        ("not the cosine", "rows 0, 1"),
+    ),
+    "too many for its type": Case(
+        "knn.npz", reference([[0]] * 2050, [[0]] * 2050, "f2"), ("float16", "use float64")
+    ),
+    "own layout, wrong type": Case(
+        "knn.npz", save_z(ids=[[0]], similarities=[[1.0]]), ("int32", "float32", "anew")
+    ),
+    "own layout, not sorted": Case(
+        "knn.npz",
+        save_z(ids=np.array([[0, 1], [1, 0]], "i4"), similarities=np.array([[0, 1]] * 2, "f4")),
+        ("descend", "anew"),
+    ),
+    "damaged": Case("knn.npz", content("PK"), ("damaged", "anew")),
+}
+
+READERS: dict[str, tuple[Callable[..., object], dict[str, Case]]] = {
+    "embeddings": (read_embeddings, EMBEDDINGS),
+    "identities": (read_identities, IDENTITIES),
+    "neighbors": (read_neighbors, NEIGHBORS),
+}
+
+
+@pytest.mark.parametrize(
+    ("read", "case"),
+    [
+        pytest.param(read, case, id=f"{kind}: {name}")
+        for kind, (read, cases) in READERS.items()
+        for name, case in cases.items()
+    ],
+)
+def test_bad_file(tmp_path: Path, read: Callable[..., object], case: Case) -> None:
+    path = tmp_path / case.file
+    case.make(path)
+    with pytest.raises(InputError) as refused:
+        read(path, **case.options)
+    message = str(refused.value)
+    for word in case.words:
+        assert word in message
+    assert case.file in message or case.options.get("dimension") == 0
+    assert "\n" not in message
+    assert len(re.findall(r"[.:;] ", message.replace(str(path), ""))) <= 3
+    assert len(message.replace(str(path), "")) < 300
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read every file")
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet", ".bin"])
+def test_file_without_the_right_to_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"faces{suffix}"
+    write_embeddings(path, FACES)
+    path.chmod(0)
+    with pytest.raises(InputError, match="may not be read"):
+        read_embeddings(path, dimension=3)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_folder_without_the_right_to_write(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="cannot be written"):
+        write_embeddings(tmp_path / "faces.npy", FACES)
+
+
+@pytest.mark.parametrize(
+    ("file", "vectors", "options", "words"),
+    [
+        ("faces.csv", FACES, {}, (".csv", ".parquet")),
+        ("faces.npy", FACES.astype(int), {}, ("vectors", "int64")),
+        ("faces.npy", FACES, {"ids": list("abcd")}, ("cannot hold ids",)),
+        ("faces.npz", FACES, {"ids": list("abc")}, ("3 ids for 4 faces",)),
+        ("faces.npz", FACES, {"ids": [0.5] * 4}, ("ids", "float64")),
+        ("faces.npz", FACES, {"key": "id"}, ("another key",)),
+        ("faces.bin", FACES.astype(float) * 1e300, {}, ("float32", "4 of 4", "infinity")),
+        ("faces.bin", FACES.astype(float) * 1e-300, {}, ("float32", "4 of 4", "zeros")),
+        ("folder.npy", FACES, {}, ("is a folder",)),
+        ("file.npy/faces.npy", FACES, {}, ("cannot be written",)),
+    ],
+)
+def test_embeddings_that_cannot_be_written(
+    tmp_path: Path,
+    file: str,
+    vectors: np.ndarray[Any, Any],
+    options: dict[str, Any],
+    words: tuple[str, ...],
+) -> None:
+    (tmp_path / "folder.npy").mkdir()
+    (tmp_path / "file.npy").touch()
+    with pytest.raises(InputError) as refused:
+        write_embeddings(tmp_path / file, vectors, **options)
+    assert all(word in str(refused.value) for word in words)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file.npy", "folder.npy"]
+
+
+def test_names_cannot_be_written_as_meta(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="only integers"):
+        write_identities(tmp_path / "people.meta", ["anna"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_layout_of_a_graph(tmp_path: Path) -> None:
+    graph = NeighborGraph(np.zeros((1, 1), np.int32), np.ones((1, 1), np.float32))
+    layout: Any = "faiss"
+    with pytest.raises(InputError, match="layout"):
+        write_neighbors(tmp_path / "knn.npz", graph, layout=layout)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_normalize_names_the_argument_and_rows(value: float) -> None:
+    with pytest.raises(InputError, match=r"^X: 1 of 4 rows holds NaN or infinity \(row 2\)"):
+        normalize(with_value(2, value))
+    with pytest.raises(InputError, match=r"^queries: 2 of 50 rows hold only zeros \(rows 4, 9\)"):
+        normalize(zero_rows(9, 4), name="queries")
+
+
+def test_both_faults_are_told(tmp_path: Path) -> None:
+    faces = zero_rows(3)
+    faces[5] = np.nan
+    with pytest.raises(InputError, match=r"row 5.* and .*row 3"):
+        normalize(faces)
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".npy", ".npz", ".parquet"])
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_damaged_bytes_never_raise_anything_else(suffix: str, data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"faces{suffix}"
+        write_embeddings(path, FACES, ids=None if suffix in (".bin", ".npy") else list("abcd"))
+        damaged = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 3))):
+            damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
+        with contextlib.suppress(InputError):
+            found = read_embeddings(path, dimension=3)
+            assert np.isfinite(found.vectors).all()

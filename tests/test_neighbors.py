@@ -1,0 +1,232 @@
+"""Neighbour lists: exact, approximate and from a given index."""
+
+from __future__ import annotations
+
+import logging
+
+import faiss
+import numba
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsrfc.data.synthetic import generate
+from nsrfc.errors import InputError
+from nsrfc.graph import NeighborGraph, build_neighbor_graph, check_neighbor_graph, sampled_recall
+from nsrfc.graph import neighbors as neighbors_module
+from nsrfc.progress import Progress
+
+Vectors = npt.NDArray[np.float32]
+
+
+def unit(X: npt.NDArray[np.floating]) -> Vectors:
+    return np.ascontiguousarray(X / np.linalg.norm(X, axis=1, keepdims=True), np.float32)
+
+
+def naive_lists(X: Vectors, k: int) -> tuple[list[list[int]], npt.NDArray[np.float32]]:
+    """Ids and similarities by comparing all pairs, copies of a face being as similar as it is."""
+    wide = X.astype(np.float64)
+    cosine = np.clip(wide @ wide.T, -1, 1).astype(np.float32)
+    cosine[(X[:, None] == X[None]).all(axis=2)] = 1
+    faces = range(len(X))
+    ids = [sorted(faces, key=lambda j, i=i: (j != i, -cosine[i, j], j))[:k] for i in faces]  # type: ignore[misc]
+    return ids, np.take_along_axis(cosine, np.array(ids), axis=1)
+
+
+def assert_same(a: NeighborGraph, b: NeighborGraph) -> None:
+    np.testing.assert_array_equal(a.ids, b.ids)
+    np.testing.assert_array_equal(a.similarities, b.similarities)
+
+
+@pytest.fixture(scope="module")
+def faces() -> Vectors:
+    return generate(3000, dimension=48).embeddings
+
+
+@given(st.integers(1, 40), st.integers(1, 3), st.integers(1, 45), st.integers(0, 2**32 - 1))
+@settings(deadline=None)
+def test_lists_are_what_comparing_all_pairs_gives(n: int, d: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pool = unit(rng.normal(size=(max(1, n // 2), d)) + 1e-3)
+    X = pool[rng.integers(len(pool), size=n)]
+    graph = build_neighbor_graph(X, k)
+    ids, similarities = naive_lists(X, min(k, n))
+    assert graph.ids.tolist() == ids
+    np.testing.assert_array_equal(graph.similarities, similarities)
+
+
+def test_faces_closer_than_float32_can_tell_are_in_order() -> None:
+    angle = np.random.default_rng(0).uniform(0, 1e-3, 1500)
+    X = unit(np.stack((np.cos(angle), np.sin(angle)), axis=1))
+    graph = build_neighbor_graph(X, 10)
+    ids, similarities = naive_lists(X, 10)
+    assert graph.ids.tolist() == ids
+    np.testing.assert_array_equal(graph.similarities, similarities)
+
+
+def test_more_copies_than_neighbours() -> None:
+    X = np.tile(unit(np.ones((1, 3))), (500, 1))
+    X[7] = [1, 0, 0]
+    graph = build_neighbor_graph(X, 6)
+    assert graph.ids[0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert graph.ids[7].tolist() == [7, 0, 1, 2, 3, 4]
+    assert graph.ids[499].tolist() == [499, 0, 1, 2, 3, 4]
+    assert (graph.similarities[[0, 499]] == 1).all()
+
+
+@pytest.mark.parametrize("method", ["exact", "approximate"])
+@pytest.mark.parametrize(
+    ("X", "ids"),
+    [
+        ([[1.0]], [[0]]),
+        ([[1.0], [-1.0]], [[0, 1], [1, 0]]),
+        ([[1.0], [-1.0], [1.0]], [[0, 2, 1], [1, 0, 2], [2, 0, 1]]),
+        ([[0.6, 0.8]] * 3, [[0, 1, 2], [1, 0, 2], [2, 0, 1]]),
+    ],
+)
+def test_tiny_inputs(X: list[list[float]], ids: list[list[int]], method: str) -> None:
+    assert build_neighbor_graph(np.array(X, np.float32), method=method).ids.tolist() == ids
+
+
+def test_row_order_does_not_matter(faces: Vectors) -> None:
+    order = np.random.default_rng(1).permutation(len(faces))
+    straight = build_neighbor_graph(faces, 20)
+    shuffled = build_neighbor_graph(faces[order], 20)
+    np.testing.assert_array_equal(order[shuffled.ids], straight.ids[order])
+    np.testing.assert_array_equal(shuffled.similarities, straight.similarities[order])
+
+
+def test_chunk_size_does_not_matter(faces: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = build_neighbor_graph(faces, 20)
+    monkeypatch.setattr(neighbors_module, "_CHUNK", 701)
+    assert_same(build_neighbor_graph(faces, 20), whole)
+
+
+@pytest.mark.parametrize("method", ["exact", "approximate"])
+def test_thread_count_does_not_matter(faces: Vectors, method: str) -> None:
+    together = build_neighbor_graph(faces, 20, method=method)
+    threads = numba.get_num_threads(), faiss.omp_get_max_threads()
+    numba.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
+    try:
+        alone = build_neighbor_graph(faces, 20, method=method)
+    finally:
+        numba.set_num_threads(threads[0])
+        faiss.omp_set_num_threads(threads[1])
+    assert_same(alone, together)
+
+
+def test_approximate_lists_repeat_themselves_and_report_their_recall(
+    faces: Vectors, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger=neighbors_module.__name__):
+        graph = build_neighbor_graph(faces, 20, method="approximate", seed=3)
+    assert sampled_recall(graph, faces) > 0.95
+    assert "neighbours" in caplog.text
+    assert_same(graph, build_neighbor_graph(faces, 20, method="approximate", seed=3))
+
+
+def test_auto_is_exact_for_few_faces(faces: Vectors) -> None:
+    assert_same(build_neighbor_graph(faces, 20), build_neighbor_graph(faces, 20, method="exact"))
+
+
+def test_auto_is_approximate_for_many(faces: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbors_module, "EXACT_LIMIT", len(faces) - 1)
+    assert_same(
+        build_neighbor_graph(faces, 20), build_neighbor_graph(faces, 20, method="approximate")
+    )
+
+
+def flat_index(X: Vectors) -> faiss.IndexFlatIP:
+    index = faiss.IndexFlatIP(X.shape[1])
+    index.add(X)
+    return index
+
+
+def test_a_given_index_is_searched(faces: Vectors) -> None:
+    X = np.concatenate((faces[:500], faces[:100], np.tile(faces[:1], (50, 1))))
+    assert_same(build_neighbor_graph(X, 20, index=flat_index(X)), build_neighbor_graph(X, 20))
+
+
+def test_an_index_that_finds_too_few_leaves_minus_one(faces: Vectors) -> None:
+    cells = faiss.IndexIVFFlat(faiss.IndexFlatIP(48), 48, 64, faiss.METRIC_INNER_PRODUCT)
+    cells.train(faces)
+    cells.add(faces)
+    graph = build_neighbor_graph(faces, 200, index=cells)
+    assert (graph.ids == -1).any()
+    assert (graph.similarities[graph.ids == -1] == 0).all()
+    assert sampled_recall(graph, faces) < 1
+
+
+def test_an_index_of_something_else_is_refused(faces: Vectors) -> None:
+    euclidean = faiss.IndexFlatL2(48)
+    euclidean.add(faces)
+    for index, reason in (
+        (flat_index(faces[1:]), "holds 2999 vectors of dimension 48"),
+        (flat_index(np.ascontiguousarray(faces[:, :20])), "of dimension 20"),
+        (euclidean, "METRIC_INNER_PRODUCT"),
+        (flat_index(faces[::-1].copy()), "in this order"),
+        ("index.faiss", "got str"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            build_neighbor_graph(faces, 5, index=index)
+
+
+def test_recall_of_exact_lists_is_one_even_with_copies(faces: Vectors) -> None:
+    X = np.concatenate((faces[:300], faces[:50], np.tile(faces[:1], (40, 1))))
+    assert sampled_recall(build_neighbor_graph(X, 20), X, sample=200) == 1
+
+
+def test_recall_counts_what_is_missing(faces: Vectors) -> None:
+    graph = build_neighbor_graph(faces, 11)
+    ids, similarities = graph.ids.copy(), graph.similarities.copy()
+    ids[:, 6:] = -1
+    similarities[:, 6:] = 0
+    assert sampled_recall(NeighborGraph(ids, similarities), faces) == pytest.approx(0.5)
+
+
+def test_a_graph_of_other_faces_is_refused(faces: Vectors) -> None:
+    graph = build_neighbor_graph(faces[:10], 3)
+    check_neighbor_graph(graph, 10)
+    with pytest.raises(InputError, match="has 10 faces, the embeddings have 11"):
+        check_neighbor_graph(graph, 11)
+
+
+@pytest.mark.parametrize(
+    ("X", "reason"),
+    [
+        (np.ones((2, 1)), "float32"),
+        (np.ones(2, np.float32), "float32"),
+        (np.ones((0, 4), np.float32), "n, d >= 1"),
+        (np.ones((4, 2), np.float32)[:, ::2], "C-contiguous"),
+        (np.float32([[1, 0], [0, 2]]), "row 1 has length 2"),
+        (np.float32([[1, 0], [np.nan, 0]]), "row 1 has length nan"),
+    ],
+)
+def test_bad_embeddings_are_refused(X: Vectors, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        build_neighbor_graph(X)
+
+
+def test_bad_arguments_are_refused(faces: Vectors) -> None:
+    with pytest.raises(InputError, match="at least 1, got 0"):
+        build_neighbor_graph(faces, 0)
+    with pytest.raises(InputError, match="one of auto, exact, approximate, got 'fast'"):
+        build_neighbor_graph(faces, method="fast")
+
+
+def test_progress_counts_distinct_faces() -> None:
+    shown: list[int] = []
+
+    class Recorder(Progress):
+        def show(self, name: str, total: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+            from contextlib import nullcontext
+
+            shown.append(total)
+            return nullcontext(lambda done: shown.append(-done))
+
+    build_neighbor_graph(np.float32([[1], [1], [-1]]), progress=Recorder())
+    assert sum(shown) == 0
+    assert shown[0] == 2
