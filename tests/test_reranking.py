@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -27,7 +28,7 @@ Sets = list[set[int]]
 
 @st.composite
 def neighbor_graphs(draw: st.DrawFn) -> NeighborGraph:
-    """Lists of any faces in any order, some cut short, with few different similarities."""
+    """Draw lists of any faces in any order, some cut short, with few different similarities."""
     n = draw(st.integers(1, 14))
     k = draw(st.integers(1, n))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -81,14 +82,14 @@ def naive_rerank(graph: NeighborGraph, k: int) -> list[list[tuple[int, np.float3
     return result
 
 
-def golden_graph(shared: Path) -> tuple[NeighborGraph, dict[str, npt.NDArray[np.generic]]]:
+def golden_graph(shared: Path) -> tuple[NeighborGraph, dict[str, npt.NDArray[Any]]]:
     with np.load(shared / "golden" / "rerank_k80.npz", allow_pickle=False) as stored:
         golden = dict(stored)
     ids, distances = golden["knn"][:, 0].astype(np.int32), golden["knn"][:, 1]
     return NeighborGraph(ids, 1 - distances), golden
 
 
-def stored_sets(golden: dict[str, npt.NDArray[np.generic]], name: str) -> list[list[int]]:
+def stored_sets(golden: dict[str, npt.NDArray[Any]], name: str) -> list[list[int]]:
     parts = np.split(golden[f"{name}_idx"], golden[f"{name}_ptr"][1:-1])
     return [sorted(part.tolist()) for part in parts]
 
@@ -173,7 +174,7 @@ def test_thread_count_does_not_matter() -> None:
 
 
 def test_identical_faces_stay_in_order() -> None:
-    X = np.tile(np.float32([[0.6, 0.8]]), (30, 1))
+    X = np.tile(np.array([[0.6, 0.8]], np.float32), (30, 1))
     reranked = rerank(build_neighbor_graph(X, 5), X=X)
     assert (reranked.similarities[:5] == 1).all()
     assert reranked.ids[0].tolist() == [0, 1, 2, 3, 4]

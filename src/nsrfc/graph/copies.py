@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-__all__ = ["Copies", "find_copies"]
+__all__ = ["Copies", "canonical_rows", "find_copies"]
 
 _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
@@ -90,11 +90,7 @@ def find_copies(X: _Vectors) -> Copies:
     ----------
     X : ndarray of float32, shape (n, d), C-contiguous
     """
-    hashes = np.empty(len(X), np.uint64)
-    _hash_rows(X.view(np.uint32), hashes)
-    order = np.argsort(hashes, kind="stable")
-    starts = np.ones(len(X), np.bool_)
-    _mark_starts(X, hashes, order, starts)
+    order, starts = _by_content(X)
     leaders = order[starts]
     number = np.empty(len(leaders), np.int32)
     number[np.argsort(leaders)] = np.arange(len(leaders), dtype=np.int32)
@@ -103,6 +99,38 @@ def find_copies(X: _Vectors) -> Copies:
     members = np.argsort(group, kind="stable").astype(np.int32)
     bounds = np.concatenate(([0], np.cumsum(np.bincount(group))))
     return Copies(group, members, bounds)
+
+
+def canonical_rows(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Distinct rows in an order that their content alone decides.
+
+    Work done in this order cannot depend on the order of the rows, to the last bit.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d), C-contiguous
+
+    Returns
+    -------
+    rows : ndarray of int64, shape (g,)
+        One row of ``X`` for each distinct content.
+    place : ndarray of int64, shape (n,)
+        Where in ``rows`` the content of each row is: ``X[rows][place]`` equals ``X``.
+    """
+    order, starts = _by_content(X)
+    place = np.empty(len(X), np.int64)
+    place[order] = np.cumsum(starts) - 1
+    return order[starts], place
+
+
+def _by_content(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Order of the rows by hash, and where in it a new content starts."""
+    hashes = np.empty(len(X), np.uint64)
+    _hash_rows(X.view(np.uint32), hashes)
+    order = np.argsort(hashes, kind="stable")
+    starts = np.ones(len(X), np.bool_)
+    _mark_starts(X, hashes, order, starts)
+    return order, starts
 
 
 @njit(cache=True, parallel=True, nogil=True)

@@ -2,10 +2,11 @@
 
 What holds for every list, whichever way it was searched:
 
-- column 0 is the face itself with similarity 1, also where it has exact copies;
-- similarities descend, equal ones stand in order of row number;
-- a similarity is the float64 dot product of two rows, rounded to float32 and clipped to [-1, 1]: it
-  depends neither on the search nor on the chunk size or the number of threads;
+- column 0 is the face itself with similarity 1, and only exact copies have 1 beside it;
+- the others descend by the float64 dot product of the two rows, which depends neither on the search
+  nor on chunk size, number of threads or row order; ties stand in order of row number;
+- the similarity is that product as float32 in [-1, 1], lowered by a last digit where rounding would
+  make it equal that of a nearer face: rounding makes no ties, which only row numbers could break;
 - an exact list is the true one: a search in float32 proposes a few faces more than asked for, and
   is repeated with more where rounding could have left one out.
 
@@ -31,7 +32,7 @@ from nsrfc.progress import Progress
 if TYPE_CHECKING:
     import faiss
 
-__all__ = ["EXACT_LIMIT", "build_neighbor_graph", "check_neighbor_graph", "sampled_recall"]
+__all__ = ["EXACT_LIMIT", "build_neighbor_graph", "check_neighbor_graph", "renumber", "sampled_recall"]
 
 EXACT_LIMIT = 300_000
 """Up to this many faces ``method="auto"`` searches exactly."""
@@ -174,6 +175,40 @@ def check_neighbor_graph(graph: NeighborGraph, n: int) -> None:
             f"The neighbour graph has {graph.n} faces, the embeddings have {n}: "
             f"give the graph that was built from these embeddings."
         )
+
+
+def renumber(graph: NeighborGraph, faces: _Rows, place: _Rows) -> NeighborGraph:
+    """Lists of distinct faces from lists of all faces.
+
+    Parameters
+    ----------
+    graph : NeighborGraph
+        Lists of all n faces.
+    faces, place : ndarray of int64
+        As `nsrfc.graph.copies.canonical_rows` returns them.
+
+    Returns
+    -------
+    NeighborGraph
+        Of g faces in the order of ``faces``; of several copies in a list the first is kept, equal
+        similarities stand in order of the new numbers, and -1 fills the end.
+    """
+    old, similarities = graph.ids[faces], graph.similarities[faces]
+    ids = np.where(old >= 0, place[old], -1).astype(np.int32)
+    by_id = np.argsort(ids, axis=1, kind="stable")
+    ordered = np.take_along_axis(ids, by_id, axis=1)
+    again = np.zeros(ids.shape, np.bool_)
+    np.put_along_axis(again, by_id[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+    ids[again] = -1
+    # Lists are sorted by two keys: the face itself, descending similarity, holes; then the number.
+    key = np.where(ids >= 0, -similarities, np.float32(np.inf))
+    key[:, 0] = -np.inf
+    by_id = np.argsort(ids, axis=1, kind="stable")
+    order = np.argsort(np.take_along_axis(key, by_id, axis=1), axis=1, kind="stable")
+    order = np.take_along_axis(by_id, order, axis=1)
+    ids = np.take_along_axis(ids, order, axis=1)
+    kept = np.where(ids >= 0, np.take_along_axis(similarities, order, axis=1), np.float32(0))
+    return NeighborGraph(ids, kept)
 
 
 def _check_vectors(X: _Vectors) -> None:

@@ -46,9 +46,10 @@ def exact_lists(
     Returns
     -------
     ids : ndarray of int32, shape (q, k)
-        The row itself, then descending by similarity, ties by row number.
+        The row itself, then descending by :func:`dot`, ties by row number.
     similarities : ndarray of float32, shape (q, k)
-        1 for the row itself, else :func:`dot` clipped to [-1, 1].
+        1 for the row itself, else :func:`dot` as float32 in [-1, 1], lowered where rounding would
+        make it as high as that of a nearer row: only true ties look like ties.
     """
     import faiss
 
@@ -114,7 +115,7 @@ def inverted_file(vectors: _Vectors, k: int, seed: int) -> faiss.IndexIVFFlat:
     n, d = vectors.shape
     cells = max(1, min(int(4 * np.sqrt(n)), n // 32))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, cells, faiss.METRIC_INNER_PRODUCT)
-    index.cp.seed = seed
+    index.cp.seed = seed % 2**31
     index.cp.spherical = True
     index.cp.min_points_per_centroid = 1
     index.cp.max_points_per_centroid = _TRAINING_ROWS_PER_CELL
@@ -151,13 +152,13 @@ def _ranked(vectors: _Vectors, rows: _Rows, candidates: _Rows, k: int) -> tuple[
     """Return the best k candidates of each row, the row itself first."""
     ids = np.full((len(rows), k), -1, np.int32)
     similarities = np.zeros((len(rows), k), np.float32)
-    _rank(vectors, rows, candidates, ids, similarities)
+    _rank(vectors, rows, np.sort(candidates, axis=1), ids, similarities)
     return ids, similarities
 
 
 @njit(cache=True, fastmath={"reassoc", "nsz"}, nogil=True)
 def dot(vectors: _Vectors, i: int, j: int) -> float:
-    """Dot product of rows i and j in float64; the same whoever asks, and for (j, i)."""
+    """Return the float64 dot product of rows i and j, the same for (j, i)."""
     total = 0.0
     for c in range(vectors.shape[1]):
         total += np.float64(vectors[i, c]) * np.float64(vectors[j, c])
@@ -173,16 +174,23 @@ def _rank(
         i = rows[r]
         ids[r, 0] = i
         similarities[r, 0] = 1
-        proposed = np.unique(candidates[r])
-        scores = np.empty(len(proposed), np.float32)
+        proposed = candidates[r]
+        scores = np.empty(len(proposed))
         for c in range(len(proposed)):
             j = proposed[c]
-            # What must not appear is put last, below any cosine.
-            scores[c] = -2 if j < 0 or j == i else min(1.0, max(-1.0, dot(vectors, i, j)))
+            # What must not appear is put last, below any cosine: the row itself and repetitions.
+            passed = j < 0 or j == i or (c > 0 and proposed[c - 1] == j)
+            scores[c] = -2.0 if passed else dot(vectors, i, j)
         filled = 1
+        before = np.inf
         for c in np.argsort(-scores, kind="mergesort"):
-            if filled == k or scores[c] < -1:
+            if filled == k or scores[c] == -2:
                 break
+            last = similarities[r, filled - 1]
+            similarity = np.float32(scores[c])
+            if similarity >= last:
+                similarity = np.nextafter(last, np.float32(-2)) if scores[c] < before else last
             ids[r, filled] = proposed[c]
-            similarities[r, filled] = scores[c]
+            similarities[r, filled] = max(np.float32(-1), similarity)
+            before = scores[c]
             filled += 1

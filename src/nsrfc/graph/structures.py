@@ -102,6 +102,14 @@ class EdgeList:
     def __len__(self) -> int:
         return len(self.score)
 
+    def __add__(self, other: EdgeList) -> EdgeList:
+        """Return the edges of both, these first."""
+        return EdgeList(
+            np.concatenate((self.source, other.source)),
+            np.concatenate((self.target, other.target)),
+            np.concatenate((self.score, other.score)),
+        )
+
     def where(self, keep: npt.NDArray[np.bool_]) -> EdgeList:
         """Return the edges for which ``keep`` (m,) is true."""
         return EdgeList(self.source[keep], self.target[keep], self.score[keep])
@@ -117,7 +125,9 @@ class Clustering:
         0..c-1 in order of first appearance; -1 only for faces in groups below an asked-for minimum
         size.
     confidence : ndarray of float32, shape (n,)
-        In [0, 1]: how well a face is tied to its group.
+        Probability in [0, 1] that the decision about the face's density edge is right: that the edge
+        joins one person where it was kept, that it does not where it was cut. 1 for the densest face
+        of its surroundings, which has no such edge.
     """
 
     labels: npt.NDArray[np.int64]

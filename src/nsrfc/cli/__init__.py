@@ -1,0 +1,48 @@
+"""The command ``nsrfc``: one module per sub-command.
+
+Only typer and rich are imported until a command runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nsrfc import __version__
+from nsrfc.cli import cluster, demo, evaluate, generate, knn, plan, rerank
+from nsrfc.cli.console import guarded
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="nsrfc",
+    help="Find the people in face embeddings: no labels, no training, nothing to tune.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for _module in (demo, cluster, evaluate, knn, rerank, generate, plan):
+    app.command(_module.__name__.rpartition(".")[2])(guarded(_module.run))
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"nsrfc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 2 refused, 130 interrupted."""
+    app()

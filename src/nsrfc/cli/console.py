@@ -1,0 +1,185 @@
+"""What the commands share: errors as sentences, progress, tables and JSON.
+
+Results go to stdout; progress, plans and errors to stderr, so that a pipe gets results only.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from nsrfc.errors import NsrfcError
+from nsrfc.progress import Progress
+
+if TYPE_CHECKING:
+    from nsrfc.plan import Plan
+
+__all__ = [
+    "ConsoleProgress",
+    "announce",
+    "bytes_text",
+    "guarded",
+    "print_json",
+    "print_table",
+    "seconds_text",
+]
+
+REFUSED = 2
+INTERRUPTED = 130
+
+P = ParamSpec("P")
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Wrap a command so that it ends with a sentence on stderr where the user can mend the cause.
+
+    `NsrfcError` exits with code 2, an interrupt with 130. Other errors are defects of the package
+    and keep their traceback.
+    """
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        _show_log()
+        try:
+            command(*args, **kwargs)
+        except NsrfcError as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(REFUSED) from None
+        except MemoryError:
+            typer.echo(
+                "Error: There is not enough memory: see what fits with nsrfc plan.", err=True
+            )
+            raise typer.Exit(REFUSED) from None
+        except KeyboardInterrupt:
+            typer.echo("Interrupted.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+    return run
+
+
+class ConsoleProgress(Progress):
+    """Show each stage as a bar with rate and remaining time, and leave a line when it is done.
+
+    Shows nothing where the console is not a terminal.
+
+    Parameters
+    ----------
+    console : rich.console.Console, optional
+        Where to show; stderr by default.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__()
+        self._console = console or Console(stderr=True)
+        self._bars: Bars | None = None
+
+    @contextmanager
+    def show(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Display a stage; a stage opened within another is shown below it."""
+        if not self._console.is_terminal:
+            yield lambda _: None
+            return
+        # Only one set of bars can be live: inner stages join that of the outermost.
+        bars, outermost = self._bars or self._new_bars(), self._bars is None
+        if outermost:
+            self._bars = bars
+            bars.start()
+        task = bars.add_task(name, total=total)
+        try:
+            yield lambda items: bars.advance(task, items)
+            elapsed = next(t.elapsed for t in bars.tasks if t.id == task) or 0.0
+            self._console.print(
+                f"{name:<24}[dim]{total:>12,}   {seconds_text(elapsed):>8}[/dim]", highlight=False
+            )
+        finally:
+            bars.remove_task(task)
+            if outermost:
+                bars.stop()
+                self._bars = None
+
+    def _new_bars(self) -> Bars:
+        return Bars(
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _RateColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+
+
+class _RateColumn(ProgressColumn):
+    """Items per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
+
+
+def announce(planned: Plan) -> None:
+    """Print on stderr what the work is expected to take."""
+    typer.echo(
+        f"Expected: {bytes_text(planned.peak_bytes)} of memory, about "
+        f"{seconds_text(planned.seconds)} ({planned.n:,} faces, neighbours {planned.method}).",
+        err=True,
+    )
+
+
+def print_json(record: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    typer.echo(json.dumps(record, indent=2))
+
+
+def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table on stdout whose first column is text and whose others are numbers."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=any(columns := tuple(columns)))
+    for position, name in enumerate(columns):
+        table.add_column(name, justify="right" if position else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    console.print(Padding(table, (0, 0, 1, 0)))
+
+
+def bytes_text(count: float) -> str:
+    """Word a number of bytes: ``512 MiB``, ``3.2 GiB``."""
+    return f"{count / 2**20:,.0f} MiB" if count < 2**30 else f"{count / 2**30:,.1f} GiB"
+
+
+def seconds_text(seconds: float) -> str:
+    """Word a duration: ``3.2 s``, ``45 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _show_log() -> None:
+    """Let what the package reports of itself, such as the recall of a search, appear on stderr."""
+    logger = logging.getLogger("nsrfc")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)

@@ -1,0 +1,121 @@
+"""``nsrfc evaluate``: how well labels agree with known identities, and what went wrong worst."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nsrfc.cli.console import print_json, print_table
+from nsrfc.cli.options import Json
+
+if TYPE_CHECKING:
+    from nsrfc.metrics import Scores
+    from nsrfc.report.errors import Merge, Split
+
+
+def run(
+    labels: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder written by nsrfc cluster, or a file of labels.", show_default=False
+        ),
+    ],
+    identities: Annotated[
+        Path,
+        typer.Argument(help="Identities: .npy, .npz, .parquet or .meta.", show_default=False),
+    ],
+    key: Annotated[
+        str | None,
+        typer.Option(help="Array (.npz) or column (.parquet) of identities.", show_default=False),
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="How many of the worst errors to show.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Score labels against known identities, and show the worst errors."""
+    from nsrfc.data import read_identities
+    from nsrfc.metrics import evaluate
+    from nsrfc.report.errors import worst_merges, worst_splits
+    from nsrfc.report.run import read_labels
+
+    found = read_labels(labels)
+    true = read_identities(identities, key=key, n=len(found))
+    scores = evaluate(true, found)
+    merges, splits = worst_merges(true, found, top), worst_splits(true, found, top)
+    if as_json:
+        print_json(
+            {
+                **scores.as_dict(),
+                "worst_merges": [asdict(merge) for merge in merges],
+                "worst_splits": [asdict(split) for split in splits],
+            }
+        )
+        return
+    _print_scores(scores)
+    _print_merges(merges)
+    _print_splits(splits)
+
+
+def _print_scores(scores: Scores) -> None:
+    print_table(
+        "Agreement, %",
+        ("", "precision", "recall", "F"),
+        [
+            (name, *(f"{100 * value:.2f}" for value in score))
+            for name, score in (("pairwise", scores.pairwise), ("BCubed", scores.bcubed))
+        ]
+        + [("NMI", "", "", f"{100 * scores.nmi:.2f}"), ("ARI", "", "", f"{100 * scores.ari:.2f}")],
+    )
+    print_table(
+        "Counts",
+        ("", "found", "true"),
+        [
+            ("faces", "", f"{scores.n_faces:,}"),
+            ("people", f"{scores.n_clusters:,}", f"{scores.n_identities:,}"),
+            (
+                "faces alone, %",
+                f"{100 * scores.singleton_share:.1f}",
+                f"{100 * scores.identity_singleton_share:.1f}",
+            ),
+            ("unclustered faces", f"{scores.n_unclustered:,}", ""),
+        ],
+    )
+
+
+def _print_merges(merges: list[Merge]) -> None:
+    if merges:
+        print_table(
+            "Worst merges: different people in one cluster",
+            ("cluster", "faces", "identities", "largest two (faces)", "wrong pairs"),
+            [
+                (
+                    str(m.cluster),
+                    f"{m.size:,}",
+                    f"{m.n_identities:,}",
+                    f"{m.first_identity} ({m.first_count:,}), "
+                    f"{m.second_identity} ({m.second_count:,})",
+                    f"{m.wrong_pairs:,}",
+                )
+                for m in merges
+            ],
+        )
+
+
+def _print_splits(splits: list[Split]) -> None:
+    if splits:
+        print_table(
+            "Worst splits: one person in different clusters",
+            ("identity", "faces", "clusters", "largest piece", "lost pairs"),
+            [
+                (
+                    str(s.identity),
+                    f"{s.size:,}",
+                    f"{s.n_clusters:,}",
+                    f"{s.largest_piece:,}",
+                    f"{s.lost_pairs:,}",
+                )
+                for s in splits
+            ],
+        )

@@ -1,0 +1,75 @@
+"""``nsrfc knn``: the nearest neighbours of every face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsrfc.cli.console import ConsoleProgress, announce, print_json, print_table, seconds_text
+from nsrfc.cli.options import (
+    Dimension,
+    EmbeddingsFile,
+    Json,
+    Key,
+    Layout,
+    LayoutOption,
+    Neighbors,
+    Search,
+    SearchOption,
+    Seed,
+)
+
+
+def run(
+    embeddings: EmbeddingsFile,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File for the graph: .npz.", show_default=False)
+    ],
+    key: Key = None,
+    dimension: Dimension = None,
+    k: Neighbors = 80,
+    search: SearchOption = Search.AUTO,
+    seed: Seed = 0,
+    layout: LayoutOption = Layout.NSRFC,
+    as_json: Json = False,
+) -> None:
+    """Find the nearest neighbours of every face by cosine."""
+    from nsrfc.config import ClusterConfig
+    from nsrfc.data import normalize, read_embeddings, write_neighbors
+    from nsrfc.data.files import known_suffix
+    from nsrfc.graph import build_neighbor_graph
+    from nsrfc.plan import plan_search
+
+    known_suffix(output, (".npz",), "neighbour graphs")
+    config = ClusterConfig(k=k, search=search.value, seed=seed)
+    vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
+    n, d = vectors.shape
+    planned = plan_search(n, d, config)
+    announce(planned)
+    progress = ConsoleProgress()
+    graph = build_neighbor_graph(
+        normalize(vectors), config.k, method=config.search, seed=config.seed, progress=progress
+    )
+    write_neighbors(output, graph, layout=layout.value)
+    record = {
+        "output": str(output),
+        "faces": graph.n,
+        "k": graph.k,
+        "method": planned.method,
+        "seconds": progress.seconds,
+    }
+    if as_json:
+        print_json(record)
+        return
+    print_table(
+        f"Neighbour graph, in {output}",
+        ("", ""),
+        [
+            ("faces", f"{graph.n:,}"),
+            ("k", str(graph.k)),
+            ("search", planned.method),
+            ("time", seconds_text(sum(progress.seconds.values()))),
+        ],
+    )

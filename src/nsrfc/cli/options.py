@@ -1,0 +1,63 @@
+"""Arguments and options that several commands take."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "Dimension",
+    "EmbeddingsFile",
+    "GraphFile",
+    "Json",
+    "Key",
+    "Layout",
+    "LayoutOption",
+    "Neighbors",
+    "Search",
+    "SearchOption",
+    "Seed",
+]
+
+
+class Search(StrEnum):
+    """How neighbours are found."""
+
+    AUTO = "auto"
+    EXACT = "exact"
+    APPROXIMATE = "approximate"
+
+
+class Layout(StrEnum):
+    """How a neighbour graph is written."""
+
+    NSRFC = "nsrfc"
+    REFERENCE = "reference"
+
+
+EmbeddingsFile = Annotated[
+    Path, typer.Argument(help="Embeddings: .npy, .npz, .parquet or .bin.", show_default=False)
+]
+GraphFile = Annotated[Path, typer.Argument(help="Neighbour graph: .npz.", show_default=False)]
+Key = Annotated[
+    str | None,
+    typer.Option(help="Array (.npz) or column (.parquet) to read.", show_default=False),
+]
+Dimension = Annotated[
+    int | None,
+    typer.Option(min=1, help="Numbers per face; needed for .bin.", show_default=False),
+]
+Neighbors = Annotated[
+    int, typer.Option("--k", "-k", min=1, help="Neighbours per face, itself included.")
+]
+SearchOption = Annotated[
+    Search, typer.Option("--search", help="auto is exact up to 300,000 faces.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Decides whatever is sampled.")]
+LayoutOption = Annotated[
+    Layout, typer.Option("--layout", help="reference: 'data' (n, 2, k), ids and 1 - cosine.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

@@ -1,0 +1,60 @@
+"""``nsrfc plan``: what clustering will take, before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsrfc.cli.console import bytes_text, print_json, print_table, seconds_text
+from nsrfc.cli.options import Dimension, Json, Key, Neighbors, Search, SearchOption
+
+
+def run(
+    embeddings: Annotated[
+        Path | None,
+        typer.Argument(help="Embeddings, to read their shape.", show_default=False),
+    ] = None,
+    n: Annotated[
+        int | None,
+        typer.Option(
+            "-n", "--faces", min=1, help="How many faces, without a file.", show_default=False
+        ),
+    ] = None,
+    dimension: Dimension = None,
+    key: Key = None,
+    k: Neighbors = 80,
+    search: SearchOption = Search.AUTO,
+    as_json: Json = False,
+) -> None:
+    """Tell the memory and time that clustering is expected to take."""
+    from nsrfc.config import ClusterConfig
+    from nsrfc.data import read_embeddings
+    from nsrfc.errors import InputError
+    from nsrfc.plan import RUNTIME_BYTES, plan
+
+    if embeddings is not None and n is None:
+        n, dimension = read_embeddings(embeddings, key=key, dimension=dimension).vectors.shape
+    elif embeddings is not None or n is None or dimension is None:
+        raise InputError("Give either a file of embeddings, or both -n and --dimension.")
+    planned = plan(n, dimension, ClusterConfig(k=k, search=search.value))
+    if as_json:
+        print_json(planned.as_dict())
+        return
+    rows = [("libraries", bytes_text(RUNTIME_BYTES), "", "")]
+    rows += [
+        (
+            stage.name,
+            bytes_text(stage.held_bytes),
+            bytes_text(stage.work_bytes),
+            seconds_text(stage.seconds),
+        )
+        for stage in planned.stages
+    ]
+    rows.append(("peak", bytes_text(planned.peak_bytes), "", seconds_text(planned.seconds)))
+    print_table(
+        f"{n:,} faces of dimension {dimension}, k = {planned.k}, {planned.method} search",
+        ("", "kept", "while it runs", "time"),
+        rows,
+    )

@@ -1,0 +1,58 @@
+"""``nsrfc rerank``: neighbours in a new order, by the company they keep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsrfc.cli.console import ConsoleProgress, announce, print_json, print_table, seconds_text
+from nsrfc.cli.options import GraphFile, Json, Layout, LayoutOption
+
+
+def run(
+    graph: GraphFile,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File for the new graph: .npz.", show_default=False),
+    ],
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "--k", "-k", min=1, help="Columns to use; all by default.", show_default=False
+        ),
+    ] = None,
+    layout: LayoutOption = Layout.NSRFC,
+    as_json: Json = False,
+) -> None:
+    """Re-rank a neighbour graph by the overlap of reciprocal neighbours."""
+    from nsrfc.data import read_neighbors, write_neighbors
+    from nsrfc.data.files import known_suffix
+    from nsrfc.graph import rerank
+    from nsrfc.plan import plan_reranking
+
+    known_suffix(output, (".npz",), "neighbour graphs")
+    given = read_neighbors(graph)
+    announce(plan_reranking(given.n, min(k or given.k, given.k)))
+    progress = ConsoleProgress()
+    ranked = rerank(given, k, progress=progress)
+    write_neighbors(output, ranked, layout=layout.value)
+    record = {
+        "output": str(output),
+        "faces": ranked.n,
+        "k": ranked.k,
+        "seconds": progress.seconds,
+    }
+    if as_json:
+        print_json(record)
+        return
+    print_table(
+        f"Re-ranked graph, in {output}",
+        ("", ""),
+        [
+            ("faces", f"{ranked.n:,}"),
+            ("k", str(ranked.k)),
+            ("time", seconds_text(sum(progress.seconds.values()))),
+        ],
+    )

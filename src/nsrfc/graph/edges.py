@@ -1,0 +1,97 @@
+"""The local density graph: density edges and similarity edges (NSR-FC, step 2).
+
+Notation of the method: a_ij strength of a listed neighbour, p_ij probability that it is the same person,
+rho_i = sum_j a_ij p_ij.
+
+    E_d   i -> argmax of a_ij over neighbours with rho_j > rho_i, at most one per face
+    E_s   pairs so strong that they are linked at once
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.graph.structures import EdgeList
+
+__all__ = ["density_edges", "local_strength", "neighbor_density", "similarity_edges"]
+
+_Ids = npt.NDArray[np.int32]
+_Floats = npt.NDArray[np.float32]
+
+
+def neighbor_density(strength: _Floats, probability: _Floats) -> _Floats:
+    """Density rho (n,) of faces: strength (n, k) times probability (n, k), summed over neighbours."""
+    return (np.maximum(strength[:, 1:], 0) * probability[:, 1:]).sum(axis=1)
+
+
+def density_edges(ids: _Ids, strength: _Floats, density: _Floats) -> EdgeList:
+    """Link every face to its strongest neighbour of higher density.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (n, k)
+        Neighbours, the face itself in column 0; -1 = none.
+    strength : ndarray of float32, shape (n, k)
+    density : ndarray of float32, shape (n,)
+        Of two equal ones the earlier row counts as the higher.
+
+    Returns
+    -------
+    EdgeList
+        In order of the source; faces without a denser neighbour have no edge.
+    """
+    n = len(ids)
+    rows = np.arange(n, dtype=np.int32)[:, None]
+    higher = (density[ids] > density[:, None]) | ((density[ids] == density[:, None]) & (ids < rows))
+    candidates = np.where(higher & (ids >= 0), strength, np.float32(-np.inf))
+    candidates[:, 0] = -np.inf
+    best = candidates.argmax(axis=1)
+    score = candidates[np.arange(n), best]
+    edges = EdgeList(rows[:, 0], ids[np.arange(n), best], score)
+    return edges.where(np.isfinite(score))
+
+
+def local_strength(source: _Ids, target: _Ids, strength: _Floats, top: _Floats) -> _Floats:
+    """Strength of edges less what they fall short of the stronger end's own best neighbour.
+
+    The edge that leaves a person usually starts at that person's densest face, which has far stronger
+    neighbours than the edge; an edge to a poor image is the best that the poor image has. Subtracting
+    the gap tells the two apart, as local scaling does in spectral clustering.
+
+    Parameters
+    ----------
+    source, target : ndarray of int32, shape (m,)
+    strength : ndarray of float32, shape (m,)
+    top : ndarray of float32, shape (n,)
+        Strength of each face's best neighbour.
+
+    Returns
+    -------
+    ndarray of float32, shape (m,)
+    """
+    return 2 * strength - np.maximum(top[source], top[target])
+
+
+def similarity_edges(ids: _Ids, strength: _Floats, top: _Floats, threshold: float) -> EdgeList:
+    """Link all listed pairs whose local strength reaches a threshold.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (n, k)
+        Neighbours, the face itself in column 0; -1 = none.
+    strength : ndarray of float32, shape (n, k)
+    top : ndarray of float32, shape (n,)
+    threshold : float
+
+    Returns
+    -------
+    EdgeList
+        With local strengths as scores.
+    """
+    # Local strength is at most the strength: this leaves few pairs to gather for.
+    row, column = np.nonzero((strength[:, 1:] >= threshold) & (ids[:, 1:] >= 0))
+    source = row.astype(np.int32)
+    target = ids[row, column + 1]
+    score = local_strength(source, target, strength[row, column + 1], top)
+    return EdgeList(source, target, score).where(score >= threshold)

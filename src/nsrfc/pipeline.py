@@ -1,0 +1,175 @@
+"""From embeddings to people: the steps of the method in order, without learned weights.
+
+1. Neighbour graph: the k nearest by cosine; similarities in deviations above what strangers show;
+   embeddings refined to means of their neighbourhoods and the graph rebuilt on them, twice.
+2. Local density graph: density of every face, density edges and similarity edges.
+3. Connectivity: the odds that a density edge joins one person, from a law fitted to these edges.
+4. Clusters: connected components of what is kept.
+
+Nothing here reads a label, and no threshold is fixed in units of an embedder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.config import ClusterConfig
+from nsrfc.data.embeddings import normalize
+from nsrfc.graph.background import SAMPLE, measure_background, standardize
+from nsrfc.graph.components import connected_components, drop_small, relabel_by_first_appearance
+from nsrfc.graph.copies import canonical_rows
+from nsrfc.graph.edges import density_edges, local_strength, neighbor_density, similarity_edges
+from nsrfc.graph.mixture import fit_edge_law, probability
+from nsrfc.graph.neighbors import build_neighbor_graph, check_neighbor_graph, renumber
+from nsrfc.graph.refinement import average_neighbors, linkage
+from nsrfc.graph.structures import Clustering, EdgeList, NeighborGraph
+from nsrfc.progress import Progress
+
+if TYPE_CHECKING:
+    import faiss
+
+__all__ = ["cluster"]
+
+_Floats = npt.NDArray[np.float32]
+
+REFINEMENTS = ((10, -1.0), (20, 1.0))
+"""Neighbours that each refinement averages, and the log-odds at which one weighs a half. The first is
+generous, to reach the poor images of a person; the second, on cleaner lists, is cautious."""
+
+SIMILARITY_MARGIN = 1.0
+"""Local strength above the threshold of density edges at which a pair is linked at once."""
+
+
+def cluster(
+    X: npt.ArrayLike,
+    config: ClusterConfig | None = None,
+    *,
+    graph: NeighborGraph | None = None,
+    index: faiss.Index | None = None,
+    progress: Progress | None = None,
+) -> Clustering:
+    """Group faces by person.
+
+    Parameters
+    ----------
+    X : array-like of float, shape (n, d)
+        Embeddings, of any length; may be memory-mapped. Never written to.
+    config : ClusterConfig, optional
+    graph : NeighborGraph, optional
+        The neighbours of these rows, if they are known already.
+    index : faiss.Index, optional
+        An index over the unit vectors of these rows, to be searched instead.
+    progress : Progress, optional
+        Told of every stage; holds their seconds afterwards.
+
+    Returns
+    -------
+    Clustering
+        The same for every order of the rows.
+
+    Raises
+    ------
+    InputError
+        If ``X`` is not 2-D, holds rows that are zero, NaN or infinite, or does not fit the graph or index.
+    """
+    config = config or ClusterConfig()
+    progress = progress or Progress()
+    unit = normalize(X)
+    faces, place = canonical_rows(unit)
+    distinct = unit[faces]
+    if index is not None and graph is None:
+        graph = build_neighbor_graph(unit, config.k, index=index, progress=progress)
+    if graph is not None:
+        check_neighbor_graph(graph, len(unit))
+        graph = renumber(graph, faces, place)
+    del unit
+    labels, confidence = _cluster_distinct(distinct, graph, config, progress)
+    labels = relabel_by_first_appearance(labels[place])
+    return Clustering(drop_small(labels, config.min_cluster_size), confidence[place])
+
+
+@dataclass(frozen=True)
+class _Strengths:
+    """A neighbour graph in units of the background: ids and strength (n, k), strongest first."""
+
+    ids: npt.NDArray[np.int32]
+    strength: _Floats
+
+    @property
+    def top(self) -> _Floats:
+        """Strength (n,) of each face's best neighbour; -inf where there is none."""
+        return self.strength[:, 1:].max(axis=1, initial=-np.inf)
+
+    def density_edges(self) -> EdgeList:
+        """The density edges E_d, with strengths as scores."""
+        odds = fit_edge_law(self.top, len(self.ids)).log_odds(self.strength)
+        return density_edges(
+            self.ids, self.strength, neighbor_density(self.strength, probability(odds))
+        )
+
+
+def _cluster_distinct(
+    X: _Floats, graph: NeighborGraph | None, config: ClusterConfig, progress: Progress
+) -> tuple[npt.NDArray[np.int64], _Floats]:
+    """Labels (n,) and confidence (n,) of distinct faces in canonical order."""
+    n = len(X)
+    sample = np.sort(np.random.default_rng(config.seed).permutation(n)[:SAMPLE])
+
+    def search(vectors: _Floats) -> NeighborGraph:
+        return build_neighbor_graph(
+            vectors, config.k, method=config.search, seed=config.seed, progress=progress
+        )
+
+    graph = graph or search(X)
+    known = _measure(graph, graph.similarities, X, sample)
+    law = fit_edge_law(known.top, n)
+    for width, log_odds in REFINEMENTS:
+        with progress.stage("refinement", n) as advance:
+            weights = probability(law.log_odds(known.strength[:, :width]) - np.float32(log_odds))
+            around = average_neighbors(X, known.ids[:, :width], weights)
+            advance(n)
+        graph = search(around.mean)
+        with progress.stage("strengths", n) as advance:
+            known = _measure(graph, linkage(graph, around), around.mean, sample)
+            law = fit_edge_law(known.density_edges().score, n)
+            advance(n)
+    with progress.stage("clusters", n) as advance:
+        labels, confidence = _connect(known)
+        advance(n)
+    return labels, confidence
+
+
+def _measure(
+    graph: NeighborGraph, similarities: _Floats, X: _Floats, sample: npt.NDArray[np.int64]
+) -> _Strengths:
+    """Similarities of a graph as strengths, and each list in their order."""
+    strength = standardize(graph.ids, similarities, measure_background(X, X[sample]))
+    strength[graph.ids < 0] = -np.inf
+    strength[:, 0] = np.inf
+    order = np.argsort(-strength, axis=1, kind="stable")
+    return _Strengths(
+        np.take_along_axis(graph.ids, order, axis=1), np.take_along_axis(strength, order, axis=1)
+    )
+
+
+def _connect(known: _Strengths) -> tuple[npt.NDArray[np.int64], _Floats]:
+    """Steps 2 to 4: edges, the odds of each, and what hangs together."""
+    n = len(known.ids)
+    top = known.top
+    edges = known.density_edges()
+    strength = local_strength(edges.source, edges.target, edges.score, top)
+    law = fit_edge_law(strength, n)
+    odds = law.log_odds(strength)
+    kept = edges.where(odds >= 0)
+    similar = similarity_edges(
+        known.ids, known.strength, top, law.threshold + SIMILARITY_MARGIN
+    )
+    labels = connected_components(n, kept + similar)
+    joined = labels[edges.source] == labels[edges.target]
+    confidence = np.ones(n, np.float32)
+    confidence[edges.source] = probability(np.where(joined, odds, -odds))
+    return labels, confidence

@@ -1,0 +1,305 @@
+"""What a run will take before it starts: memory and time, by models of its arrays and work.
+
+Memory is the sum of the arrays that stand at the same time, so it is close. Time depends on the
+machine and on what else runs there: take it as right to a factor of two.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nsrfc.config import ClusterConfig
+from nsrfc.errors import InputError, MemoryPlanError
+from nsrfc.graph.neighbors import EXACT_LIMIT
+
+__all__ = [
+    "Plan",
+    "Stage",
+    "check_plan",
+    "parse_bytes",
+    "peak_memory",
+    "plan",
+    "plan_reranking",
+    "plan_search",
+]
+
+RUNTIME_BYTES = 330 * 2**20
+"""Interpreter, libraries and compiled code."""
+
+BLOCK_BYTES = 100 * 2**20
+"""What a search holds for the block of faces it compares at a time."""
+
+REFINED_BYTES_PER_VALUE = 8
+"""Per face and dimension beside input and unit vectors: the refined vectors, and a working copy."""
+
+STRENGTH_BYTES_PER_NEIGHBOR = 36
+"""Per face and neighbour beside the graph: strengths, their order and the ordered lists."""
+
+RERANKING_BYTES_PER_NEIGHBOR = 24
+"""Per face and neighbour beside the graph given: reciprocal sets and the new lists."""
+
+SEARCHES = 3
+"""Neighbours are searched on the embeddings and after each of two refinements."""
+
+PAIR_FLOP_PER_SECOND = 2.5e10
+"""Rate of the exact search on one core; a multiply-add counts two."""
+
+PAIR_OVERHEAD_FLOP = 100
+"""What a pair costs beside its 2 d FLOP: keeping the best."""
+
+INDEX_SECONDS = 6e-6
+"""Approximate search, per face, core, dimension / 256 and square root of the number of faces."""
+
+STRUCTURE_SECONDS = 1e-6
+"""Refinement, strengths and components, per face, neighbour and core."""
+
+RERANKING_SECONDS = 6e-7
+"""Re-ranking, per face, neighbour and core."""
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run.
+
+    Attributes
+    ----------
+    name : str
+    held_bytes : int
+        Arrays that it leaves standing for the stages after it.
+    work_bytes : int
+        Arrays that it needs beside them while it runs.
+    seconds : float
+    """
+
+    name: str
+    held_bytes: int
+    work_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is expected to take.
+
+    Attributes
+    ----------
+    n, dimension, k : int
+        Faces, length of a vector (0 if there are none), neighbours per face.
+    method : str
+        How neighbours are found: "exact", "approximate", or "given".
+    stages : tuple of Stage
+        In order.
+    """
+
+    n: int
+    dimension: int
+    k: int
+    method: str
+    stages: tuple[Stage, ...]
+
+    @property
+    def peak_bytes(self) -> int:
+        """Highest expected memory of the process."""
+        held, peak = 0, 0
+        for stage in self.stages:
+            held += stage.held_bytes
+            peak = max(peak, held + stage.work_bytes)
+        return RUNTIME_BYTES + peak
+
+    @property
+    def seconds(self) -> float:
+        """Expected duration on this machine."""
+        return sum(stage.seconds for stage in self.stages)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain numbers and strings, ready for JSON."""
+        return {
+            **asdict(self),
+            "stages": [asdict(stage) for stage in self.stages],
+            "peak_bytes": self.peak_bytes,
+            "seconds": self.seconds,
+        }
+
+
+def plan(
+    n: int, dimension: int, config: ClusterConfig | None = None, *, given_graph: bool = False
+) -> Plan:
+    """Expect what :func:`nsrfc.pipeline.cluster` takes.
+
+    Parameters
+    ----------
+    n, dimension : int
+        Shape of the embeddings.
+    config : ClusterConfig, optional
+    given_graph : bool
+        Whether the neighbours are known already.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputError
+        If ``n`` or ``dimension`` is below 1.
+    """
+    config = config or ClusterConfig()
+    search = plan_search(n, dimension, config)
+    vectors, neighbors = search.stages
+    values, entries = n * dimension, n * search.k
+    again = SEARCHES - given_graph
+    return Plan(
+        n,
+        dimension,
+        search.k,
+        "given" if given_graph else search.method,
+        (
+            vectors,
+            Stage(
+                "neighbours", neighbors.held_bytes, neighbors.work_bytes, again * neighbors.seconds
+            ),
+            Stage(
+                "clusters",
+                0,
+                REFINED_BYTES_PER_VALUE * values + STRENGTH_BYTES_PER_NEIGHBOR * entries,
+                STRUCTURE_SECONDS * entries / _cores(),
+            ),
+        ),
+    )
+
+
+def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> Plan:
+    """Expect what one search for neighbours takes; arguments as those of :func:`plan`."""
+    config = config or ClusterConfig()
+    if n < 1 or dimension < 1:
+        raise InputError(f"A plan needs at least one face of one dimension, got {n} x {dimension}.")
+    k = min(config.k, n)
+    method = config.search
+    if method == "auto":
+        method = "exact" if n <= EXACT_LIMIT else "approximate"
+    vectors_bytes = 4 * n * dimension
+    if method == "exact":
+        seconds = n * n * (2 * dimension + PAIR_OVERHEAD_FLOP) / PAIR_FLOP_PER_SECOND / _cores()
+    else:
+        seconds = INDEX_SECONDS * n**1.5 * dimension / 256 / _cores()
+    index_bytes = vectors_bytes if method == "approximate" else 0
+    return Plan(
+        n,
+        dimension,
+        k,
+        method,
+        (
+            Stage("vectors", 2 * vectors_bytes, 0, 0.0),
+            Stage("neighbours", 8 * n * k, BLOCK_BYTES + index_bytes, seconds),
+        ),
+    )
+
+
+def plan_reranking(n: int, k: int) -> Plan:
+    """Expect what :func:`nsrfc.graph.rerank` takes for a graph of shape (n, k)."""
+    entries = n * k
+    return Plan(
+        n,
+        0,
+        k,
+        "given",
+        (
+            Stage("neighbours", 8 * entries, 0, 0.0),
+            Stage(
+                "re-ranking",
+                0,
+                RERANKING_BYTES_PER_NEIGHBOR * entries,
+                RERANKING_SECONDS * entries / _cores(),
+            ),
+        ),
+    )
+
+
+def check_plan(
+    planned: Plan, config: ClusterConfig, limit: int | None, *, given_graph: bool = False
+) -> None:
+    """Refuse a run of :func:`nsrfc.pipeline.cluster` that would need more than ``limit`` bytes.
+
+    Raises
+    ------
+    MemoryPlanError
+        With the most faces, or the most neighbours, that would fit.
+    """
+    if limit is None or planned.peak_bytes <= limit:
+        return
+
+    def fits(n: int, k: int) -> bool:
+        smaller = config.model_copy(update={"k": k})
+        return plan(n, planned.dimension, smaller, given_graph=given_graph).peak_bytes <= limit
+
+    faces = _largest(planned.n, lambda n: fits(n, config.k))
+    neighbors = _largest(planned.k, lambda k: fits(planned.n, k))
+    ways = [f"{faces:,} faces"] if faces else []
+    ways += [f"k = {neighbors}"] if neighbors > 1 and not given_graph else []
+    advice = f"{' or '.join(ways)} would fit" if ways else "nothing would fit, so allow more"
+    raise MemoryPlanError(
+        f"{planned.n:,} faces of dimension {planned.dimension} with k = {planned.k} are expected "
+        f"to need {planned.peak_bytes / 2**30:.2f} GiB, and {limit / 2**30:.2f} GiB are allowed: "
+        f"{advice}."
+    )
+
+
+def parse_bytes(text: str) -> int:
+    """Read an amount of memory: ``8GiB``, ``8G``, ``500 MB``, ``1e9``.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
+    try:
+        number = float(match[1]) if match else 0.0
+    except ValueError:
+        number = 0.0
+    unit = match[2] + match[3] if match else ""
+    units = _UNITS | _BINARY_UNITS
+    if number <= 0 or number == float("inf") or unit not in units:
+        raise InputError(f"{text!r} is not an amount of memory: write it like 8GiB or 500MB.")
+    return int(number * units[unit])
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes this process has held; None where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # getrusage would count what the parent held before it started this process.
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        if found:
+            return 1024 * int(found[1])
+    try:
+        import resource
+    except ImportError:
+        return None
+    # Bytes on macOS, the only system without /proc that is left here, and kilobytes on the BSDs.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if os.uname().sysname == "Darwin" else 1024 * peak
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def _largest(upper: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest number in 0..upper for which ``fits`` holds, 0 counting as fitting."""
+    low, high = 0, upper
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

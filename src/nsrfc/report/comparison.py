@@ -1,0 +1,143 @@
+"""One set of faces with known identities, clustered by this package and by well-known methods."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc import baselines
+from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.graph.structures import NeighborGraph
+from nsrfc.metrics import Scores, evaluate
+from nsrfc.pipeline import cluster
+from nsrfc.progress import Progress
+
+__all__ = ["OURS", "Result", "compare"]
+
+OURS = "nsrfc"
+
+DBSCAN_THRESHOLDS = 12
+DBSCAN_MIN_SAMPLES = (2, 4)
+HDBSCAN_MIN_CLUSTER_SIZES = (2, 3, 5)
+
+_Labels = npt.NDArray[np.int64]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a method made of the faces.
+
+    Attributes
+    ----------
+    method : str
+        Its name; :data:`OURS` for this package.
+    setting : str
+        The setting that gave the labels, and where it came from.
+    labels : ndarray of int64, shape (n,)
+        -1 = left unclustered.
+    scores : Scores
+    seconds : float
+        Beside the first search for neighbours, all settings tried included.
+    """
+
+    method: str
+    setting: str
+    labels: _Labels
+    scores: Scores
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain dicts, numbers and strings, ready for JSON."""
+        return {
+            "method": self.method,
+            "setting": self.setting,
+            "needs_labels": self.method != OURS,
+            "seconds": self.seconds,
+            **self.scores.as_dict(),
+        }
+
+
+def compare(
+    X: npt.NDArray[np.float32],
+    identities: npt.NDArray[np.int64],
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Cluster by every method and score the labels.
+
+    This package gets no label. The others get what they cannot know: k-means the number of
+    people, the rest the setting of highest pairwise F among those tried.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Unit vectors.
+    identities : ndarray of int64, shape (n,)
+        True identity of each face.
+    seed : int
+        Seed of k-means.
+    progress : Progress, optional
+        Told of the stages of this package, and of one for each other method.
+
+    Returns
+    -------
+    list of Result
+        This package first.
+    """
+    progress = progress or Progress()
+    graph = build_neighbor_graph(X, progress=progress)
+    people = len(np.unique(identities))
+    labels, seconds = _timed(lambda: cluster(X, graph=graph, progress=progress).labels)
+    results = [Result(OURS, "defaults", labels, evaluate(identities, labels), seconds)]
+    methods: dict[str, Callable[[], tuple[str, _Labels]]] = {
+        "threshold": lambda: _best_threshold(graph, identities),
+        "DBSCAN": lambda: _best_dbscan(graph, identities),
+        "HDBSCAN": lambda: _best_hdbscan(graph, identities),
+        "k-means": lambda: (f"k = {people:,}", baselines.kmeans(X, people, seed)),
+    }
+    for name, method in methods.items():
+        with progress.stage(name, len(X)) as advance:
+            (setting, labels), seconds = _timed(method)
+            advance(len(X))
+        results.append(Result(name, setting, labels, evaluate(identities, labels), seconds))
+    return results
+
+
+def _best_threshold(graph: NeighborGraph, identities: npt.NDArray[np.int64]) -> tuple[str, _Labels]:
+    labels, threshold = baselines.best_threshold_components(graph, identities)
+    return f"cosine {threshold:.2f}", labels
+
+
+def _best_dbscan(graph: NeighborGraph, identities: npt.NDArray[np.int64]) -> tuple[str, _Labels]:
+    """Try thresholds between the weakest and the strongest best neighbours."""
+    low, high = np.quantile(graph.similarities[:, 1], (0.02, 0.8))
+    best = baselines.best_by_labels(
+        (
+            ((samples, threshold), baselines.dbscan(graph, threshold, samples))
+            for samples in DBSCAN_MIN_SAMPLES
+            for threshold in np.linspace(low, high, DBSCAN_THRESHOLDS)
+        ),
+        identities,
+    )
+    samples, threshold = best.setting
+    return f"cosine {threshold:.2f}, min {samples}", best.labels
+
+
+def _best_hdbscan(graph: NeighborGraph, identities: npt.NDArray[np.int64]) -> tuple[str, _Labels]:
+    best = baselines.best_by_labels(
+        ((size, baselines.hdbscan(graph, size)) for size in HDBSCAN_MIN_CLUSTER_SIZES), identities
+    )
+    return f"min {best.setting}", best.labels
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    started = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - started
