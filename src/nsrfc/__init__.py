@@ -4,4 +4,43 @@
 >>> labels = nsrfc.FaceClusterer().fit_predict(X)  # doctest: +SKIP
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nsrfc.clusterer import FaceClusterer
+    from nsrfc.config import ClusterConfig
+    from nsrfc.errors import InputError, MemoryPlanError, NsrfcError, OptionalDependencyError
+    from nsrfc.metrics import evaluate
+    from nsrfc.pipeline import cluster
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "ClusterConfig",
+    "FaceClusterer",
+    "InputError",
+    "MemoryPlanError",
+    "NsrfcError",
+    "OptionalDependencyError",
+    "cluster",
+    "evaluate",
+]
+
+_HOMES = {
+    "ClusterConfig": "config",
+    "FaceClusterer": "clusterer",
+    "InputError": "errors",
+    "MemoryPlanError": "errors",
+    "NsrfcError": "errors",
+    "OptionalDependencyError": "errors",
+    "cluster": "pipeline",
+    "evaluate": "metrics",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    # Heavy libraries are loaded by what needs them, so that the command line starts at once.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

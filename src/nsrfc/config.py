@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nsrfc.errors import InputError
 
 __all__ = ["ClusterConfig"]
 
@@ -25,3 +27,19 @@ class ClusterConfig(BaseModel):
 
     seed: int = Field(default=0, ge=0)
     """Seed of the samples that measure the data (reference faces, approximate search)."""
+
+    @classmethod
+    def of(cls, **settings: Any) -> Self:  # noqa: ANN401
+        """Make a configuration of settings as a user gave them.
+
+        Raises
+        ------
+        InputError
+            If a setting is out of range, by name.
+        """
+        try:
+            return cls(**settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise InputError(f"{name}: {first['msg']}, got {first['input']!r}.") from None

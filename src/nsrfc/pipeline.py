@@ -165,9 +165,7 @@ def _connect(known: _Strengths) -> tuple[npt.NDArray[np.int64], _Floats]:
     law = fit_edge_law(strength, n)
     odds = law.log_odds(strength)
     kept = edges.where(odds >= 0)
-    similar = similarity_edges(
-        known.ids, known.strength, top, law.threshold + SIMILARITY_MARGIN
-    )
+    similar = similarity_edges(known.ids, known.strength, top, law.threshold + SIMILARITY_MARGIN)
     labels = connected_components(n, kept + similar)
     joined = labels[edges.source] == labels[edges.target]
     confidence = np.ones(n, np.float32)

@@ -80,7 +80,9 @@ def measure_background(X: _Floats, reference: _Floats) -> Background:
     return Background(trust * median, np.sqrt(np.maximum(variance, np.float32(1e-12))))
 
 
-def standardize(ids: npt.NDArray[np.int32], similarities: _Floats, background: Background) -> _Floats:
+def standardize(
+    ids: npt.NDArray[np.int32], similarities: _Floats, background: Background
+) -> _Floats:
     """Express similarities of listed neighbours in deviations above the background.
 
     Parameters

@@ -104,7 +104,9 @@ def _log_odds(x: _Doubles, mean: _Doubles, variance: _Doubles, share: float) -> 
     scale = np.sqrt(6 * variance[0]) / np.pi
     reduced = (x - mean[0]) / scale + _EULER_GAMMA
     stranger = np.log((1 - share) / scale) - reduced - np.exp(np.minimum(-reduced, 50))
-    same = np.log(share) - np.log(2 * np.pi * variance[1]) / 2 - (x - mean[1]) ** 2 / 2 / variance[1]
+    same = (
+        np.log(share) - np.log(2 * np.pi * variance[1]) / 2 - (x - mean[1]) ** 2 / 2 / variance[1]
+    )
     return same - stranger
 
 

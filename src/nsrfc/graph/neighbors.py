@@ -32,7 +32,13 @@ from nsrfc.progress import Progress
 if TYPE_CHECKING:
     import faiss
 
-__all__ = ["EXACT_LIMIT", "build_neighbor_graph", "check_neighbor_graph", "renumber", "sampled_recall"]
+__all__ = [
+    "EXACT_LIMIT",
+    "build_neighbor_graph",
+    "check_neighbor_graph",
+    "renumber",
+    "sampled_recall",
+]
 
 EXACT_LIMIT = 300_000
 """Up to this many faces ``method="auto"`` searches exactly."""

@@ -1,0 +1,107 @@
+"""New faces to people already found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.config import ClusterConfig
+from nsrfc.graph.background import SAMPLE, Background, measure_background
+from nsrfc.graph.mixture import EdgeLaw, fit_edge_law, probability
+from nsrfc.graph.neighbors import build_neighbor_graph
+
+__all__ = ["Assignment"]
+
+_Floats = npt.NDArray[np.float32]
+_Labels = npt.NDArray[np.int64]
+
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What is needed to place new faces: the known ones, their labels, and what strangers look like.
+
+    Attributes
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Known faces, unit vectors.
+    labels : ndarray of int64, shape (n,)
+        Their people; -1 = none.
+    reference : ndarray of float32, shape (m, d)
+        Faces against which a background is measured.
+    background : Background
+        Of the known faces.
+    law : EdgeLaw
+        Odds that a pair of a given strength is one person.
+    k : int
+        Known faces that have a say about a new one.
+    """
+
+    X: _Floats
+    labels: _Labels
+    reference: _Floats
+    background: Background
+    law: EdgeLaw
+    k: int
+
+    @classmethod
+    def fit(cls, X: _Floats, labels: _Labels, config: ClusterConfig) -> Assignment:
+        """Measure the known faces: unit vectors X (n, d) and their labels (n,)."""
+        n = len(X)
+        reference = X[np.sort(np.random.default_rng(config.seed).permutation(n)[:SAMPLE])]
+        background = measure_background(X, reference)
+        nearest = build_neighbor_graph(X, 2, method=config.search, seed=config.seed)
+        best = _strengths(nearest.similarities[:, 1:], nearest.ids[:, 1:], background, background)
+        return cls(
+            X, labels, reference, background, fit_edge_law(best.ravel(), n), min(config.k, n)
+        )
+
+    def predict(self, X: _Floats) -> _Labels:
+        """Label new faces: unit vectors (m, d) to labels (m,), -1 where nobody is likely enough.
+
+        Of the nearest known faces each votes for its person with the probability that it and the new
+        face show one person. The person with most votes gets the face if one of the voters is more
+        likely the same person than not.
+        """
+        import faiss
+
+        out = np.full(len(X), -1, np.int64)
+        for start in range(0, len(X), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            similarities, ids = faiss.knn(
+                X[rows], self.X, self.k, metric=faiss.METRIC_INNER_PRODUCT
+            )
+            own = measure_background(X[rows], self.reference)
+            strength = _strengths(similarities, ids, own, self.background)
+            out[rows] = self._vote(ids, probability(self.law.log_odds(strength)))
+        return out
+
+    def _vote(self, ids: npt.NDArray[np.int64], chance: _Floats) -> _Labels:
+        labels = self.labels[ids]
+        chance = np.where(labels >= 0, chance, np.float32(0))
+        order = np.argsort(labels, axis=1, kind="stable")
+        labels = np.take_along_axis(labels, order, axis=1)
+        chance = np.take_along_axis(chance, order, axis=1)
+        # Votes of one person stand together: a running sum less its value before the first of them.
+        running = np.cumsum(chance, axis=1, dtype=np.float64)
+        column = np.arange(labels.shape[1])
+        opens = np.ones(labels.shape, np.bool_)
+        opens[:, 1:] = labels[:, 1:] != labels[:, :-1]
+        first = np.maximum.accumulate(np.where(opens, column, 0), axis=1)
+        votes = running - np.take_along_axis(running - chance, first, axis=1)
+        winner = votes.argmax(axis=1)[:, None]
+        chosen = np.take_along_axis(labels, winner, axis=1)
+        likely = ((labels == chosen) & (chance >= 0.5)).any(axis=1)
+        return np.where(likely, chosen[:, 0], -1)
+
+
+def _strengths(
+    similarities: _Floats, ids: npt.NDArray[np.integer], own: Background, known: Background
+) -> _Floats:
+    """Similarities of listed faces in deviations above the backgrounds of both ends."""
+    of_own = (similarities - own.center[:, None]) / own.deviation[:, None]
+    of_known = (similarities - known.center[ids]) / known.deviation[ids]
+    return (of_own + of_known) / 2

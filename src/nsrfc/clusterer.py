@@ -1,0 +1,117 @@
+"""FaceClusterer: a scikit-learn clusterer over :mod:`nsrfc.pipeline`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from nsrfc.assignment import Assignment
+from nsrfc.config import ClusterConfig
+from nsrfc.data.embeddings import normalize
+from nsrfc.errors import InputError
+from nsrfc.pipeline import cluster
+
+__all__ = ["FaceClusterer"]
+
+
+class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
+    """Group faces by person from neighbour structure alone.
+
+    Parameters
+    ----------
+    k : int, default=80
+        Neighbours per face, the face itself included; clamped to the number of faces.
+    search : {"auto", "exact", "approximate"}, default="auto"
+        How neighbours are found; "auto" is exact up to 300,000 faces.
+    min_cluster_size : int, default=1
+        Groups of fewer faces get the label -1.
+    seed : int, default=0
+        Seed of the samples that measure the data.
+
+    Attributes
+    ----------
+    labels_ : ndarray of int64, shape (n,)
+        0..c-1 in order of first appearance; -1 only with ``min_cluster_size`` above 1.
+    confidence_ : ndarray of float32, shape (n,)
+        Probability that the decision about each face's deciding edge is right.
+    n_features_in_ : int
+        Dimension of the embeddings.
+
+    Examples
+    --------
+    >>> from nsrfc import FaceClusterer
+    >>> from nsrfc.data.synthetic import generate
+    >>> faces = generate(500, "wild", seed=0)
+    >>> FaceClusterer().fit_predict(faces.embeddings).shape
+    (500,)
+    """
+
+    def __init__(
+        self,
+        *,
+        k: int = 80,
+        search: str = "auto",
+        min_cluster_size: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.k = k
+        self.search = search
+        self.min_cluster_size = min_cluster_size
+        self.seed = seed
+
+    def fit(self, X: npt.ArrayLike, y: object = None) -> FaceClusterer:
+        """Find the people.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n, d)
+            Embeddings; need not be normalised.
+        y : ignored
+            There for scikit-learn's sake; labels are never read.
+
+        Returns
+        -------
+        FaceClusterer
+            Itself.
+
+        Raises
+        ------
+        InputError
+            If a parameter or a row of ``X`` cannot be used.
+        """
+        vectors = validate_data(self, X, dtype=[np.float32, np.float64, np.float16])
+        config = ClusterConfig.of(
+            k=self.k, search=self.search, min_cluster_size=self.min_cluster_size, seed=self.seed
+        )
+        found = cluster(vectors, config)
+        self.labels_ = found.labels
+        self.confidence_ = found.confidence
+        self._assignment = Assignment.fit(normalize(vectors), found.labels, config)
+        return self
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Assign new faces to the people found.
+
+        Each face is judged by itself, so that the result does not depend on the others.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (m, d)
+
+        Returns
+        -------
+        ndarray of int64, shape (m,)
+            Labels that `fit` gave, or -1 for a face of nobody known.
+
+        Raises
+        ------
+        InputError
+            If a row is zero, NaN or infinite.
+        """
+        check_is_fitted(self)
+        vectors = validate_data(self, X, reset=False, dtype=[np.float32, np.float64, np.float16])
+        return self._assignment.predict(normalize(vectors))

@@ -1,0 +1,102 @@
+"""FaceClusterer: scikit-learn's conventions, small inputs, invariance, new faces, real faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import nsrfc
+from nsrfc.data.synthetic import generate
+from nsrfc.graph.components import relabel_by_first_appearance
+from nsrfc.metrics import evaluate
+
+EXPECTED_TO_FAIL = {
+    "check_estimators_dtypes": "casts small values to integers, which leaves a row of zeros: a face "
+    "without a direction is refused, with its row named",
+}
+
+
+def expected_failures(_: object) -> dict[str, str]:
+    return EXPECTED_TO_FAIL
+
+
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [nsrfc.FaceClusterer()], expected_failed_checks=expected_failures
+)
+def test_scikit_learn_conventions(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10])
+def test_few_faces(n: int) -> None:
+    X = np.random.default_rng(0).normal(size=(n, 64)).astype(np.float32)
+    labels = nsrfc.FaceClusterer().fit_predict(X)
+    assert sorted(set(labels)) == list(range(n)), "random directions are different people"
+
+
+def test_identical_faces_are_one_person() -> None:
+    X = np.tile(np.random.default_rng(0).normal(size=(1, 32)), (200, 1))
+    assert set(nsrfc.FaceClusterer().fit_predict(X)) == {0}
+
+
+def test_two_faces_of_one_person() -> None:
+    rng = np.random.default_rng(0)
+    face = rng.normal(size=256)
+    X = np.stack([face, face + 0.3 * rng.normal(size=256)])
+    assert set(nsrfc.FaceClusterer().fit_predict(X)) == {0}
+
+
+def test_one_dimension_has_two_directions() -> None:
+    labels = nsrfc.FaceClusterer().fit_predict([[1.0], [-2.0], [3.0], [-0.5]])
+    assert labels.tolist() == [0, 1, 0, 1]
+
+
+def test_row_order_does_not_matter() -> None:
+    faces = generate(700, "wild", seed=3)
+    X = np.concatenate([faces.embeddings, faces.embeddings[:40]])
+    order = np.random.default_rng(1).permutation(len(X))
+    labels = nsrfc.FaceClusterer().fit_predict(X)
+    shuffled = nsrfc.FaceClusterer().fit_predict(X[order])
+    assert np.array_equal(relabel_by_first_appearance(labels[order]), shuffled)
+
+
+def test_small_groups_can_be_left_out() -> None:
+    faces = generate(600, "wild", seed=0)
+    whole = nsrfc.FaceClusterer().fit_predict(faces.embeddings)
+    labels = nsrfc.FaceClusterer(min_cluster_size=3).fit_predict(faces.embeddings)
+    sizes = np.bincount(whole)
+    assert np.array_equal(labels == -1, sizes[whole] < 3)
+
+
+def test_new_faces_join_known_people_or_nobody() -> None:
+    faces = generate(1500, "wild", seed=0)
+    X, y = faces.embeddings, faces.identities
+    known = np.arange(len(X)) % 5 > 0
+    clusterer = nsrfc.FaceClusterer().fit(X[known])
+    found = clusterer.predict(X[~known])
+    assert set(found) <= set(clusterer.labels_) | {-1}
+    assert np.array_equal(found[:7], clusterer.predict(X[~known][:7]))
+    majority = [np.bincount(y[known][clusterer.labels_ == c]).argmax() for c in found[found >= 0]]
+    assert (found >= 0).mean() > 0.7
+    assert (np.array(majority) == y[~known][found >= 0]).mean() > 0.95
+    strangers = np.random.default_rng(0).normal(size=(50, X.shape[1]))
+    assert (clusterer.predict(strangers) == -1).mean() > 0.95
+
+
+@pytest.mark.parametrize(("setting", "value"), [("k", 0), ("search", "fast"), ("seed", -1)])
+def test_bad_settings_are_named(setting: str, value: object) -> None:
+    with pytest.raises(nsrfc.InputError, match=setting):
+        nsrfc.FaceClusterer(**{setting: value}).fit(np.eye(4))
+
+
+@pytest.mark.parametrize("embedder", ["ov256", "mfn128"])
+def test_real_faces(shared: Path, embedder: str) -> None:
+    with np.load(shared / "data" / "celeba_wild_dev.npz", allow_pickle=False) as data:
+        labels = nsrfc.FaceClusterer().fit_predict(data[embedder].astype(np.float32))
+        scores = evaluate(data["identity"], labels)
+    assert scores.pairwise.f > 0.93
+    assert scores.bcubed.f > 0.93
