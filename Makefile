@@ -1,26 +1,35 @@
+# Only Python 3.11+ is needed: each target makes its own environment in .venv, with what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FACES ?= 20000
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs readme clean
 
-demo: $(VENV)/ready
+demo: $(VENV)/plot.extra
 	$(BIN)/nsrfc demo --faces $(DEMO_FACES)
 
-test: $(VENV)/ready
+test: $(VENV)/test.extra
 	$(BIN)/python -m pytest -q
 
-lint: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[lint]'
+lint: $(VENV)/test.extra $(VENV)/lint.extra
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+docs: $(VENV)/docs.extra
+	$(BIN)/mkdocs build --strict
+
+# Runs the commands shown in README.md again and puts their output below them.
+readme: $(VENV)/plot.extra
+	$(BIN)/python docs/tools/refresh.py
+
+$(VENV)/%.extra: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	touch $@
 
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site demo

@@ -1,6 +1,6 @@
 """Print how generated faces compare with real ones, as markdown.
 
-    python benchmarks/calibration.py [FILE.npz ...]
+    python benchmarks/calibration.py [FILE.npz ...] [--presets NAME ...] [--seeds COUNT]
 
 Each file holds embedders' unit vectors (n, d) by name and ``identity`` (n,); its name says which
 preset it is compared with. Without arguments the files of ../shared/data are taken. Where there is
@@ -79,9 +79,7 @@ def strangers(X: npt.NDArray[np.float32], identities: Ints) -> Measures:
     parts = np.array_split(pairs, 1 + len(pairs) // 100_000)
     cosine = np.concatenate([(X[part[:, 0]] * X[part[:, 1]]).sum(axis=1) for part in parts])
     low, middle, *high = quantiles(cosine, 16, 50, 99, 99.9)
-    return {
-        "pairs of strangers, standardised, 99/99.9 %": (np.array(high) - middle) / (middle - low)
-    }
+    return {"pairs of strangers, standardised, 99/99.9 %": (np.array(high) - middle) / (middle - low)}
 
 
 def neighborhoods(ids: npt.NDArray[np.int32], same: npt.NDArray[np.bool_]) -> Measures:
@@ -100,9 +98,7 @@ def neighborhoods(ids: npt.NDArray[np.int32], same: npt.NDArray[np.bool_]) -> Me
         f"Jaccard of {k} nearest, true pairs, 5/25/50/75/95 %": quantiles(
             jaccard[true], 5, 25, 50, 75, 95
         ),
-        f"Jaccard of {k} nearest, false pairs, 50/75/95/99 %": quantiles(
-            jaccard[~true], 50, 75, 95, 99
-        ),
+        f"Jaccard of {k} nearest, false pairs, 50/75/95/99 %": quantiles(jaccard[~true], 50, 75, 95, 99),
         f"skewness of {k}-occurrence": np.array([(deviation**3).mean()]),
     }
 
@@ -171,10 +167,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path, help="real faces (.npz)")
     parser.add_argument("--seeds", type=int, default=3, help="generated sets per column")
+    parser.add_argument("--presets", nargs="+", choices=SIZE, default=SIZE, help="tables to print")
     arguments = parser.parse_args()
     files = arguments.files or [SHARED / f"{stem}.npz" for stem in PRESET_OF]
     seeds = range(arguments.seeds)
-    for preset, n in SIZE.items():
+    for preset in arguments.presets:
+        n = SIZE[preset]
         columns: dict[str, Measures] = {}
         for path in files:
             if PRESET_OF.get(path.stem) == preset and path.is_file():

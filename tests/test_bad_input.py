@@ -120,9 +120,7 @@ EMBEDDINGS = {
     "NaN in bin": Case(
         "faces.bin", content(with_value(3, np.nan).tobytes()), ("1 of 4", "row 3"), {"dimension": 3}
     ),
-    "NaN in parquet": Case(
-        "faces.parquet", table(a=lists([1.0], [float("nan")])), ("1 of 2", "row 1")
-    ),
+    "NaN in parquet": Case("faces.parquet", table(a=lists([1.0], [float("nan")])), ("1 of 2", "row 1")),
     "no rows in npy": Case("faces.npy", save(FACES[:0]), ("empty", "(0, 3)")),
     "no rows in npz": Case("faces.npz", save_z(a=FACES[:0]), ("empty", "(0, 3)")),
     "no rows in bin": Case("faces.bin", content(b""), ("empty",), {"dimension": 3}),
@@ -170,9 +168,7 @@ EMBEDDINGS = {
     "key not in npz": Case("faces.npz", save_z(a=FACES), ("no 'b'", "(a)"), {"key": "b"}),
     "several in npz": Case("faces.npz", save_z(a=FACES, b=FACES), ("more than one", "a, b", "key")),
     "none in npz": Case("faces.npz", save_z(a=np.ones(3)), ("no 2-D array of floats", "holds a)")),
-    "ids of another length": Case(
-        "faces.npz", save_z(a=FACES, id=np.arange(3)), ("3 ids for 4 faces",)
-    ),
+    "ids of another length": Case("faces.npz", save_z(a=FACES, id=np.arange(3)), ("3 ids for 4 faces",)),
     "ids of floats": Case("faces.npz", save_z(a=FACES, id=np.ones(4)), ("ids", "float64")),
     "ragged parquet": Case(
         "faces.parquet",
@@ -210,9 +206,7 @@ IDENTITIES = {
     "more labels": Case(
         "people.npy", save(np.arange(10)), ("10", "9 faces", "more labels than faces"), {"n": 9}
     ),
-    "fewer labels": Case(
-        "people.meta", content("1\n2\n"), ("2", "9 faces", "fewer labels"), {"n": 9}
-    ),
+    "fewer labels": Case("people.meta", content("1\n2\n"), ("2", "9 faces", "fewer labels"), {"n": 9}),
     "text in meta": Case("people.meta", content("1\n2\nanna\n"), ("line 3", "'anna'")),
     "two columns in meta": Case("people.meta", content("1 2\n"), ("line 1", "one integer a line")),
     "fraction in meta": Case("people.meta", content("1\n2.0\n"), ("line 2", "'2.0'")),
@@ -250,9 +244,7 @@ NEIGHBORS = {
     "other arrays": Case("knn.npz", save_z(a=FACES), ("neither 'data'", "holds a)")),
     "wrong shape": Case("knn.npz", save_z(data=FACES), ("(4, 3)", "(faces, 2, k)")),
     "objects": Case("knn.npz", save_z(data=objects()), ("pickled", "anew")),
-    "id too large": Case(
-        "knn.npz", reference([[0, 1], [1, 7]], [[0, 0], [0, 0]]), ("-1..1", "row 1")
-    ),
+    "id too large": Case("knn.npz", reference([[0, 1], [1, 7]], [[0, 0], [0, 0]]), ("-1..1", "row 1")),
     "fractional id": Case("knn.npz", reference([[0, 0.5]] * 2, [[0, 1]] * 2), ("rows 0, 1",)),
     "NaN distance": Case(
         "knn.npz", reference([[0, 1], [1, 0]], [[0, 1], [0, np.nan]]), ("0..2", "row 1")

@@ -82,9 +82,7 @@ def test_kmeans_repeats_with_its_seed_and_takes_more_clusters_than_faces() -> No
 
 @pytest.mark.parametrize("min_samples", [2, 4])
 @pytest.mark.parametrize("threshold", [0.5, 0.75])
-def test_dbscan_on_complete_lists_is_dbscan_on_coordinates(
-    threshold: float, min_samples: int
-) -> None:
+def test_dbscan_on_complete_lists_is_dbscan_on_coordinates(threshold: float, min_samples: int) -> None:
     X, _ = HARD
     model = DBSCAN(eps=float(np.sqrt(2 - 2 * threshold)), min_samples=min_samples)
     labels = baselines.dbscan(neighbors(X, len(X)), threshold, min_samples)
@@ -95,9 +93,7 @@ def test_dbscan_on_complete_lists_is_dbscan_on_coordinates(
 def test_hdbscan_on_lists_is_hdbscan_on_coordinates(k: int) -> None:
     X, _ = HARD
     model = HDBSCAN(min_cluster_size=2, algorithm="brute", copy=True)
-    assert same_groups(
-        model.fit_predict(X.astype(np.float64)), baselines.hdbscan(neighbors(X, k), 2)
-    )
+    assert same_groups(model.fit_predict(X.astype(np.float64)), baselines.hdbscan(neighbors(X, k), 2))
 
 
 def test_hdbscan_takes_a_graph_in_several_pieces() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def expected_failures(_: object) -> dict[str, str]:
 @parametrize_with_checks(  # type: ignore[untyped-decorator]
     [nsrfc.FaceClusterer()], expected_failed_checks=expected_failures
 )
-def test_scikit_learn_conventions(estimator: Any, check: Any) -> None:
+def test_scikit_learn_conventions(estimator: object, check: Callable[[object], None]) -> None:
     check(estimator)
 
 
@@ -90,7 +90,7 @@ def test_new_faces_join_known_people_or_nobody() -> None:
 @pytest.mark.parametrize(("setting", "value"), [("k", 0), ("search", "fast"), ("seed", -1)])
 def test_bad_settings_are_named(setting: str, value: object) -> None:
     with pytest.raises(nsrfc.InputError, match=setting):
-        nsrfc.FaceClusterer(**{setting: value}).fit(np.eye(4))
+        nsrfc.FaceClusterer().set_params(**{setting: value}).fit(np.eye(4))
 
 
 @pytest.mark.parametrize("embedder", ["ov256", "mfn128"])

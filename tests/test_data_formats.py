@@ -42,9 +42,7 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 def vectors(draw: st.DrawFn) -> Array:
     """Draw finite rows that are not zero."""
     drawn: Array = draw(
-        hnp.arrays(
-            draw(FLOATS), draw(SIZES), elements=st.floats(-100, 100, width=16), fill=st.nothing()
-        )
+        hnp.arrays(draw(FLOATS), draw(SIZES), elements=st.floats(-100, 100, width=16), fill=st.nothing())
     )
     drawn[~drawn.any(axis=1), 0] = 1
     return drawn
@@ -77,9 +75,7 @@ def in_folder(use: Callable[[Path], None]) -> None:
 @pytest.mark.parametrize("suffix", [".npz", ".parquet"])
 @thorough
 @given(case=vectors_with_ids())
-def test_named_formats_keep_numbers_type_and_ids(
-    suffix: str, case: tuple[Array, Array | None]
-) -> None:
+def test_named_formats_keep_numbers_type_and_ids(suffix: str, case: tuple[Array, Array | None]) -> None:
     def round_trip(folder: Path) -> None:
         path = folder / f"faces{suffix}"
         write_embeddings(path, case[0], ids=case[1], key="face vector")
@@ -261,9 +257,7 @@ def test_names_become_numbers_in_sorted_order(suffix: str, names: list[str]) -> 
 
 
 def test_identities_are_found_beside_other_columns(tmp_path: Path) -> None:
-    table = pa.table(
-        {"id": ["a", "b"], "label": pa.array([4, 4], pa.uint8()), "confidence": [0.5, 1]}
-    )
+    table = pa.table({"id": ["a", "b"], "label": pa.array([4, 4], pa.uint8()), "confidence": [0.5, 1]})
     pq.write_table(table, tmp_path / "clusters.parquet")
     assert read_identities(tmp_path / "clusters.parquet").tolist() == [4, 4]
     np.savez(tmp_path / "both.npz", faces=np.eye(2), id=np.arange(2), who=np.array([b"v", b"u"]))
@@ -299,9 +293,7 @@ def neighbor_graphs(draw: st.DrawFn) -> NeighborGraph:
 @pytest.mark.parametrize("layout", ["nsrfc", "reference"])
 @thorough
 @given(graph=neighbor_graphs())
-def test_neighbor_graphs_are_kept(
-    layout: Literal["nsrfc", "reference"], graph: NeighborGraph
-) -> None:
+def test_neighbor_graphs_are_kept(layout: Literal["nsrfc", "reference"], graph: NeighborGraph) -> None:
     def round_trip(folder: Path) -> None:
         write_neighbors(folder / "knn.npz", graph, layout=layout)
         found = read_neighbors(folder / "knn.npz")

@@ -38,9 +38,7 @@ def golden(shared: Path) -> Golden:
 
 @pytest.fixture(scope="module")
 def golden_graph(golden: Golden) -> NeighborGraph:
-    return NeighborGraph(
-        np.asarray(golden["knn"], np.int32), np.asarray(1 - golden["dist"], np.float32)
-    )
+    return NeighborGraph(np.asarray(golden["knn"], np.int32), np.asarray(1 - golden["dist"], np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +143,7 @@ def test_peaks_follow_their_definition(seed: int, max_connections: int, tau: flo
     expected = np.arange(n)
     for i in range(n):
         columns = np.argsort(distances[i], kind="stable")
-        denser = [
-            c for c in columns if ids[i, c] not in (-1, i) and density[ids[i, c]] >= density[i]
-        ]
+        denser = [c for c in columns if ids[i, c] not in (-1, i) and density[ids[i, c]] >= density[i]]
         for c in denser[:max_connections]:
             if distances[i, c] < tau:
                 expected[expected == expected[ids[i, c]]] = expected[i]

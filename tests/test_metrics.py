@@ -59,9 +59,7 @@ def test_equals_the_reference(shared: Path) -> None:
             scores = evaluate(golden[f"gt{case}"], golden[f"pred{case}"])
             expected = golden[f"metrics_pairwise{case}"]
             defined = np.isfinite(expected)  # the reference has 0/0 where no pair is joined
-            np.testing.assert_allclose(
-                np.array(scores.pairwise)[defined], expected[defined], rtol=1e-12
-            )
+            np.testing.assert_allclose(np.array(scores.pairwise)[defined], expected[defined], rtol=1e-12)
             np.testing.assert_allclose(scores.bcubed, golden[f"metrics_bcubed{case}"], rtol=1e-12)
             assert scores.nmi == pytest.approx(float(golden[f"metrics_nmi{case}"]), rel=1e-12)
             assert scores.ari == pytest.approx(float(golden[f"eval_ari{case}"]), rel=1e-12)

@@ -136,9 +136,7 @@ def test_auto_is_exact_for_few_faces(faces: Vectors) -> None:
 
 def test_auto_is_approximate_for_many(faces: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbors_module, "EXACT_LIMIT", len(faces) - 1)
-    assert_same(
-        build_neighbor_graph(faces, 20), build_neighbor_graph(faces, 20, method="approximate")
-    )
+    assert_same(build_neighbor_graph(faces, 20), build_neighbor_graph(faces, 20, method="approximate"))
 
 
 def flat_index(X: Vectors) -> faiss.IndexFlatIP:

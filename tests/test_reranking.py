@@ -59,9 +59,7 @@ def naive_r(graph: NeighborGraph, k: int) -> Sets:
 
 def naive_r_star(graph: NeighborGraph, k: int) -> Sets:
     full, half = naive_r(graph, k), naive_r(graph, k // 2)
-    return [
-        r.union(*(half[j] for j in r if 3 * len(half[j] & r) >= 2 * len(half[j]))) for r in full
-    ]
+    return [r.union(*(half[j] for j in r if 3 * len(half[j] & r) >= 2 * len(half[j]))) for r in full]
 
 
 def naive_similarity(graph: NeighborGraph, k: int, i: int, j: int) -> float:

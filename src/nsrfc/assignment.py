@@ -55,9 +55,7 @@ class Assignment:
         background = measure_background(X, reference)
         nearest = build_neighbor_graph(X, 2, method=config.search, seed=config.seed)
         best = _strengths(nearest.similarities[:, 1:], nearest.ids[:, 1:], background, background)
-        return cls(
-            X, labels, reference, background, fit_edge_law(best.ravel(), n), min(config.k, n)
-        )
+        return cls(X, labels, reference, background, fit_edge_law(best.ravel(), n), min(config.k, n))
 
     def predict(self, X: _Floats) -> _Labels:
         """Label new faces: unit vectors (m, d) to labels (m,), -1 where nobody is likely enough.
@@ -71,9 +69,7 @@ class Assignment:
         out = np.full(len(X), -1, np.int64)
         for start in range(0, len(X), _CHUNK):
             rows = slice(start, start + _CHUNK)
-            similarities, ids = faiss.knn(
-                X[rows], self.X, self.k, metric=faiss.METRIC_INNER_PRODUCT
-            )
+            similarities, ids = faiss.knn(X[rows], self.X, self.k, metric=faiss.METRIC_INNER_PRODUCT)
             own = measure_background(X[rows], self.reference)
             strength = _strengths(similarities, ids, own, self.background)
             out[rows] = self._vote(ids, probability(self.law.log_odds(strength)))
@@ -104,4 +100,5 @@ def _strengths(
     """Similarities of listed faces in deviations above the backgrounds of both ends."""
     of_own = (similarities - own.center[:, None]) / own.deviation[:, None]
     of_known = (similarities - known.center[ids]) / known.deviation[ids]
-    return (of_own + of_known) / 2
+    strength: _Floats = (of_own + of_known) / 2
+    return strength

@@ -89,9 +89,7 @@ def best_by_labels(
     InputError
         If there is no candidate, or as :func:`nsrfc.metrics.contingency`.
     """
-    scored = (
-        Best(setting, labels, pairwise(identities, labels).f) for setting, labels in candidates
-    )
+    scored = (Best(setting, labels, pairwise(identities, labels).f) for setting, labels in candidates)
     best = max(scored, key=lambda result: result.f, default=None)
     if best is None:
         raise InputError("candidates must hold at least one setting with its labels, got none.")
@@ -211,9 +209,7 @@ def threshold_components(graph: NeighborGraph, threshold: float) -> Labels:
     return connected_components(graph.n, edges.where(edges.score >= threshold))
 
 
-def best_threshold_components(
-    graph: NeighborGraph, identities: npt.ArrayLike
-) -> tuple[Labels, float]:
+def best_threshold_components(graph: NeighborGraph, identities: npt.ArrayLike) -> tuple[Labels, float]:
     """Cut the neighbour graph where pairwise F is highest, over all thresholds (an oracle).
 
     Parameters
@@ -263,9 +259,7 @@ def average_linkage(X: npt.NDArray[np.float32], threshold: float) -> Labels:
     return _cut(_linkage_tree(X), 1.0 - threshold)
 
 
-def best_average_linkage(
-    X: npt.NDArray[np.float32], identities: npt.ArrayLike
-) -> tuple[Labels, float]:
+def best_average_linkage(X: npt.NDArray[np.float32], identities: npt.ArrayLike) -> tuple[Labels, float]:
     """Cut average linkage where pairwise F is highest, over all thresholds (an oracle).
 
     Parameters

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClusterMixin
@@ -12,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from nsrfc.assignment import Assignment
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
-from nsrfc.errors import InputError
 from nsrfc.pipeline import cluster
 
 __all__ = ["FaceClusterer"]

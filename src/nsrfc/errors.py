@@ -5,7 +5,8 @@
     ├── MemoryPlanError           the work would need more memory than was allowed
     └── OptionalDependencyError   (also an ImportError) an extra is not installed
 
-Every message is one sentence or two: what is wrong, where, and the mend. The command line prints it and exits with code 2.
+Every message is one sentence or two: what is wrong, where, and the mend. The command line prints it
+and exits with code 2.
 """
 
 __all__ = ["InputError", "MemoryPlanError", "NsrfcError", "OptionalDependencyError"]

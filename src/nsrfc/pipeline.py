@@ -74,7 +74,8 @@ def cluster(
     Raises
     ------
     InputError
-        If ``X`` is not 2-D, holds rows that are zero, NaN or infinite, or does not fit the graph or index.
+        If ``X`` is not 2-D, holds rows that are zero, NaN or infinite, or does not fit the graph or
+        index.
     """
     config = config or ClusterConfig()
     progress = progress or Progress()
@@ -102,14 +103,13 @@ class _Strengths:
     @property
     def top(self) -> _Floats:
         """Strength (n,) of each face's best neighbour; -inf where there is none."""
-        return self.strength[:, 1:].max(axis=1, initial=-np.inf)
+        best: _Floats = self.strength[:, 1:].max(axis=1, initial=-np.inf)
+        return best
 
     def density_edges(self) -> EdgeList:
-        """The density edges E_d, with strengths as scores."""
+        """Return the density edges E_d, with strengths as scores."""
         odds = fit_edge_law(self.top, len(self.ids)).log_odds(self.strength)
-        return density_edges(
-            self.ids, self.strength, neighbor_density(self.strength, probability(odds))
-        )
+        return density_edges(self.ids, self.strength, neighbor_density(self.strength, probability(odds)))
 
 
 def _cluster_distinct(
@@ -157,7 +157,7 @@ def _measure(
 
 
 def _connect(known: _Strengths) -> tuple[npt.NDArray[np.int64], _Floats]:
-    """Steps 2 to 4: edges, the odds of each, and what hangs together."""
+    """Take steps 2 to 4: edges, the odds of each, and what hangs together."""
     n = len(known.ids)
     top = known.top
     edges = known.density_edges()

@@ -1,7 +1,7 @@
 """What a run will take before it starts: memory and time, by models of its arrays and work.
 
-Memory is the sum of the arrays that stand at the same time, so it is close. Time depends on the
-machine and on what else runs there: take it as right to a factor of two.
+Memory is the sum of the arrays that stand at the same time, with constants from measured runs. Time
+depends on the machine: on an idle one take it as right to a factor of two.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,20 @@ __all__ = [
     "plan_search",
 ]
 
-RUNTIME_BYTES = 330 * 2**20
-"""Interpreter, libraries and compiled code."""
+RUNTIME_BYTES = 360 * 2**20
+"""Interpreter, libraries, and the compiler that the first run after an installation wakes; later runs
+take about 150 MiB less."""
 
-BLOCK_BYTES = 100 * 2**20
+BLOCK_BYTES = 20 * 2**20
 """What a search holds for the block of faces it compares at a time."""
 
-REFINED_BYTES_PER_VALUE = 8
-"""Per face and dimension beside input and unit vectors: the refined vectors, and a working copy."""
+INDEX_BYTES_PER_VALUE = 8
+"""Per face and dimension: the index of the approximate search, and the rows it learns from."""
 
-STRENGTH_BYTES_PER_NEIGHBOR = 36
+REFINED_BYTES_PER_VALUE = 16
+"""Per face and dimension beside input and unit vectors: refined vectors and working copies."""
+
+STRENGTH_BYTES_PER_NEIGHBOR = 32
 """Per face and neighbour beside the graph: strengths, their order and the ordered lists."""
 
 RERANKING_BYTES_PER_NEIGHBOR = 24
@@ -46,20 +50,23 @@ RERANKING_BYTES_PER_NEIGHBOR = 24
 SEARCHES = 3
 """Neighbours are searched on the embeddings and after each of two refinements."""
 
-PAIR_FLOP_PER_SECOND = 2.5e10
+START_SECONDS = 1.0
+"""Loading the libraries."""
+
+PAIR_FLOP_PER_SECOND = 2e11
 """Rate of the exact search on one core; a multiply-add counts two."""
 
-PAIR_OVERHEAD_FLOP = 100
+PAIR_OVERHEAD_FLOP = 300
 """What a pair costs beside its 2 d FLOP: keeping the best."""
 
-INDEX_SECONDS = 6e-6
-"""Approximate search, per face, core, dimension / 256 and square root of the number of faces."""
+INDEX_SECONDS = 5e-7
+"""Approximate search on one core, per face, dimension / 256 and square root of the faces."""
 
-STRUCTURE_SECONDS = 1e-6
-"""Refinement, strengths and components, per face, neighbour and core."""
+STRUCTURE_SECONDS = 3.3e-4
+"""Everything but the search on one core, per face."""
 
-RERANKING_SECONDS = 6e-7
-"""Re-ranking, per face, neighbour and core."""
+RERANKING_SECONDS = 8e-7
+"""Re-ranking on one core, per face and neighbour."""
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -155,7 +162,8 @@ def plan(
     search = plan_search(n, dimension, config)
     vectors, neighbors = search.stages
     values, entries = n * dimension, n * search.k
-    again = SEARCHES - given_graph
+    searches = SEARCHES - given_graph
+    refined = REFINED_BYTES_PER_VALUE * values + STRENGTH_BYTES_PER_NEIGHBOR * entries
     return Plan(
         n,
         dimension,
@@ -163,15 +171,8 @@ def plan(
         "given" if given_graph else search.method,
         (
             vectors,
-            Stage(
-                "neighbours", neighbors.held_bytes, neighbors.work_bytes, again * neighbors.seconds
-            ),
-            Stage(
-                "clusters",
-                0,
-                REFINED_BYTES_PER_VALUE * values + STRENGTH_BYTES_PER_NEIGHBOR * entries,
-                STRUCTURE_SECONDS * entries / _cores(),
-            ),
+            replace(neighbors, seconds=searches * neighbors.seconds),
+            Stage("clusters", 0, BLOCK_BYTES + refined, STRUCTURE_SECONDS * n / _cores()),
         ),
     )
 
@@ -185,19 +186,18 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     method = config.search
     if method == "auto":
         method = "exact" if n <= EXACT_LIMIT else "approximate"
-    vectors_bytes = 4 * n * dimension
     if method == "exact":
         seconds = n * n * (2 * dimension + PAIR_OVERHEAD_FLOP) / PAIR_FLOP_PER_SECOND / _cores()
     else:
         seconds = INDEX_SECONDS * n**1.5 * dimension / 256 / _cores()
-    index_bytes = vectors_bytes if method == "approximate" else 0
+    index_bytes = INDEX_BYTES_PER_VALUE * n * dimension if method == "approximate" else 0
     return Plan(
         n,
         dimension,
         k,
         method,
         (
-            Stage("vectors", 2 * vectors_bytes, 0, 0.0),
+            Stage("vectors", 8 * n * dimension, 0, START_SECONDS),
             Stage("neighbours", 8 * n * k, BLOCK_BYTES + index_bytes, seconds),
         ),
     )
@@ -212,7 +212,7 @@ def plan_reranking(n: int, k: int) -> Plan:
         k,
         "given",
         (
-            Stage("neighbours", 8 * entries, 0, 0.0),
+            Stage("neighbours", 8 * entries, 0, START_SECONDS),
             Stage(
                 "re-ranking",
                 0,

@@ -40,9 +40,7 @@ def run(
     dimension: Dimension = None,
     k: Neighbors = 80,
     search: SearchOption = Search.AUTO,
-    min_cluster_size: Annotated[
-        int, typer.Option(min=1, help="Smaller groups get the label -1.")
-    ] = 1,
+    min_cluster_size: Annotated[int, typer.Option(min=1, help="Smaller groups get the label -1.")] = 1,
     seed: Seed = 0,
     knn: Annotated[
         Path | None,

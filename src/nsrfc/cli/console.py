@@ -65,9 +65,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(REFUSED) from None
         except MemoryError:
-            typer.echo(
-                "Error: There is not enough memory: see what fits with nsrfc plan.", err=True
-            )
+            typer.echo("Error: There is not enough memory: see what fits with nsrfc plan.", err=True)
             raise typer.Exit(REFUSED) from None
         except KeyboardInterrupt:
             typer.echo("Interrupted.", err=True)

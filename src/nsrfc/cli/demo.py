@@ -18,12 +18,8 @@ TABLE, PICTURE = "demo.json", "demo.png"
 
 
 def run(
-    faces: Annotated[
-        int, typer.Option("--faces", "-n", min=MIN_FACES, help="How many faces.")
-    ] = 20_000,
-    preset: Annotated[
-        str, typer.Option(help="What they are like: wild, lfw, lowres or ms1m.")
-    ] = "wild",
+    faces: Annotated[int, typer.Option("--faces", "-n", min=MIN_FACES, help="How many faces.")] = 20_000,
+    preset: Annotated[str, typer.Option(help="What they are like: wild, lfw, lowres or ms1m.")] = "wild",
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the picture and the table.")
     ] = Path("demo"),

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 def run(
     labels: Annotated[
         Path,
-        typer.Argument(
-            help="Folder written by nsrfc cluster, or a file of labels.", show_default=False
-        ),
+        typer.Argument(help="Folder written by nsrfc cluster, or a file of labels.", show_default=False),
     ],
     identities: Annotated[
         Path,
@@ -94,8 +92,7 @@ def _print_merges(merges: list[Merge]) -> None:
                     str(m.cluster),
                     f"{m.size:,}",
                     f"{m.n_identities:,}",
-                    f"{m.first_identity} ({m.first_count:,}), "
-                    f"{m.second_identity} ({m.second_count:,})",
+                    f"{m.first_identity} ({m.first_count:,}), {m.second_identity} ({m.second_count:,})",
                     f"{m.wrong_pairs:,}",
                 )
                 for m in merges

@@ -22,9 +22,7 @@ def run(
         ),
     ],
     n: Annotated[int, typer.Option("-n", "--faces", min=1, help="How many faces.")] = 20_000,
-    preset: Annotated[
-        str, typer.Option(help="What they are like: wild, lfw, lowres or ms1m.")
-    ] = "ms1m",
+    preset: Annotated[str, typer.Option(help="What they are like: wild, lfw, lowres or ms1m.")] = "ms1m",
     dimension: Annotated[int, typer.Option(min=1, help="Numbers per face.")] = 256,
     seed: Seed = 0,
     identities: Annotated[

@@ -18,9 +18,7 @@ def run(
     ] = None,
     n: Annotated[
         int | None,
-        typer.Option(
-            "-n", "--faces", min=1, help="How many faces, without a file.", show_default=False
-        ),
+        typer.Option("-n", "--faces", min=1, help="How many faces, without a file.", show_default=False),
     ] = None,
     dimension: Dimension = None,
     key: Key = None,

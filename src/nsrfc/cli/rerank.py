@@ -19,9 +19,7 @@ def run(
     ],
     k: Annotated[
         int | None,
-        typer.Option(
-            "--k", "-k", min=1, help="Columns to use; all by default.", show_default=False
-        ),
+        typer.Option("--k", "-k", min=1, help="Columns to use; all by default.", show_default=False),
     ] = None,
     layout: LayoutOption = Layout.NSRFC,
     as_json: Json = False,

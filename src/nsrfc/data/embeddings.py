@@ -247,13 +247,10 @@ def _refuse_rows(peaks: npt.NDArray[np.floating], name: str) -> None:
         if wrong.any():
             rows = np.flatnonzero(wrong)
             verb = "holds" if len(rows) == 1 else "hold"
-            faults.append(
-                f"{len(rows)} of {len(peaks)} rows {verb} {fault} ({enumerate_rows(rows)})"
-            )
+            faults.append(f"{len(rows)} of {len(peaks)} rows {verb} {fault} ({enumerate_rows(rows)})")
     if faults:
         raise InputError(
-            f"{name}: {' and '.join(faults)}, counted from 0: "
-            f"remove these faces or embed them anew."
+            f"{name}: {' and '.join(faults)}, counted from 0: remove these faces or embed them anew."
         )
 
 
@@ -265,8 +262,7 @@ def _check_matrix(vectors: npt.NDArray[Any], name: str) -> None:
         )
     if 0 in vectors.shape:
         raise InputError(
-            f"{name} is empty, with shape {vectors.shape}: give at least one face and one number "
-            f"a face."
+            f"{name} is empty, with shape {vectors.shape}: give at least one face and one number a face."
         )
     if vectors.dtype not in (np.float16, np.float32, np.float64):
         raise InputError(
@@ -288,9 +284,7 @@ def _check_ids(ids: npt.NDArray[Any], n: int, name: str) -> None:
 def _read_npz(path: Path, key: str | None) -> Embeddings:
     headers = npz_headers(path)
     fitting = [
-        name
-        for name, header in headers.items()
-        if len(header.shape) == 2 and header.dtype.kind == "f"
+        name for name, header in headers.items() if len(header.shape) == 2 and header.dtype.kind == "f"
     ]
     key = choose(path, key, list(headers), fitting, PREFERRED_KEYS, "2-D array of floats")
     ids = read_npz_array(path, ID_KEY) if ID_KEY in headers and key != ID_KEY else None

@@ -68,8 +68,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         temporary.touch(exist_ok=False)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be written ({error.strerror}): "
-            f"choose another folder or mend its rights."
+            f"{path} cannot be written ({error.strerror}): choose another folder or mend its rights."
         ) from error
     try:
         yield temporary
@@ -92,14 +91,11 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path} may not be read: give yourself the right to read it.") from error
     except MemoryError as error:
         raise InputError(
-            f"{path} asks for more memory than there is: "
-            f"it is damaged or too large for this machine."
+            f"{path} asks for more memory than there is: it is damaged or too large for this machine."
         ) from error
     except Exception as error:
         # numpy, zipfile and pyarrow raise two dozen types on damaged bytes, some undocumented.
-        reason = (
-            (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0][:120].rstrip(".")
-        )
+        reason = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0][:120].rstrip(".")
         raise InputError(
             f"{path} cannot be read as {path.suffix.lower()} ({reason}): "
             f"it is damaged or another kind of file, so write or copy it anew."
@@ -273,9 +269,7 @@ def _read_header(stream: IO[bytes]) -> ArrayHeader:
     version = np.lib.format.read_magic(stream)
     # Version 3 differs from 2 only in the encoding of field names, and fields are refused anyway.
     read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
+        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     )
     shape, fortran_order, dtype = read(stream)
     return ArrayHeader(shape, dtype, fortran_order, stream.tell())

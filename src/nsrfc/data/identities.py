@@ -141,9 +141,7 @@ def _check(identities: npt.NDArray[Any], name: str) -> None:
 
 def _read_npz(path: Path, key: str | None) -> npt.NDArray[Any]:
     headers = npz_headers(path)
-    fitting = [
-        name for name, header in headers.items() if len(header.shape) == 1 and name != ID_KEY
-    ]
+    fitting = [name for name, header in headers.items() if len(header.shape) == 1 and name != ID_KEY]
     key = choose(path, key, list(headers), fitting, PREFERRED_KEYS, "1-D array")
     return read_npz_array(path, key)
 
@@ -159,8 +157,7 @@ def _read_meta(path: Path) -> npt.NDArray[np.int64]:
         )
         shown = text[:40].decode("utf-8", "replace")
         raise InputError(
-            f"{path}: line {number} is {shown!r}, not an integer of 64 bits: "
-            f"write one integer a line."
+            f"{path}: line {number} is {shown!r}, not an integer of 64 bits: write one integer a line."
         ) from error
 
 

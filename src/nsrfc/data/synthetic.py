@@ -129,11 +129,15 @@ PRESETS: dict[str, FaceDistribution] = {
         mode_concentration=7, quality=0.1, quality_identity=0.2, quality_image=0.8, quality_tail=10,
         poor_common=0.3, poor_kin=0.02, wrong=0.01,
     ),
+    # Sizes: those of the clustering benchmark of MS-Celeb-1M, which keeps people of many images (68
+    # on average). A split of the whole collection has 18 a person, as most people have few there.
     "ms1m": FaceDistribution(
+        spectrum_knee=15, noise_decay=1.3,
         body_size=68, body_spread=21, tail_share=0.01, max_size=150,
-        family_size=30, kin=0.44, kin_concentration=20, mode_share=0.1,
-        quality=0.4, quality_identity=0.6, quality_image=0.6, quality_tail=2.8,
-        poor_common=0.12, poor_kin=0.35, wrong=0.01,
+        family_size=3, kin=0.15, kin_concentration=0.7, mode_share=0.1,
+        quality=0.85, quality_identity=0.35, quality_image=0.35, quality_tail=1.8,
+        conditions=140, poor_common=0.83, poor_kin=0.03, wrong=0.02, outsider=1,
+        outsider_faces=1,
     ),
 }
 # fmt: on
@@ -235,9 +239,7 @@ def _people_shown(identities: Ints, law: FaceDistribution, rng: Rng) -> tuple[In
     return person, people + outsiders
 
 
-def _people(
-    people: int, scale: Floats, law: FaceDistribution, rng: Rng
-) -> tuple[Floats, Ints, Floats]:
+def _people(people: int, scale: Floats, law: FaceDistribution, rng: Rng) -> tuple[Floats, Ints, Floats]:
     """Families (f, d), the family of each person (people,), the centre of each (people, d)."""
     families = _vectors(max(1, round(people / law.family_size)), scale, rng)
     family = rng.integers(len(families), size=people)

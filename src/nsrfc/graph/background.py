@@ -77,12 +77,11 @@ def measure_background(X: _Floats, reference: _Floats) -> Background:
     seen = m * (m - 1) / 2
     trust = np.float32(seen / (seen + PRIOR_PAIRS))
     variance = trust * (median - low) ** 2 + (1 - trust) / np.float32(d)
-    return Background(trust * median, np.sqrt(np.maximum(variance, np.float32(1e-12))))
+    deviation = np.sqrt(np.maximum(variance, 1e-12)).astype(np.float32)
+    return Background((trust * median).astype(np.float32), deviation)
 
 
-def standardize(
-    ids: npt.NDArray[np.int32], similarities: _Floats, background: Background
-) -> _Floats:
+def standardize(ids: npt.NDArray[np.int32], similarities: _Floats, background: Background) -> _Floats:
     """Express similarities of listed neighbours in deviations above the background.
 
     Parameters
@@ -100,7 +99,8 @@ def standardize(
     center, deviation = background.center, background.deviation
     own = (similarities - center[:, None]) / deviation[:, None]
     other = (similarities - center[ids]) / deviation[ids]
-    return (own + other) / 2
+    strength: _Floats = (own + other) / 2
+    return strength
 
 
 @njit(cache=True, parallel=True)

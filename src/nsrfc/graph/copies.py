@@ -187,9 +187,7 @@ def _spread(
             # k + 1 faces of a group are never needed.
             similarity = similarities[row, column]
             tied = np.empty(0, np.int32)
-            while (
-                column < width and ids[row, column] >= 0 and similarities[row, column] == similarity
-            ):
+            while column < width and ids[row, column] >= 0 and similarities[row, column] == similarity:
                 low, high = bounds[ids[row, column]], bounds[ids[row, column] + 1]
                 tied = np.concatenate((tied, members[low : min(high, low + k + 1)]))
                 column += 1

@@ -65,9 +65,7 @@ def naive_density(graph: NeighborGraph, radius: float = 0.64) -> npt.NDArray[np.
     -------
     ndarray of float64, shape (n,)
     """
-    density: npt.NDArray[np.float64] = (neighbor_distances(graph) < radius).sum(
-        axis=1, dtype=np.float64
-    )
+    density: npt.NDArray[np.float64] = (neighbor_distances(graph) < radius).sum(axis=1, dtype=np.float64)
     return density
 
 
@@ -142,9 +140,7 @@ def _nearest(graph: NeighborGraph, count: int) -> NeighborGraph:
     return NeighborGraph(graph.ids[:, :count], graph.similarities[:, :count])
 
 
-def _received(
-    ids: npt.NDArray[np.int32], given: npt.NDArray[np.floating]
-) -> npt.NDArray[np.float64]:
+def _received(ids: npt.NDArray[np.int32], given: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Sum for every face what all lists give to it; ``ids`` and ``given`` are (n, k)."""
     present = ids >= 0
     amounts = np.rint(given[present] * _FIXED_POINT)

@@ -22,7 +22,8 @@ _Floats = npt.NDArray[np.float32]
 
 def neighbor_density(strength: _Floats, probability: _Floats) -> _Floats:
     """Density rho (n,) of faces: strength (n, k) times probability (n, k), summed over neighbours."""
-    return (np.maximum(strength[:, 1:], 0) * probability[:, 1:]).sum(axis=1)
+    density: _Floats = (np.maximum(strength[:, 1:], 0) * probability[:, 1:]).sum(axis=1)
+    return density
 
 
 def density_edges(ids: _Ids, strength: _Floats, density: _Floats) -> EdgeList:

@@ -97,17 +97,16 @@ def fit_edge_law(strength: npt.NDArray[np.floating], n: int) -> EdgeLaw:
 
 def probability(log_odds: _Floats) -> _Floats:
     """Probability of log-odds, in the same shape."""
-    return 1 / (1 + np.exp(-np.clip(log_odds, -50, 50)))
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -50, 50))), np.float32)
 
 
 def _log_odds(x: _Doubles, mean: _Doubles, variance: _Doubles, share: float) -> _Doubles:
     scale = np.sqrt(6 * variance[0]) / np.pi
     reduced = (x - mean[0]) / scale + _EULER_GAMMA
     stranger = np.log((1 - share) / scale) - reduced - np.exp(np.minimum(-reduced, 50))
-    same = (
-        np.log(share) - np.log(2 * np.pi * variance[1]) / 2 - (x - mean[1]) ** 2 / 2 / variance[1]
-    )
-    return same - stranger
+    same = np.log(share) - np.log(2 * np.pi * variance[1]) / 2 - (x - mean[1]) ** 2 / 2 / variance[1]
+    odds: _Doubles = same - stranger
+    return odds
 
 
 def _line(mean: _Doubles, variance: _Doubles, share: float) -> EdgeLaw:

@@ -184,7 +184,7 @@ def check_neighbor_graph(graph: NeighborGraph, n: int) -> None:
 
 
 def renumber(graph: NeighborGraph, faces: _Rows, place: _Rows) -> NeighborGraph:
-    """Lists of distinct faces from lists of all faces.
+    """Turn lists of all faces into lists of distinct faces.
 
     Parameters
     ----------
@@ -244,9 +244,7 @@ def _check_index(index: faiss.Index, X: _Vectors, group: _Ids) -> None:
             f"{len(X)} of dimension {X.shape[1]}: build it from these embeddings."
         )
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
-        raise InputError(
-            "The index must use the inner product: build it with METRIC_INNER_PRODUCT."
-        )
+        raise InputError("The index must use the inner product: build it with METRIC_INNER_PRODUCT.")
     rows = np.unique(np.linspace(0, len(X) - 1, _PROBES).astype(np.int64))
     _, ids = index.search(X[rows], min(SPARE, len(X)))
     known = (ids >= 0) & (ids < len(X))

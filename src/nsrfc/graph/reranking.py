@@ -75,9 +75,7 @@ def rerank(
     if k < 1:
         raise InputError(f"k counts the face itself and must be at least 1, got {k}.")
     if X is not None and len(X) != n:
-        raise InputError(
-            f"The graph has {n} faces and X has {len(X)}: give the graph's embeddings."
-        )
+        raise InputError(f"The graph has {n} faces and X has {len(X)}: give the graph's embeddings.")
     ids = np.ascontiguousarray(graph.ids[:, :k])
     similarities = np.ascontiguousarray(graph.similarities[:, :k])
     vectors = np.empty((n, 0), np.float32) if X is None else X

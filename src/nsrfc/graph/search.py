@@ -166,9 +166,7 @@ def dot(vectors: _Vectors, i: int, j: int) -> float:
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _rank(
-    vectors: _Vectors, rows: _Rows, candidates: _Rows, ids: _Ids, similarities: _Vectors
-) -> None:
+def _rank(vectors: _Vectors, rows: _Rows, candidates: _Rows, ids: _Ids, similarities: _Vectors) -> None:
     k = ids.shape[1]
     for r in prange(len(rows)):
         i = rows[r]

@@ -50,9 +50,7 @@ class NeighborGraph:
         if not np.array_equal(ids[:, 0], np.arange(n, dtype=np.int32)):
             raise InputError("Column 0 of a neighbour graph must be the face itself, in row order.")
         if ids.min() < -1 or ids.max() >= n:
-            raise InputError(
-                f"Neighbour ids must lie in -1..{n - 1}, found {ids.min()}..{ids.max()}."
-            )
+            raise InputError(f"Neighbour ids must lie in -1..{n - 1}, found {ids.min()}..{ids.max()}.")
         if not np.isfinite(similarities).all():
             raise InputError("Similarities of a neighbour graph must be finite.")
         absent = ids < 0
@@ -64,12 +62,12 @@ class NeighborGraph:
     @property
     def n(self) -> int:
         """Number of faces."""
-        return self.ids.shape[0]
+        return int(self.ids.shape[0])
 
     @property
     def k(self) -> int:
         """Length of each list, the face itself included."""
-        return self.ids.shape[1]
+        return int(self.ids.shape[1])
 
 
 @dataclass(frozen=True)

@@ -209,9 +209,7 @@ def _some_people(identities: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
     return np.flatnonzero(np.isin(identities, people))[:MAP_FACES]
 
 
-def _with_most(
-    person: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
+def _with_most(person: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Whether a face is in the group that holds most faces of its person."""
     groups, group = np.unique(labels, return_inverse=True)
     count = np.zeros((person.max() + 1, len(groups)), np.int64)

@@ -180,8 +180,7 @@ def _staging(folder: Path) -> Iterator[Path]:
         staging = Path(tempfile.mkdtemp(prefix=".nsrfc-", dir=folder))
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be written ({error.strerror}): "
-            f"choose another folder or mend its rights."
+            f"{folder} cannot be written ({error.strerror}): choose another folder or mend its rights."
         ) from error
     try:
         yield staging

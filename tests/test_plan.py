@@ -1,0 +1,117 @@
+"""What a run is expected to take, and the refusal of one that would take too much."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from nsrfc.config import ClusterConfig
+from nsrfc.errors import InputError, MemoryPlanError
+from nsrfc.graph.neighbors import EXACT_LIMIT
+from nsrfc.plan import check_plan, parse_bytes, peak_memory, plan, plan_reranking, plan_search
+
+
+def test_memory_grows_in_proportion_to_the_faces() -> None:
+    at = [plan(n, 256).peak_bytes for n in (100_000, 200_000, 300_000)]
+    assert at[1] - at[0] == at[2] - at[1] > 0
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_more_of_anything_takes_more_memory(given: bool) -> None:
+    def peak(n: int, d: int, k: int) -> int:
+        return plan(n, d, ClusterConfig(k=k), given_graph=given).peak_bytes
+
+    base = peak(50_000, 128, 40)
+    assert peak(100_000, 128, 40) > base
+    assert peak(50_000, 256, 40) > base
+    assert peak(50_000, 128, 80) > base
+
+
+def test_search_becomes_approximate_where_the_pipeline_makes_it_so() -> None:
+    assert plan(EXACT_LIMIT, 256).method == "exact"
+    assert plan(EXACT_LIMIT + 1, 256).method == "approximate"
+    assert plan(EXACT_LIMIT + 1, 256, ClusterConfig(search="exact")).method == "exact"
+    assert plan(10, 256, given_graph=True).method == "given"
+
+
+def test_k_is_clamped_to_the_faces() -> None:
+    assert plan(7, 16).k == 7
+    assert plan(7, 16) == plan(7, 16, ClusterConfig(k=7))
+
+
+def test_a_given_graph_saves_time_and_a_search_alone_is_less_than_the_whole() -> None:
+    whole = plan(50_000, 256)
+    assert plan(50_000, 256, given_graph=True).seconds < whole.seconds
+    assert plan_search(50_000, 256).seconds < whole.seconds
+    assert plan_search(50_000, 256).peak_bytes < whole.peak_bytes
+    assert plan_reranking(50_000, 80).peak_bytes < whole.peak_bytes
+
+
+def test_refusal_names_a_number_of_faces_and_a_k_that_fit() -> None:
+    config = ClusterConfig()
+    limit = parse_bytes("1100MiB")
+    planned = plan(100_000, 256, config)
+    with pytest.raises(MemoryPlanError) as refused:
+        check_plan(planned, config, limit)
+    faces, k = re.search(r"([\d,]+) faces or k = (\d+) would fit", str(refused.value)).groups()  # type: ignore[union-attr]
+    n = int(faces.replace(",", ""))
+    assert plan(n, 256).peak_bytes <= limit < plan(n + 1, 256).peak_bytes
+    smaller = [plan(100_000, 256, ClusterConfig(k=int(k) + more)).peak_bytes for more in (0, 1)]
+    assert smaller[0] <= limit < smaller[1]
+
+
+def test_refusal_says_when_nothing_fits() -> None:
+    with pytest.raises(MemoryPlanError, match="nothing would fit"):
+        check_plan(plan(1000, 256), ClusterConfig(), parse_bytes("1MiB"))
+
+
+def test_a_plan_within_the_limit_passes() -> None:
+    planned = plan(1000, 256)
+    check_plan(planned, ClusterConfig(), planned.peak_bytes)
+    check_plan(planned, ClusterConfig(), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("8GiB", 8 * 2**30),
+        ("8 gib", 8 * 2**30),
+        ("1.5Gi", 3 * 2**29),
+        ("500MB", 500_000_000),
+        ("2k", 2000),
+        ("123", 123),
+        ("1e9", 10**9),
+    ],
+)
+def test_amounts_of_memory(text: str, count: int) -> None:
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GiB", "0", "8 Pib", "1..2", "1e999", "nan", "8ib"])
+def test_what_is_no_amount_of_memory(text: str) -> None:
+    with pytest.raises(InputError, match="amount of memory"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize(("n", "d"), [(0, 3), (3, 0)])
+def test_a_plan_of_nothing_is_refused(n: int, d: int) -> None:
+    with pytest.raises(InputError, match="at least one face"):
+        plan(n, d)
+
+
+def test_peak_memory_is_that_of_this_process_not_of_its_parent() -> None:
+    before = peak_memory()
+    if before is None:
+        pytest.skip("this system does not tell the peak memory of a process")
+    held = bytearray(400 * 2**20)
+    held[::4096] = b"x" * len(held[::4096])
+    after = peak_memory()
+    assert after is not None
+    assert after >= len(held)
+    if sys.platform == "linux":
+        code = "from nsrfc.plan import peak_memory; print(peak_memory())"
+        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert int(child.stdout) < len(held)
