@@ -75,10 +75,10 @@ def measure_background(X: _Floats, reference: _Floats) -> Background:
         _two_quantiles(X[rows] @ reference.T, _ONE_DEVIATION_BELOW, quantiles[:, rows])
     low, median = quantiles
     seen = m * (m - 1) / 2
-    trust = np.float32(seen / (seen + PRIOR_PAIRS))
-    variance = trust * (median - low) ** 2 + (1 - trust) / np.float32(d)
-    deviation = np.sqrt(np.maximum(variance, 1e-12)).astype(np.float32)
-    return Background((trust * median).astype(np.float32), deviation)
+    trust = seen / (seen + PRIOR_PAIRS)
+    variance = trust * np.square(median - low) + (1 - trust) / d
+    deviation = np.sqrt(np.maximum(variance, 1e-12))
+    return Background(trust * median, deviation)
 
 
 def standardize(ids: npt.NDArray[np.int32], similarities: _Floats, background: Background) -> _Floats:
@@ -99,7 +99,7 @@ def standardize(ids: npt.NDArray[np.int32], similarities: _Floats, background: B
     center, deviation = background.center, background.deviation
     own = (similarities - center[:, None]) / deviation[:, None]
     other = (similarities - center[ids]) / deviation[ids]
-    strength: _Floats = (own + other) / 2
+    strength: _Floats = (own + other) * np.float32(0.5)
     return strength
 
 
