@@ -12,20 +12,23 @@ import nsrfc
 
 DOCS = Path(__file__).parents[1] / "docs"
 MODULES = ["nsrfc"] + [
-    f"nsrfc.{name}" for name in ("baselines", "data", "data.synthetic", "graph", "metrics")
+    f"nsrfc.{name}" for name in ("baselines", "data", "data.synthetic", "graph", "learned", "metrics")
 ]
 
 
 def test_top_level_names() -> None:
     assert nsrfc.__all__ == [
+        "NSRFC",
         "ClusterConfig",
         "FaceClusterer",
         "InputError",
         "MemoryPlanError",
         "NsrfcError",
         "OptionalDependencyError",
+        "TrainingConfig",
         "cluster",
         "evaluate",
+        "train",
     ]
 
 

@@ -115,3 +115,21 @@ def test_peak_memory_is_that_of_this_process_not_of_its_parent() -> None:
         code = "from nsrfc.plan import peak_memory; print(peak_memory())"
         child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert int(child.stdout) < len(held)
+
+
+@pytest.mark.parametrize("family", ["structure", "coordinates"])
+def test_a_model_takes_more_and_every_step_of_it_counts(family: str) -> None:
+    pytest.importorskip("torch")
+    from nsrfc.models.settings import NETWORKS, STEPS, ModelSettings
+
+    def planned(*steps: str) -> tuple[int, float]:
+        settings = {"networks": {name: {} for name in NETWORKS}, "used": dict.fromkeys(steps, True)}
+        model = ModelSettings(family=family, dimension=256, k=80, **settings)  # type: ignore[arg-type]
+        whole = plan(50_000, 256, model=model)
+        return whole.peak_bytes, whole.seconds
+
+    none, every = planned(), planned(*STEPS)
+    assert every > none
+    for step in ("refine", "pairs", "density", "connect"):
+        assert planned(step)[1] > none[1], step
+    assert planned()[0] > plan_search(50_000, 256).peak_bytes

@@ -7,35 +7,45 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nsrfc.errors import learning
+
 if TYPE_CHECKING:
     from nsrfc.clusterer import FaceClusterer
     from nsrfc.config import ClusterConfig
     from nsrfc.errors import InputError, MemoryPlanError, NsrfcError, OptionalDependencyError
     from nsrfc.metrics import evaluate
+    from nsrfc.models.bundle import NSRFC
     from nsrfc.pipeline import cluster
+    from nsrfc.training import TrainingConfig, train
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "NSRFC",
     "ClusterConfig",
     "FaceClusterer",
     "InputError",
     "MemoryPlanError",
     "NsrfcError",
     "OptionalDependencyError",
+    "TrainingConfig",
     "cluster",
     "evaluate",
+    "train",
 ]
 
 _HOMES = {
+    "NSRFC": "models.bundle",
     "ClusterConfig": "config",
     "FaceClusterer": "clusterer",
     "InputError": "errors",
     "MemoryPlanError": "errors",
     "NsrfcError": "errors",
     "OptionalDependencyError": "errors",
+    "TrainingConfig": "training",
     "cluster": "pipeline",
     "evaluate": "metrics",
+    "train": "training",
 }
 
 
@@ -43,4 +53,5 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     # Heavy libraries are loaded by what needs them, so that the command line starts at once.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    with learning():
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

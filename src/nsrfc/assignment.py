@@ -55,7 +55,14 @@ class Assignment:
         background = measure_background(X, reference)
         nearest = build_neighbor_graph(X, 2, method=config.search, seed=config.seed)
         best = _strengths(nearest.similarities[:, 1:], nearest.ids[:, 1:], background, background)
-        return cls(X, labels, reference, background, fit_edge_law(best.ravel(), n), min(config.k, n))
+        return cls(
+            X,
+            labels,
+            reference,
+            background,
+            fit_edge_law(best.ravel(), n, background.identical),
+            min(config.k, n),
+        )
 
     def predict(self, X: _Floats) -> _Labels:
         """Label new faces: unit vectors (m, d) to labels (m,), -1 where nobody is likely enough.

@@ -43,8 +43,8 @@ __all__ = [
 Labels = npt.NDArray[np.int64]
 Setting = TypeVar("Setting")
 
-MAX_LINKAGE_FACES = 20_000
-"""Average linkage holds all pairs of faces: about 10 n^2 bytes at the peak, 4 GB at this limit."""
+MAX_LINKAGE_FACES = 30_000
+"""Average linkage holds all pairs of faces: about 10 n^2 bytes at the peak, 9 GB at this limit."""
 
 SMALLEST_DISTANCE = 1e-6
 """Stands for distance 0: sparse matrices drop zeros, and duplicate faces must stay neighbours."""

@@ -1,6 +1,9 @@
-"""FaceClusterer: a scikit-learn clusterer over :mod:`nsrfc.pipeline`."""
+"""FaceClusterer: a scikit-learn clusterer over :mod:`nsrfc.pipeline` and :mod:`nsrfc.learned`."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,18 +13,36 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from nsrfc.assignment import Assignment
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
+from nsrfc.errors import InputError, learning
+from nsrfc.graph.structures import Clustering
 from nsrfc.pipeline import cluster
+
+if TYPE_CHECKING:
+    from nsrfc.models.bundle import NSRFC
 
 __all__ = ["FaceClusterer"]
 
 
 class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
-    """Group faces by person from neighbour structure alone.
+    """Group faces by person: from neighbour structure alone, or with a trained model.
 
     Parameters
     ----------
+    model : NSRFC, path-like or str, optional
+        A model of :func:`nsrfc.train`, its folder, or its id on the hub.
+    threshold : float, optional
+        With a model: probability from which on a density edge joins two faces; by default that which
+        was best for the people held out in training.
+    device : str, default="auto"
+        Where the model runs: "auto", "cpu", "cuda", ...
+    dtype : {"float32", "bfloat16"}, default="float32"
+        Numbers that the model reckons in.
+    cache : path-like, optional
+        With a model: folder where results of stages are kept, so that another run on the same faces,
+        with another threshold for instance, takes seconds.
     k : int, default=80
-        Neighbours per face, the face itself included; clamped to the number of faces.
+        Neighbours per face, the face itself included; clamped to the number of faces. A model brings
+        its own.
     search : {"auto", "exact", "approximate"}, default="auto"
         How neighbours are found; "auto" is exact up to 300,000 faces.
     min_cluster_size : int, default=1
@@ -50,11 +71,21 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(
         self,
         *,
+        model: NSRFC | str | Path | None = None,
+        threshold: float | None = None,
+        device: str = "auto",
+        dtype: str = "float32",
+        cache: str | Path | None = None,
         k: int = 80,
         search: str = "auto",
         min_cluster_size: int = 1,
         seed: int = 0,
     ) -> None:
+        self.model = model
+        self.threshold = threshold
+        self.device = device
+        self.dtype = dtype
+        self.cache = cache
         self.k = k
         self.search = search
         self.min_cluster_size = min_cluster_size
@@ -78,17 +109,30 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InputError
-            If a parameter or a row of ``X`` cannot be used.
+            If a parameter or a row of ``X`` cannot be used, or the model is for another dimension.
         """
         vectors = validate_data(self, X, dtype=[np.float32, np.float64, np.float16])
         config = ClusterConfig.of(
             k=self.k, search=self.search, min_cluster_size=self.min_cluster_size, seed=self.seed
         )
-        found = cluster(vectors, config)
+        found = self._cluster(vectors, config)
         self.labels_ = found.labels
         self.confidence_ = found.confidence
         self._assignment = Assignment.fit(normalize(vectors), found.labels, config)
         return self
+
+    def _cluster(self, X: npt.NDArray[np.floating], config: ClusterConfig) -> Clustering:
+        if self.model is None:
+            if self.threshold is not None:
+                raise InputError(
+                    "threshold is for a model, and there is none: give one or leave it out."
+                )
+            return cluster(X, config)
+        with learning():
+            from nsrfc import learned
+        cache = None if self.cache is None else Path(self.cache)
+        execution = learned.Execution(self.device, self.dtype, cache)
+        return learned.cluster(X, self.model, config, threshold=self.threshold, execution=execution)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Assign new faces to the people found.

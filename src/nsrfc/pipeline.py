@@ -3,7 +3,8 @@
 1. Neighbour graph: the k nearest by cosine; similarities in deviations above what strangers show;
    embeddings refined to means of their neighbourhoods and the graph rebuilt on them, twice.
 2. Local density graph: density of every face, density edges and similarity edges.
-3. Connectivity: the odds that a density edge joins one person, from a law fitted to these edges.
+3. Global connectivity: the odds that a density edge joins one person, from a law fitted to these edges;
+   an edge that would join two groups unlike each other is left out.
 4. Clusters: connected components of what is kept.
 
 Nothing here reads a label, and no threshold is fixed in units of an embedder.
@@ -20,10 +21,11 @@ import numpy.typing as npt
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
 from nsrfc.graph.background import SAMPLE, measure_background, standardize
-from nsrfc.graph.components import connected_components, drop_small, relabel_by_first_appearance
+from nsrfc.graph.cohesion import join_alike_groups, join_cohesive
+from nsrfc.graph.components import drop_small, relabel_by_first_appearance
 from nsrfc.graph.copies import canonical_rows
 from nsrfc.graph.edges import density_edges, local_strength, neighbor_density, similarity_edges
-from nsrfc.graph.mixture import fit_edge_law, probability
+from nsrfc.graph.mixture import EdgeLaw, fit_edge_law, probability
 from nsrfc.graph.neighbors import build_neighbor_graph, check_neighbor_graph, renumber
 from nsrfc.graph.refinement import average_neighbors, linkage
 from nsrfc.graph.structures import Clustering, EdgeList, NeighborGraph
@@ -95,10 +97,16 @@ def cluster(
 
 @dataclass(frozen=True)
 class _Strengths:
-    """A neighbour graph in units of the background: ids and strength (n, k), strongest first."""
+    """A neighbour graph in units of the background.
+
+    ids and strength (n, k), strongest first; mean similarity of strangers; strength of two identical
+    faces.
+    """
 
     ids: npt.NDArray[np.int32]
     strength: _Floats
+    stranger: float
+    identical: float
 
     @property
     def top(self) -> _Floats:
@@ -106,10 +114,14 @@ class _Strengths:
         best: _Floats = self.strength[:, 1:].max(axis=1, initial=-np.inf)
         return best
 
+    def law(self, strength: _Floats) -> EdgeLaw:
+        """Fit the odds that an edge joins one person to the strengths of one edge per face."""
+        return fit_edge_law(strength, len(self.ids), self.identical)
+
     def density_edges(self) -> EdgeList:
         """Return the density edges E_d, with strengths as scores."""
-        odds = fit_edge_law(self.top, len(self.ids)).log_odds(self.strength)
-        return density_edges(self.ids, self.strength, neighbor_density(self.strength, probability(odds)))
+        same = probability(self.law(self.top).log_odds(self.strength))
+        return density_edges(self.ids, self.strength, neighbor_density(self.strength, same))
 
 
 def _cluster_distinct(
@@ -125,8 +137,8 @@ def _cluster_distinct(
         )
 
     graph = graph or search(X)
-    known = _measure(graph, graph.similarities, X, sample)
-    law = fit_edge_law(known.top, n)
+    known = first = _measure(graph, graph.similarities, X, sample)
+    law = known.law(known.top)
     for width, log_odds in REFINEMENTS:
         with progress.stage("refinement", n) as advance:
             weights = probability(law.log_odds(known.strength[:, :width]) - np.float32(log_odds))
@@ -135,10 +147,14 @@ def _cluster_distinct(
         graph = search(around.mean)
         with progress.stage("strengths", n) as advance:
             known = _measure(graph, linkage(graph, around), around.mean, sample)
-            law = fit_edge_law(known.density_edges().score, n)
+            edges = known.density_edges()
+            law = known.law(edges.score)
             advance(n)
     with progress.stage("clusters", n) as advance:
-        labels, confidence = _connect(known)
+        candidates, odds = _judge(known, edges)
+        labels = join_cohesive(X, candidates, first.stranger)
+        labels = join_alike_groups(X, labels, first.ids, first.stranger)
+        confidence = _confidence(labels, edges, odds)
         advance(n)
     return labels, confidence
 
@@ -147,27 +163,34 @@ def _measure(
     graph: NeighborGraph, similarities: _Floats, X: _Floats, sample: npt.NDArray[np.int64]
 ) -> _Strengths:
     """Similarities of a graph as strengths, and each list in their order."""
-    strength = standardize(graph.ids, similarities, measure_background(X, X[sample]))
+    background = measure_background(X, X[sample])
+    strength = standardize(graph.ids, similarities, background)
     strength[graph.ids < 0] = -np.inf
     strength[:, 0] = np.inf
     order = np.argsort(-strength, axis=1, kind="stable")
     return _Strengths(
-        np.take_along_axis(graph.ids, order, axis=1), np.take_along_axis(strength, order, axis=1)
+        np.take_along_axis(graph.ids, order, axis=1),
+        np.take_along_axis(strength, order, axis=1),
+        float(background.center.mean()),
+        background.identical,
     )
 
 
-def _connect(known: _Strengths) -> tuple[npt.NDArray[np.int64], _Floats]:
-    """Take steps 2 to 4: edges, the odds of each, and what hangs together."""
-    n = len(known.ids)
+def _judge(known: _Strengths, edges: EdgeList) -> tuple[EdgeList, _Floats]:
+    """Edges that may join people, with local strengths as scores, and log-odds of all density edges."""
     top = known.top
-    edges = known.density_edges()
     strength = local_strength(edges.source, edges.target, edges.score, top)
-    law = fit_edge_law(strength, n)
+    law = known.law(strength)
     odds = law.log_odds(strength)
-    kept = edges.where(odds >= 0)
-    similar = similarity_edges(known.ids, known.strength, top, law.threshold + SIMILARITY_MARGIN)
-    labels = connected_components(n, kept + similar)
+    kept = EdgeList(edges.source, edges.target, strength).where(odds >= 0)
+    return kept + similarity_edges(
+        known.ids, known.strength, top, law.threshold + SIMILARITY_MARGIN
+    ), odds
+
+
+def _confidence(labels: npt.NDArray[np.int64], edges: EdgeList, odds: _Floats) -> _Floats:
+    """Probability (n,) that what became of each face's density edge is right."""
     joined = labels[edges.source] == labels[edges.target]
-    confidence = np.ones(n, np.float32)
+    confidence = np.ones(len(labels), np.float32)
     confidence[edges.source] = probability(np.where(joined, odds, -odds))
-    return labels, confidence
+    return confidence

@@ -11,11 +11,14 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError, MemoryPlanError
 from nsrfc.graph.neighbors import EXACT_LIMIT
+
+if TYPE_CHECKING:
+    from nsrfc.models.settings import ModelSettings
 
 __all__ = [
     "Plan",
@@ -35,6 +38,9 @@ take about 150 MiB less."""
 BLOCK_BYTES = 20 * 2**20
 """What a search holds for the block of faces it compares at a time."""
 
+LISTS = 512
+"""Lists that a network judges at a time."""
+
 INDEX_BYTES_PER_VALUE = 8
 """Per face and dimension: the index of the approximate search, and the rows it learns from."""
 
@@ -49,6 +55,21 @@ RERANKING_BYTES_PER_NEIGHBOR = 24
 
 SEARCHES = 3
 """Neighbours are searched on the embeddings and after each of two refinements."""
+
+TORCH_BYTES = 260 * 2**20
+"""torch and the weights of a model."""
+
+CONVOLVED_BYTES_PER_VALUE = 72
+"""Per face and dimension beside the vectors: layers of a C-GCN."""
+
+STRUCTURE_BYTES_PER_NEIGHBOR = 40
+"""Per face and neighbour beside the graph: strengths, ranks and their order."""
+
+JUDGED_BYTES_PER_NEIGHBOR = 40
+"""Per face and neighbour beside the graph: two probabilities, and the density graph made of them."""
+
+LAYER_NUMBERS = 2560
+"""What a published network keeps per token beside four vectors."""
 
 START_SECONDS = 1.0
 """Loading the libraries."""
@@ -67,6 +88,18 @@ STRUCTURE_SECONDS = 3.3e-4
 
 RERANKING_SECONDS = 8e-7
 """Re-ranking on one core, per face and neighbour."""
+
+CONVOLUTION_SECONDS = 3e-9
+"""A C-GCN on one core, per face and square of the dimension."""
+
+ATTENTION_SECONDS = 2.3e-7
+"""Pair network and LCENet as published on one core, per face, neighbour and dimension."""
+
+EDGE_SECONDS = 5.5e-7
+"""PCENet as published on one core, per face, neighbour and dimension, if no edge is spared."""
+
+FEATURE_SECONDS = 7e-8
+"""Networks on structure on one core, per face and square of the neighbours, each."""
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -137,9 +170,14 @@ class Plan:
 
 
 def plan(
-    n: int, dimension: int, config: ClusterConfig | None = None, *, given_graph: bool = False
+    n: int,
+    dimension: int,
+    config: ClusterConfig | None = None,
+    *,
+    given_graph: bool = False,
+    model: ModelSettings | None = None,
 ) -> Plan:
-    """Expect what :func:`nsrfc.pipeline.cluster` takes.
+    """Expect what :func:`nsrfc.pipeline.cluster` takes, or :func:`nsrfc.learned.cluster`.
 
     Parameters
     ----------
@@ -148,6 +186,8 @@ def plan(
     config : ClusterConfig, optional
     given_graph : bool
         Whether the neighbours are known already.
+    model : ModelSettings, optional
+        Of the model, which brings k with it; time is that of the CPU.
 
     Returns
     -------
@@ -159,6 +199,8 @@ def plan(
         If ``n`` or ``dimension`` is below 1.
     """
     config = config or ClusterConfig()
+    if model is not None:
+        return _plan_learned(n, dimension, config, given_graph, model)
     search = plan_search(n, dimension, config)
     vectors, neighbors = search.stages
     values, entries = n * dimension, n * search.k
@@ -223,8 +265,49 @@ def plan_reranking(n: int, k: int) -> Plan:
     )
 
 
+def _plan_learned(
+    n: int, dimension: int, config: ClusterConfig, given_graph: bool, model: ModelSettings
+) -> Plan:
+    """Expect what :func:`nsrfc.learned.cluster` takes."""
+    search = plan_search(n, dimension, config.model_copy(update={"k": model.k}))
+    vectors, neighbors = search.stages
+    width, entries, cores = model.width("pcenet"), n * model.k, _cores()
+    published = model.family == "coordinates"
+    judging = (
+        ATTENTION_SECONDS * entries * width if published else FEATURE_SECONDS * entries * model.k
+    ) / cores
+    structure = 0 if published else STRUCTURE_BYTES_PER_NEIGHBOR * entries
+    token = 4 * (width + 2 * model.k) + LAYER_NUMBERS if published else 10 * model.k
+    batch = structure + 4 * min(n, LISTS) * model.k * token
+    stages = [
+        replace(vectors, held_bytes=8 * n * dimension + TORCH_BYTES),
+        replace(neighbors, seconds=0 if given_graph else neighbors.seconds),
+    ]
+    if model.uses("refine"):
+        convolved = CONVOLVED_BYTES_PER_VALUE * n * dimension if published else structure
+        reranked = RERANKING_BYTES_PER_NEIGHBOR * entries if model.rerank else 0
+        seconds = CONVOLUTION_SECONDS * n * dimension**2 / cores if published else judging
+        refined = 4 * n * width + (8 * entries if model.uses("rebuild") else 0)
+        again = model.uses("rebuild") + (not published)
+        stages.append(
+            Stage("refinement", refined, convolved + reranked, seconds + again * neighbors.seconds)
+        )
+    lists = model.uses("pairs") + model.uses("density")
+    stages.append(Stage("lists", JUDGED_BYTES_PER_NEIGHBOR * entries, batch, lists * judging))
+    if model.uses("connect"):
+        edges = EDGE_SECONDS * entries * width / cores if published else judging
+        stages.append(Stage("edges", 0, 2 * batch, edges))
+    method = "given" if given_graph else search.method
+    return Plan(n, dimension, model.k, method, tuple(stages))
+
+
 def check_plan(
-    planned: Plan, config: ClusterConfig, limit: int | None, *, given_graph: bool = False
+    planned: Plan,
+    config: ClusterConfig,
+    limit: int | None,
+    *,
+    given_graph: bool = False,
+    model: ModelSettings | None = None,
 ) -> None:
     """Refuse a run of :func:`nsrfc.pipeline.cluster` that would need more than ``limit`` bytes.
 
@@ -238,12 +321,13 @@ def check_plan(
 
     def fits(n: int, k: int) -> bool:
         smaller = config.model_copy(update={"k": k})
-        return plan(n, planned.dimension, smaller, given_graph=given_graph).peak_bytes <= limit
+        whole = plan(n, planned.dimension, smaller, given_graph=given_graph, model=model)
+        return whole.peak_bytes <= limit
 
     faces = _largest(planned.n, lambda n: fits(n, config.k))
     neighbors = _largest(planned.k, lambda k: fits(planned.n, k))
     ways = [f"{faces:,} faces"] if faces else []
-    ways += [f"k = {neighbors}"] if neighbors > 1 and not given_graph else []
+    ways += [f"k = {neighbors}"] if neighbors > 1 and not given_graph and model is None else []
     advice = f"{' or '.join(ways)} would fit" if ways else "nothing would fit, so allow more"
     raise MemoryPlanError(
         f"{planned.n:,} faces of dimension {planned.dimension} with k = {planned.k} are expected "

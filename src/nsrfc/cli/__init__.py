@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 from nsrfc import __version__
-from nsrfc.cli import cluster, demo, evaluate, generate, knn, plan, rerank
+from nsrfc.cli import (
+    cluster,
+    convert,
+    demo,
+    distances,
+    evaluate,
+    generate,
+    knn,
+    plan,
+    refine,
+    rerank,
+    train,
+)
 from nsrfc.cli.console import guarded
 
 __all__ = ["app", "main"]
@@ -21,7 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _module in (demo, cluster, evaluate, knn, rerank, generate, plan):
+for _module in (demo, cluster, train, evaluate, knn, rerank, refine, distances, convert, generate, plan):
     app.command(_module.__name__.rpartition(".")[2])(guarded(_module.run))
 
 

@@ -17,7 +17,11 @@ from nsrfc.cli.console import (
     seconds_text,
 )
 from nsrfc.cli.options import (
+    Cache,
+    Device,
     Dimension,
+    Dtype,
+    DtypeOption,
     EmbeddingsFile,
     Json,
     Key,
@@ -30,12 +34,44 @@ from nsrfc.cli.options import (
 if TYPE_CHECKING:
     import faiss
 
+    from nsrfc.models.bundle import NSRFC
+
 
 def run(
     embeddings: EmbeddingsFile,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the results.", show_default=False)
     ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Folder of a trained model, or its id on the hub; without it no model is needed.",
+            show_default=False,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="With a model: probability from which on a density edge is kept.",
+            show_default=False,
+        ),
+    ] = None,
+    tau: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="With a model: strength from which on two faces are joined at once.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Device = "auto",
+    dtype: DtypeOption = Dtype.FLOAT32,
+    cache: Cache = None,
     key: Key = None,
     dimension: Dimension = None,
     k: Neighbors = 80,
@@ -58,12 +94,13 @@ def run(
 ) -> None:
     """Find the people in a file of face embeddings.
 
-    Writes labels.npy, clusters.parquet and run.json, all or none.
+    Writes labels.npy, clusters.parquet and run.json, all or none. With a model, results of its stages
+    are kept in the folder "stages" there, unless --cache names another: a run with other thresholds
+    takes seconds.
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.data import read_embeddings, read_neighbors
     from nsrfc.errors import InputError
-    from nsrfc.pipeline import cluster
     from nsrfc.plan import check_plan, parse_bytes, peak_memory, plan
     from nsrfc.report.run import check_folder, fingerprint, versions, write_run
 
@@ -72,15 +109,20 @@ def run(
     if knn is not None and index is not None:
         raise InputError("--knn and --index both bring the neighbours: give one of them.")
     check_folder(output)
+    if model is None and (threshold, tau, cache) != (None, None, None):
+        raise InputError("--threshold, --tau and --cache are for a model: give one with --model.")
+    trained = None if model is None else _read_model(model)
+    settings = None if trained is None else trained.settings
+    k = k if settings is None else settings.k
     config = ClusterConfig(k=k, search=search.value, min_cluster_size=min_cluster_size, seed=seed)
     progress = ConsoleProgress()
     with progress.stage("reading", 1) as advance:
         faces = read_embeddings(embeddings, key=key, dimension=dimension)
         advance(1)
     n, d = faces.vectors.shape
-    planned = plan(n, d, config, given_graph=knn is not None)
+    planned = plan(n, d, config, given_graph=knn is not None, model=settings)
     announce(planned)
-    check_plan(planned, config, limit, given_graph=knn is not None)
+    check_plan(planned, config, limit, given_graph=knn is not None, model=settings)
     with progress.stage("fingerprint", 1) as advance:
         source = {
             "path": str(embeddings),
@@ -89,16 +131,29 @@ def run(
             "sha256": fingerprint(faces.vectors),
         }
         advance(1)
-    found = cluster(
-        faces.vectors,
-        config,
-        graph=None if knn is None else read_neighbors(knn),
-        index=None if index is None else _read_index(index),
-        progress=progress,
-    )
+    graph = None if knn is None else read_neighbors(knn)
+    found_index = None if index is None else _read_index(index)
+    if trained is None:
+        from nsrfc.pipeline import cluster
+
+        found = cluster(faces.vectors, config, graph=graph, index=found_index, progress=progress)
+    else:
+        from nsrfc import learned
+
+        found = learned.cluster(
+            faces.vectors,
+            trained,
+            config,
+            graph=graph,
+            index=found_index,
+            threshold=threshold,
+            tau=tau,
+            execution=learned.Execution(device, dtype.value, cache or output / "stages", progress),
+        )
     record = {
         "command": "cluster",
         "config": config.model_dump(),
+        "model": None if trained is None else _model_record(trained, model, threshold, tau),
         "input": source,
         "knn": None if knn is None else str(knn),
         "index": None if index is None else str(index),
@@ -112,6 +167,27 @@ def run(
         print_json(record)
     else:
         _print_summary(output, record)
+
+
+def _read_model(name: str) -> NSRFC:
+    from nsrfc.models.bundle import load_model
+
+    return load_model(name)
+
+
+def _model_record(
+    model: NSRFC, name: str | None, threshold: float | None, tau: float | None
+) -> dict[str, Any]:
+    """Say which model it was, by content, and with which thresholds it ran."""
+    import torch
+
+    settings = model.settings.changed(connect=threshold, tau=tau)
+    return {
+        "name": name,
+        "settings": settings.model_dump(mode="json"),
+        "networks": {network: model.fingerprint(network) for network in settings.networks},
+        "torch": str(torch.__version__),
+    }
 
 
 def _read_index(path: Path) -> faiss.Index:

@@ -9,13 +9,18 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "Cache",
+    "Device",
     "Dimension",
+    "Dtype",
+    "DtypeOption",
     "EmbeddingsFile",
     "GraphFile",
     "Json",
     "Key",
     "Layout",
     "LayoutOption",
+    "ModelName",
     "Neighbors",
     "Search",
     "SearchOption",
@@ -38,6 +43,13 @@ class Layout(StrEnum):
     REFERENCE = "reference"
 
 
+class Dtype(StrEnum):
+    """Numbers that networks reckon in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
 EmbeddingsFile = Annotated[
     Path, typer.Argument(help="Embeddings: .npy, .npz, .parquet or .bin.", show_default=False)
 ]
@@ -57,5 +69,18 @@ SearchOption = Annotated[Search, typer.Option("--search", help="auto is exact up
 Seed = Annotated[int, typer.Option(min=0, help="Decides whatever is sampled.")]
 LayoutOption = Annotated[
     Layout, typer.Option("--layout", help="reference: 'data' (n, 2, k), ids and 1 - cosine.")
+]
+ModelName = Annotated[
+    str,
+    typer.Option("--model", "-m", help="Folder of a model, or its id on the hub.", show_default=False),
+]
+Device = Annotated[str, typer.Option(help="Where networks run: auto, cpu or cuda.")]
+DtypeOption = Annotated[Dtype, typer.Option("--dtype", help="bfloat16: faster on GPUs, less precise.")]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder where results of stages are kept, for later runs on these faces.",
+        show_default=False,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

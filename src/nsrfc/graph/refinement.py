@@ -30,6 +30,8 @@ __all__ = ["Neighborhoods", "average_neighbors", "linkage"]
 _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
 
+_VANISHED = 1e-6
+
 
 @dataclass(frozen=True)
 class Neighborhoods:
@@ -81,8 +83,10 @@ def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
     weights = np.take_along_axis(weights, order, axis=1)
     pointers = np.arange(0, n * width + 1, width)
     mean = csr_array((weights.ravel(), columns.ravel(), pointers), shape=(n, n)) @ X
+    norm = np.linalg.norm(mean, axis=1)
     # A mean can vanish only if neighbours of weight oppose the face; it then stays itself.
-    norm = np.maximum(np.linalg.norm(mean, axis=1), np.float32(1e-6))
+    vanished = norm < _VANISHED
+    mean[vanished], norm[vanished] = X[vanished], 1
     mean /= norm[:, None]
     return Neighborhoods(mean, norm, weights.sum(axis=1), columns, weights)
 

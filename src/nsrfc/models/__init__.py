@@ -5,7 +5,7 @@
     LCENet         a face's list -> the same, from the structure inside the list
     PCENet         the lists of two faces -> whether an edge joins one person
 
-Nothing here reads a file or searches a neighbour.
+No network reads a file or searches a neighbour; `bundle` keeps them in files.
 """
 
 from nsrfc.models.adjacency import Adjacency, DenseAdjacency, SparseAdjacency

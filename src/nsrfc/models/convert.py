@@ -31,8 +31,8 @@ were saved from several devices is taken off.
 from __future__ import annotations
 
 import re
-from typing import Any
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 

@@ -1,0 +1,84 @@
+"""``nsrfc distances``: neighbours judged by a model's pair network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsrfc.cli.console import ConsoleProgress, print_json, print_table, seconds_text
+from nsrfc.cli.options import (
+    Cache,
+    Device,
+    Dimension,
+    Dtype,
+    DtypeOption,
+    EmbeddingsFile,
+    Json,
+    Key,
+    Layout,
+    LayoutOption,
+    ModelName,
+    Search,
+    SearchOption,
+    Seed,
+)
+
+
+def run(
+    embeddings: EmbeddingsFile,
+    model: ModelName,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File for the graph: .npz.", show_default=False)
+    ],
+    key: Key = None,
+    dimension: Dimension = None,
+    knn: Annotated[
+        Path | None,
+        typer.Option(help="Neighbour graph of these faces, if there is one.", show_default=False),
+    ] = None,
+    search: SearchOption = Search.AUTO,
+    device: Device = "auto",
+    dtype: DtypeOption = Dtype.FLOAT32,
+    cache: Cache = None,
+    layout: LayoutOption = Layout.NSRFC,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Judge the neighbours of every face with a trained model.
+
+    Writes a neighbour graph whose similarity is the probability of one person; in the reference's layout
+    its distance is 1 less that.
+    """
+    from nsrfc.config import ClusterConfig
+    from nsrfc.data import read_embeddings, read_neighbors, write_neighbors
+    from nsrfc.data.files import known_suffix
+    from nsrfc.learned import Execution, pair_probabilities
+    from nsrfc.models.bundle import load_model
+
+    known_suffix(output, (".npz",), "neighbour graphs")
+    loaded = load_model(model)
+    vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
+    progress = ConsoleProgress()
+    graph = pair_probabilities(
+        vectors,
+        loaded,
+        ClusterConfig(search=search.value, seed=seed),
+        graph=None if knn is None else read_neighbors(knn),
+        execution=Execution(device, dtype.value, cache, progress),
+    )
+    write_neighbors(output, graph, layout=layout.value)
+    record = {"output": str(output), "faces": graph.n, "k": graph.k, "seconds": progress.seconds}
+    if as_json:
+        print_json(record)
+        return
+    print_table(
+        f"Judged neighbours, in {output}",
+        ("", ""),
+        [
+            ("faces", f"{graph.n:,}"),
+            ("k", str(graph.k)),
+            ("time", seconds_text(sum(progress.seconds.values()))),
+        ],
+    )

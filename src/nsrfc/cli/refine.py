@@ -1,0 +1,85 @@
+"""``nsrfc refine``: embeddings made better by a model's C-GCN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsrfc.cli.console import ConsoleProgress, print_json, print_table, seconds_text
+from nsrfc.cli.options import (
+    Cache,
+    Device,
+    Dimension,
+    Dtype,
+    DtypeOption,
+    EmbeddingsFile,
+    Json,
+    Key,
+    ModelName,
+    Search,
+    SearchOption,
+    Seed,
+)
+
+
+def run(
+    embeddings: EmbeddingsFile,
+    model: ModelName,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File for the refined embeddings.", show_default=False),
+    ],
+    key: Key = None,
+    dimension: Dimension = None,
+    knn: Annotated[
+        Path | None,
+        typer.Option(help="Neighbour graph of these faces, if there is one.", show_default=False),
+    ] = None,
+    search: SearchOption = Search.AUTO,
+    device: Device = "auto",
+    dtype: DtypeOption = Dtype.FLOAT32,
+    cache: Cache = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Refine embeddings by the neighbours of each face, with a trained model."""
+    from nsrfc.config import ClusterConfig
+    from nsrfc.data import read_embeddings, read_neighbors, write_embeddings
+    from nsrfc.data.embeddings import SUFFIXES
+    from nsrfc.data.files import known_suffix
+    from nsrfc.learned import Execution, refine_embeddings
+    from nsrfc.models.bundle import load_model
+
+    known_suffix(output, SUFFIXES, "embeddings")
+    loaded = load_model(model)
+    faces = read_embeddings(embeddings, key=key, dimension=dimension)
+    progress = ConsoleProgress()
+    refined = refine_embeddings(
+        faces.vectors,
+        loaded,
+        ClusterConfig(search=search.value, seed=seed),
+        graph=None if knn is None else read_neighbors(knn),
+        execution=Execution(device, dtype.value, cache, progress),
+    )
+    named = faces.ids if output.suffix.lower() in (".npz", ".parquet") else None
+    write_embeddings(output, refined, ids=named)
+    record = {
+        "output": str(output),
+        "faces": len(refined),
+        "dimension": refined.shape[1],
+        "seconds": progress.seconds,
+    }
+    if as_json:
+        print_json(record)
+        return
+    print_table(
+        f"Refined embeddings, in {output}",
+        ("", ""),
+        [
+            ("faces", f"{len(refined):,}"),
+            ("dimension", str(refined.shape[1])),
+            ("time", seconds_text(sum(progress.seconds.values()))),
+        ],
+    )

@@ -1,0 +1,111 @@
+"""``nsrfc train``: labelled faces in, a model out."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nsrfc.cli.console import ConsoleProgress, print_json, print_table, seconds_text
+from nsrfc.cli.options import Dimension, EmbeddingsFile, Json, Key
+
+if TYPE_CHECKING:
+    from nsrfc.models.bundle import NSRFC
+
+
+class Preset(StrEnum):
+    """Settings to start from."""
+
+    DEFAULT = "default"
+    PAPER = "paper"
+
+
+class Network(StrEnum):
+    """The four networks, in the order of training."""
+
+    CGCN = "cgcn"
+    PAIRS = "pairs"
+    LCENET = "lcenet"
+    PCENET = "pcenet"
+
+
+def run(
+    embeddings: EmbeddingsFile,
+    identities: Annotated[
+        Path,
+        typer.Argument(help="Who is on each face: .npy, .npz, .parquet or .meta.", show_default=False),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the model.", show_default=False)
+    ],
+    key: Key = None,
+    dimension: Dimension = None,
+    preset: Annotated[
+        Preset, typer.Option(help="paper: the published networks and recipes.")
+    ] = Preset.DEFAULT,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML file with what is to differ from the preset.", show_default=False),
+    ] = None,
+    only: Annotated[
+        Network | None,
+        typer.Option(
+            help="Train one network; the others are those of the model in the folder.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Instead of that of the preset or file.", show_default=False),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Learn from labelled people how to cluster others.
+
+    Writes the model with its record and learning curves. An interrupted training goes on when the same
+    command is given again.
+    """
+    from nsrfc.data import read_embeddings, read_identities
+    from nsrfc.training import TrainingConfig, train
+
+    started = time.perf_counter()
+    settings = TrainingConfig.load(preset.value, config, {} if seed is None else {"seed": seed})
+    progress = ConsoleProgress()
+    faces = read_embeddings(embeddings, key=key, dimension=dimension)
+    model = train(
+        faces.vectors,
+        read_identities(identities, n=len(faces.vectors)),
+        settings,
+        output,
+        progress,
+        only=None if only is None else only.value,
+        device=device,
+    )
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json(_record(output, model) | {"seconds": progress.seconds | {"total": seconds}})
+    else:
+        _print_summary(output, model, seconds)
+
+
+def _record(output: Path, model: NSRFC) -> dict[str, Any]:
+    return {
+        "output": str(output),
+        "settings": model.settings.model_dump(mode="json"),
+        "data": model.data,
+        "validation": model.metrics,
+    }
+
+
+def _print_summary(output: Path, model: NSRFC, seconds: float) -> None:
+    left_out = {str(step) for step, used in model.settings.used.items() if not used}
+    rows = [
+        (step, f"{quality:.2%}", "left out" if step in left_out else "")
+        for step, quality in model.metrics.items()
+    ]
+    rows.append(("time", seconds_text(seconds), ""))
+    print_table(f"Model in {output}: F of validation people after each step", ("", "", ""), rows)

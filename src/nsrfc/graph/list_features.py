@@ -1,0 +1,267 @@
+"""What the structure of a neighbour graph says about each listed pair, without any coordinates.
+
+Lists are read in units of the data: strength is similarity in deviations above what strangers show
+(:mod:`nsrfc.graph.background`), and the rank of a neighbour is its place in order of strength. No
+feature changes when all embeddings are rotated or padded with zeros. For face i, its neighbour j, and a
+list of k:
+
+    strength       s_ij / 10
+    rank           log(1 + rank of j in the list of i) / log 80
+    reverse rank   the same of i in the list of j; its rank counts as k where it is not listed
+    mutual         1 if i is in the list of j
+    shared m       |N_m(i) ∩ N_m(j)| / m for m = 5, 10, 20, 40, 80
+    company        cosine of the two lists as sparse vectors of squared strengths
+    own r          strength / 10 of the r-th best neighbour of i, r = 1, 2, 3, 5, 10, 20, 40, 79
+    other r        the same of j
+
+Where a list is shorter than m or r, its end stands for what is missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from nsrfc.graph.background import SAMPLE, measure_background, standardize
+
+__all__ = [
+    "LIST_FEATURES",
+    "ListStructure",
+    "both_directions",
+    "list_features",
+    "list_structure",
+    "reverse_columns",
+]
+
+_Ids = npt.NDArray[np.int32]
+_Floats = npt.NDArray[np.float32]
+_Rows = npt.NDArray[np.integer]
+
+_DEPTHS = np.array([5, 10, 20, 40, 80])
+_CURVE = np.array([1, 2, 3, 5, 10, 20, 40, 79])
+_ABSENT = np.float32(-100)
+_RANK_UNIT = np.float32(1 / np.log(80))
+_STRENGTH_UNIT = np.float32(0.1)
+_BOUNDS = np.float32(-5), np.float32(40)
+
+LIST_FEATURES = (
+    *("strength", "rank", "reverse rank", "mutual"),
+    *(f"shared {depth}" for depth in _DEPTHS),
+    "company",
+    *(f"own {rank}" for rank in _CURVE),
+    *(f"other {rank}" for rank in _CURVE),
+)
+"""Names of the features, in their order."""
+
+
+@dataclass(frozen=True)
+class ListStructure:
+    """Neighbour lists in units of the background.
+
+    Attributes
+    ----------
+    ids : ndarray of int32, shape (n, k)
+        Neighbours, the face itself in column 0; -1 = none.
+    strength : ndarray of float32, shape (n, k)
+        In the order of ``ids``, bounded to -5..40; the upper bound in column 0.
+    rank : ndarray of int32, shape (n, k)
+        Place of each column in order of strength; 0 for the face itself.
+    curve : ndarray of float32, shape (n, k)
+        Strengths, descending; where there is no neighbour, that of the last there is (0 if none).
+    center, deviation : ndarray of float32, shape (n,)
+        The background, see :class:`~nsrfc.graph.background.Background`.
+    """
+
+    ids: _Ids
+    strength: _Floats
+    rank: _Ids
+    curve: _Floats
+    center: _Floats
+    deviation: _Floats
+
+
+def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats, seed: int = 0) -> ListStructure:
+    """Read the structure of neighbour lists.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+        Unit vectors, read for the background only.
+    ids : ndarray of int32, shape (n, k)
+        Neighbours in any order, but the face itself in column 0; -1 = none.
+    similarities : ndarray of float32, shape (n, k)
+        Cosines.
+    seed : int
+        Chooses the faces that stand for strangers, if there are more than 2,048.
+
+    Returns
+    -------
+    ListStructure
+        16 n k bytes with ``ids``.
+    """
+    n = len(ids)
+    sample = np.sort(np.random.default_rng(seed).permutation(n)[:SAMPLE])
+    background = measure_background(vectors, vectors[sample])
+    strength = np.clip(standardize(ids, similarities, background), *_BOUNDS)
+    strength[:, 0] = _BOUNDS[1]
+    strength[ids < 0] = _ABSENT
+    order = np.argsort(-strength, axis=1, kind="stable")
+    rank = np.empty_like(ids)
+    np.put_along_axis(rank, order, np.arange(ids.shape[1], dtype=np.int32)[None], axis=1)
+    curve = np.take_along_axis(strength, order, axis=1)
+    last = np.maximum((ids >= 0).sum(axis=1) - 1, 0)
+    end = np.where(last > 0, curve[np.arange(n), last], 0).astype(np.float32)
+    curve = np.where(curve == _ABSENT, end[:, None], curve)
+    strength[ids < 0] = 0
+    return ListStructure(ids, strength, rank, curve, background.center, background.deviation)
+
+
+def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
+    """Features of all pairs in some lists.
+
+    Parameters
+    ----------
+    structure : ListStructure
+        Of n faces.
+    rows : ndarray of int, shape (b,)
+        The faces whose lists are described.
+
+    Returns
+    -------
+    ndarray of float32, shape (b, k, f)
+        In the order of `LIST_FEATURES`; 0 where there is no neighbour.
+
+    Notes
+    -----
+    O(k^2) time per list; 4 n bytes per thread.
+    """
+    k = structure.ids.shape[1]
+    out = np.zeros((len(rows), k, len(LIST_FEATURES)), np.float32)
+    _describe(
+        np.ascontiguousarray(rows, np.int64),
+        structure.ids,
+        structure.strength,
+        structure.rank,
+        structure.curve,
+        _DEPTHS,
+        np.minimum(_CURVE, k - 1),
+        out,
+    )
+    return out
+
+
+def both_directions(ids: _Ids, values: _Floats) -> _Floats:
+    """Values of each listed pair in both directions.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (n, k)
+        Neighbours; -1 = none.
+    values : ndarray of float32, shape (n, k)
+        One for each of them.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, k, 2)
+        That of (i, j), then that of (j, i), or of (i, j) again where j does not list i.
+    """
+    reverse = reverse_columns(ids)
+    safe = np.maximum(reverse, 0)
+    other = np.where(reverse >= 0, values[np.maximum(ids, 0), safe], values)
+    return np.stack((values, other), axis=-1)
+
+
+def reverse_columns(ids: _Ids) -> _Ids:
+    """Find each face in the lists of those it lists.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (n, k)
+        Neighbours, each once in a list; -1 = none.
+
+    Returns
+    -------
+    ndarray of int32, shape (n, k)
+        Column of i in the list of its neighbour j; -1 where it is not listed.
+    """
+    n, k = ids.shape
+    row = np.repeat(np.arange(n, dtype=np.int64), k)
+    listed = ids.ravel().astype(np.int64)
+    column = np.tile(np.arange(k, dtype=np.int32), n)
+    forward = np.where(listed >= 0, row * n + listed, -1)
+    order = np.argsort(forward, kind="stable")
+    backward = np.where(listed >= 0, listed * n + row, -2)
+    at = np.minimum(np.searchsorted(forward[order], backward), len(order) - 1)
+    found = forward[order[at]] == backward
+    result: _Ids = np.where(found, column[order[at]], -1).astype(np.int32).reshape(n, k)
+    return result
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _describe(
+    rows: npt.NDArray[np.int64],
+    ids: _Ids,
+    strength: _Floats,
+    rank: _Ids,
+    curve: _Floats,
+    depths: npt.NDArray[np.int64],
+    points: npt.NDArray[np.int64],
+    out: _Floats,
+) -> None:
+    n, k = ids.shape
+    per_task = 256
+    for task in prange((len(rows) + per_task - 1) // per_task):
+        column_of = np.full(n, -1, np.int32)
+        shared = np.zeros(len(depths), np.int64)
+        for r in range(task * per_task, min(len(rows), (task + 1) * per_task)):
+            i = rows[r]
+            for c in range(k):
+                if ids[i, c] >= 0:
+                    column_of[ids[i, c]] = c
+            for c in range(k):
+                j = ids[i, c]
+                if j < 0:
+                    continue
+                row = out[r, c]
+                shared[:] = 0
+                reverse = k
+                common = own = other = np.float32(0)
+                for d in range(k):
+                    weight = strength[i, d] ** 2 if d > 0 else np.float32(0)
+                    own += weight**2
+                    member = ids[j, d]
+                    if member < 0:
+                        continue
+                    weight = strength[j, d] ** 2 if d > 0 else np.float32(0)
+                    other += weight**2
+                    if member == i:
+                        reverse = rank[j, d]
+                    at = column_of[member]
+                    if at < 0:
+                        continue
+                    if at > 0:
+                        common += weight * strength[i, at] ** 2
+                    depth = max(rank[i, at], rank[j, d])
+                    for m in range(len(depths)):
+                        if depth < depths[m]:
+                            shared[m] += 1
+                            break
+                row[0] = strength[i, c] * _STRENGTH_UNIT
+                row[1] = np.log1p(rank[i, c]) * _RANK_UNIT
+                row[2] = np.log1p(reverse) * _RANK_UNIT
+                row[3] = 1 if reverse < k else 0
+                total = 0
+                for m in range(len(depths)):
+                    total += shared[m]
+                    row[4 + m] = total / min(depths[m], k)
+                at = 4 + len(depths)
+                row[at] = common / np.sqrt(own * other + np.float32(1e-6))
+                for p in range(len(points)):
+                    row[at + 1 + p] = curve[i, points[p]] * _STRENGTH_UNIT
+                    row[at + 1 + len(points) + p] = curve[j, points[p]] * _STRENGTH_UNIT
+            for c in range(k):
+                if ids[i, c] >= 0:
+                    column_of[ids[i, c]] = -1

@@ -1,0 +1,245 @@
+"""From embeddings to people: the steps of the method in order, with a model (NSR-FC).
+
+1. Neighbour graph: the k nearest by cosine; embeddings refined by the C-GCN and the graph rebuilt on
+   them; a_ij, the probability that a neighbour is the same person, by the pair network.
+2. Local density graph: S_ij by LCENet, density of every face, density edges and similarity edges.
+3. Connectivity: PCENet judges the density edges that can still change the answer.
+4. Clusters: connected components of what is kept.
+
+A step that did not earn its place in training is left out (`ModelSettings.used`). No label is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.artifacts import Artifacts
+from nsrfc.config import ClusterConfig
+from nsrfc.data.embeddings import normalize
+from nsrfc.graph.components import drop_small, relabel_by_first_appearance
+from nsrfc.graph.copies import Copies, canonical_rows
+from nsrfc.graph.neighbors import build_neighbor_graph, check_neighbor_graph, renumber
+from nsrfc.graph.published_edges import DensityGraph, published_density_graph
+from nsrfc.graph.structures import Clustering, NeighborGraph
+from nsrfc.models.bundle import NSRFC, load_model
+from nsrfc.progress import Progress
+from nsrfc.stages import Stages
+from nsrfc.steps import BATCH
+
+if TYPE_CHECKING:
+    import faiss
+
+__all__ = ["Execution", "cluster", "pair_probabilities", "refine_embeddings"]
+
+_Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a model is run: nothing here is part of the method.
+
+    Attributes
+    ----------
+    device : str
+        "auto", "cpu", "cuda", ...
+    dtype : str
+        "float32" or "bfloat16".
+    cache : Path, optional
+        Folder where results of stages are kept, and found by later runs on the same faces.
+    progress : Progress
+    batch : int
+        Lists or edges that a network judges at a time.
+    """
+
+    device: str = "auto"
+    dtype: str = "float32"
+    cache: Path | None = None
+    progress: Progress = field(default_factory=Progress)
+    batch: int = BATCH
+
+
+def cluster(
+    X: npt.ArrayLike,
+    model: NSRFC | str | Path,
+    config: ClusterConfig | None = None,
+    *,
+    graph: NeighborGraph | None = None,
+    index: faiss.Index | None = None,
+    threshold: float | None = None,
+    tau: float | None = None,
+    execution: Execution | None = None,
+) -> Clustering:
+    """Group faces by person with a trained model.
+
+    Parameters
+    ----------
+    X : array-like of float, shape (n, d)
+        Embeddings, of any length; may be memory-mapped. Never written to.
+    model : NSRFC, path-like or str
+        A model, its folder, or its id on the hub.
+    config : ClusterConfig, optional
+        ``search``, ``min_cluster_size`` and ``seed`` are read; k is the model's.
+    graph : NeighborGraph, optional
+        The neighbours of these rows by cosine, if they are known already.
+    index : faiss.Index, optional
+        An index over the unit vectors of these rows, to be searched instead.
+    threshold : float, optional
+        Probability from which on a density edge is kept; that of the model by default.
+    tau : float, optional
+        Strength from which on a pair is joined at once; that of the model by default.
+    execution : Execution, optional
+
+    Returns
+    -------
+    Clustering
+        The same for every order of the rows. Confidence is read off PCENet's probability; where an
+        edge was spared, because others had joined its ends, off its strength.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, it is for another dimension, ``X`` is not 2-D, holds rows that are
+        zero, NaN or infinite, or does not fit the graph or index.
+    """
+    config, execution = config or ClusterConfig(), execution or Execution()
+    model = load_model(model)
+    settings = model.settings.changed(connect=threshold, tau=tau)
+    unit = normalize(X)
+    if index is not None and graph is None:
+        graph = build_neighbor_graph(unit, settings.k, index=index, progress=execution.progress)
+    rows = _Rows.of(unit)
+    distinct = unit[rows.faces]
+    del unit
+    stages = _stages(model, distinct, config, execution)
+
+    known = stages.refine(rows.renumbered(graph))
+    known = stages.pairs(known)
+    known = stages.density(known)
+    faces = known.faces
+    density = published_density_graph(faces.ids, faces.a, faces.S, settings.tau)
+    found = stages.connect(known, density, settings.connect)
+
+    confidence = _confidence(density, found.probability, found.labels)[rows.place]
+    labels = relabel_by_first_appearance(found.labels[rows.place])
+    return Clustering(drop_small(labels, config.min_cluster_size), confidence)
+
+
+def refine_embeddings(
+    X: npt.ArrayLike,
+    model: NSRFC | str | Path,
+    config: ClusterConfig | None = None,
+    *,
+    graph: NeighborGraph | None = None,
+    execution: Execution | None = None,
+) -> _Floats:
+    """Refine embeddings with the C-GCN of a model.
+
+    Parameters and errors are those of :func:`cluster`; `InputError` also if the model does not refine.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, w)
+        Unit vectors in the order of the rows.
+    """
+    model = load_model(model)
+    model.network("cgcn")
+    unit = normalize(X)
+    rows = _Rows.of(unit)
+    stages = _stages(model, unit[rows.faces], config or ClusterConfig(), execution or Execution())
+    return stages.refined_vectors(rows.renumbered(graph))[rows.place]
+
+
+def pair_probabilities(
+    X: npt.ArrayLike,
+    model: NSRFC | str | Path,
+    config: ClusterConfig | None = None,
+    *,
+    graph: NeighborGraph | None = None,
+    execution: Execution | None = None,
+) -> NeighborGraph:
+    """Judge the neighbours of every face with the pair network of a model.
+
+    Parameters and errors are those of :func:`cluster`; `InputError` also if the model has no pair
+    network.
+
+    Returns
+    -------
+    NeighborGraph
+        Over the rows of ``X``, with a_ij as similarities, descending. The distance of the published
+        code is 1 - a_ij.
+    """
+    model = load_model(model)
+    model.network("pairs")
+    unit = normalize(X)
+    rows = _Rows.of(unit)
+    stages = _stages(model, unit[rows.faces], config or ClusterConfig(), execution or Execution())
+    faces = stages.pairs(stages.refine(rows.renumbered(graph)), always=True).faces
+    return rows.spread(faces.ids, faces.a)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a user, and the distinct faces among them in canonical order.
+
+    Attributes
+    ----------
+    faces : ndarray of int64, shape (g,)
+        A row of each distinct face.
+    place : ndarray of int64, shape (n,)
+        The distinct face of each row.
+    """
+
+    faces: npt.NDArray[np.int64]
+    place: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, unit: _Floats) -> _Rows:
+        return cls(*canonical_rows(unit))
+
+    def renumbered(self, graph: NeighborGraph | None) -> NeighborGraph | None:
+        """Turn a graph of the rows into one of the distinct faces."""
+        if graph is None:
+            return None
+        check_neighbor_graph(graph, len(self.place))
+        return renumber(graph, self.faces, self.place)
+
+    def spread(self, ids: npt.NDArray[np.int32], similarities: _Floats) -> NeighborGraph:
+        """Turn lists of the distinct faces, in any order, into a graph of the rows."""
+        key = np.where(ids >= 0, -similarities, np.float32(np.inf))
+        key[:, 0] = -np.inf
+        order = np.argsort(key, axis=1, kind="stable")
+        lists = np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
+        members = np.argsort(self.place, kind="stable").astype(np.int32)
+        bounds = np.concatenate(([0], np.cumsum(np.bincount(self.place))))
+        copies = Copies(self.place.astype(np.int32), members, bounds)
+        n = len(self.place)
+        k = min(ids.shape[1], n)
+        return NeighborGraph(*copies.spread(*lists, np.arange(n), self.place, k))
+
+
+def _stages(model: NSRFC, X: _Floats, config: ClusterConfig, execution: Execution) -> Stages:
+    return Stages(
+        model,
+        X,
+        config,
+        execution.device,
+        execution.dtype,
+        Artifacts(execution.cache),
+        execution.progress,
+        execution.batch,
+    )
+
+
+def _confidence(graph: DensityGraph, probability: _Floats, labels: npt.NDArray[np.int64]) -> _Floats:
+    """Probability (n,) that the decision about the density edge of each face is right."""
+    edges = graph.density_edges
+    joined = labels[edges.source] == labels[edges.target]
+    known = np.where(np.isnan(probability), edges.score, probability).clip(0, 1)
+    confidence = np.ones(len(labels), np.float32)
+    confidence[edges.source] = np.where(joined, known, 1 - known)
+    return confidence

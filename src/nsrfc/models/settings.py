@@ -1,0 +1,78 @@
+"""What a model is made of and how it is run: all that ``config.json`` has to say, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["NETWORKS", "STEPS", "Hyperparameters", "ModelSettings", "NetworkName", "Step"]
+
+NetworkName = Literal["cgcn", "pairs", "lcenet", "pcenet"]
+NETWORKS: tuple[NetworkName, ...] = ("cgcn", "pairs", "lcenet", "pcenet")
+"""In the order in which they work."""
+
+Step = Literal["refine", "rebuild", "pairs", "density", "connect"]
+STEPS: Mapping[Step, NetworkName] = {
+    "refine": "cgcn",
+    "rebuild": "cgcn",
+    "pairs": "pairs",
+    "density": "lcenet",
+    "connect": "pcenet",
+}
+"""The learned steps in their order, and the network that each needs."""
+
+Hyperparameters = dict[str, int | float | bool]
+
+
+class ModelSettings(BaseModel):
+    """Settings of a :class:`~nsrfc.models.bundle.NSRFC`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    family: Literal["structure", "coordinates"]
+    """What the networks read: neighbour structure, or the vectors themselves as published."""
+
+    dimension: Annotated[int, Field(ge=1)]
+    """Length of an embedding."""
+
+    k: Annotated[int, Field(ge=1)] = 80
+    """Neighbours per face, the face itself included."""
+
+    search: Literal["auto", "exact", "approximate"] = "auto"
+    """How neighbours were found in training."""
+
+    rerank: bool = False
+    """Whether the C-GCN works on re-ranked lists."""
+
+    networks: dict[NetworkName, Hyperparameters] = {}
+    """Hyperparameters of the networks there are, as their classes name them."""
+
+    used: dict[Step, bool] = {}
+    """Steps that earned their place on the validation people; a step that is not named is not used."""
+
+    unrefined: tuple[NetworkName, ...] = ()
+    """Networks that read the embeddings as they were given, not the refined ones: LCENet and PCENet as
+    published."""
+
+    tau: float | None = None
+    """Strength a_ij p_ij from which on a pair is joined at once; None: the published rule."""
+
+    connect: Annotated[float, Field(ge=0)] = 0.5
+    """Probability from which on a density edge is kept."""
+
+    def uses(self, step: Step) -> bool:
+        """Whether a step is taken: it is wanted, and its network is there."""
+        return self.used.get(step, False) and STEPS[step] in self.networks
+
+    def width(self, network: NetworkName) -> int:
+        """Length of the vectors that a network reads; a C-GCN of the family "coordinates" doubles it."""
+        refined = self.used.get("refine", False) and network not in ("cgcn", *self.unrefined)
+        return self.dimension * (2 if refined and self.family == "coordinates" else 1)
+
+    def changed(self, **changes: Any) -> ModelSettings:  # noqa: ANN401
+        """Return these settings with some of them changed; None leaves one as it is."""
+        return self.model_copy(
+            update={name: value for name, value in changes.items() if value is not None}
+        )

@@ -1,0 +1,123 @@
+"""What the networks of the structure family are made of."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nsrfc.graph.list_features import ListStructure
+
+__all__ = [
+    "MOST_ODDS",
+    "Evidence",
+    "FeatureNorm",
+    "LeaningLayer",
+    "ListedFaces",
+    "log_odds_of",
+    "similarity_within",
+    "zeroed",
+]
+
+_Floats = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.int32]
+
+MOST_ODDS = 12.0
+"""Bound of log-odds that networks read."""
+
+_SLOPE, _EVEN = 10.0, 0.5
+"""Evidence before learning: odds grow e-fold per deviation and are even at 5 (the unit is 10)."""
+
+
+class ListedFaces(Protocol):
+    """What these networks read of faces; see :class:`nsrfc.steps.Faces`."""
+
+    @property
+    def vectors(self) -> _Floats: ...  # noqa: D102
+    @property
+    def ids(self) -> _Ids: ...  # noqa: D102
+    @property
+    def similarities(self) -> _Floats: ...  # noqa: D102
+    @property
+    def a(self) -> _Floats: ...  # noqa: D102
+    @property
+    def S(self) -> _Floats: ...  # noqa: D102, N802
+
+
+class Evidence(nn.Module):
+    """u (s - v)."""
+
+    def __init__(self, slope: float = _SLOPE, even: float = _EVEN) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(slope))
+        self.even = nn.Parameter(torch.tensor(even))
+
+    def forward(self, strength: Tensor) -> Tensor:
+        """Log-odds of strengths."""
+        odds: Tensor = self.slope * (strength - self.even)
+        return odds
+
+
+class FeatureNorm(nn.BatchNorm1d):
+    """Batch normalisation of the last axis, without weights, whatever axes stand before it."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features, affine=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise each feature over all rows."""
+        return super().forward(input.reshape(-1, self.num_features)).view(input.shape)
+
+
+class LeaningLayer(nn.Module):
+    """Attention that leans on given similarities, and a feed-forward, both before a residual."""
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.project = nn.Linear(width, 3 * width)
+        self.joined = nn.Linear(width, width)
+        self.lean = nn.Parameter(5.0 * torch.arange(heads))
+        self.feed = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+    def forward(self, tokens: Tensor, similarity: Tensor, present: Tensor) -> Tensor:
+        """Tokens (b, t, width) after attention with bias lean x similarity (b, t, t)."""
+        b, t, width = tokens.shape
+        parts = self.project(self.attention_norm(tokens)).view(b, t, 3, self.heads, -1)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        bias = self.lean[:, None, None] * similarity[:, None]
+        bias = bias.masked_fill(~present[:, None, None, :], -torch.inf)
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        tokens = tokens + self.joined(attended.transpose(1, 2).reshape(b, t, width))
+        out: Tensor = tokens + self.feed(self.feed_norm(tokens))
+        return out
+
+
+def similarity_within(vectors: _Floats, structure: ListStructure, ids: _Ids) -> Tensor:
+    """Similarities (b, t, t) between the faces ``ids`` (b, t), in tens of deviations; 0 where -1."""
+    present = torch.from_numpy(ids >= 0)
+    x = torch.from_numpy(vectors[ids])
+    center = torch.from_numpy(structure.center[ids])[..., None]
+    scale = 1 / torch.from_numpy(structure.deviation[ids])[..., None]
+    strength = 0.05 * ((x @ x.mT) * (scale + scale.mT) - center * scale - (center * scale).mT)
+    strength = strength.clamp(-0.5, 4)
+    return strength * (present[:, :, None] & present[:, None, :])
+
+
+def log_odds_of(probability: _Floats) -> _Floats:
+    """Log-odds, bounded to +-`MOST_ODDS`."""
+    p = np.clip(probability, 1e-7, 1 - 1e-7).astype(np.float32)
+    odds: _Floats = np.clip(np.log(p / (1 - p)), -MOST_ODDS, MOST_ODDS).astype(np.float32)
+    return odds
+
+
+def zeroed(layer: nn.Linear) -> nn.Linear:
+    """Set weights and bias to 0: a correction that starts at nothing."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

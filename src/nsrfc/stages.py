@@ -1,0 +1,246 @@
+"""The stages of a run with a model: each network on the faces, its result kept and found again.
+
+The faces are distinct and in canonical order, so that no result depends on the order of the rows and one
+kept by an earlier run serves every order. A stage takes what is known of the faces and returns more.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from nsrfc.artifacts import Arrays, Artifacts, key_of
+from nsrfc.config import ClusterConfig
+from nsrfc.data.embeddings import normalize
+from nsrfc.device import find_device
+from nsrfc.errors import InputError
+from nsrfc.graph.connect import Connected, connect
+from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.graph.published_edges import DensityGraph
+from nsrfc.graph.reranking import rerank
+from nsrfc.graph.structures import NeighborGraph
+from nsrfc.models.bundle import NSRFC
+from nsrfc.models.settings import NetworkName
+from nsrfc.progress import Progress
+from nsrfc.report.run import fingerprint
+from nsrfc.steps import BATCH, Faces, edge_probability, list_probability, listed_cosines, padded, refine
+
+__all__ = ["DTYPES", "Known", "Stages"]
+
+_Floats = npt.NDArray[np.float32]
+
+DTYPES = ("float32", "bfloat16")
+"""Numbers that the networks reckon in; with bfloat16, what torch's autocast does not keep in float32."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the faces, and the key of all that it was made of."""
+
+    faces: Faces
+    key: str
+
+
+@dataclass
+class Stages:
+    """A model on one set of faces.
+
+    Parameters
+    ----------
+    model : NSRFC
+        Never changed: where it stands on another device, or is in training, a copy is taken.
+    X : ndarray of float32, shape (n, d)
+        Distinct unit vectors in canonical order.
+    config : ClusterConfig
+        ``search`` and ``seed`` are read; k is the model's.
+    device : str
+        As :func:`nsrfc.device.find_device`.
+    dtype : {"float32", "bfloat16"}
+    artifacts : Artifacts
+    progress : Progress
+    batch : int
+        Lists or edges that a network judges at a time.
+
+    Raises
+    ------
+    InputError
+        If the model is for another dimension, or there is no such device or dtype.
+    """
+
+    model: NSRFC
+    X: _Floats
+    config: ClusterConfig
+    device: str = "auto"
+    dtype: str = "float32"
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    progress: Progress = field(default_factory=Progress)
+    batch: int = BATCH
+
+    def __post_init__(self) -> None:
+        self.model.check_dimension(self.X.shape[1])
+        if self.dtype not in DTYPES:
+            raise InputError(f"dtype must be {' or '.join(DTYPES)}, got {self.dtype!r}.")
+        self.place = find_device(self.device)
+        self.settings = self.model.settings
+        elsewhere = any(w.device.type != self.place.type for w in self.model.parameters())
+        if elsewhere or self.model.training:
+            self.model = copy.deepcopy(self.model).to(self.place).eval()
+
+    def refine(self, graph: NeighborGraph | None = None) -> Known:
+        """Find neighbours, refine the embeddings, and find neighbours anew.
+
+        Parameters
+        ----------
+        graph : NeighborGraph, optional
+            The neighbours by cosine, where they are known already.
+        """
+        near, key = self._nearest(graph)
+        if not self.settings.uses("refine"):
+            return Known(Faces(self.X, near.ids, near.similarities), key)
+        Z, key = self._refined(near, key)
+        if not self.settings.uses("rebuild"):
+            return Known(Faces(Z, near.ids, listed_cosines(Z, near.ids)), key)
+        rebuilt, key = self._searched(Z, key)
+        return Known(Faces(Z, rebuilt.ids, rebuilt.similarities), key)
+
+    def refined_vectors(self, graph: NeighborGraph | None = None) -> _Floats:
+        """Return what the C-GCN makes of the embeddings, used or not; arguments as :meth:`refine`."""
+        return self._refined(*self._nearest(graph))[0]
+
+    def pairs(self, known: Known, *, always: bool = False) -> Known:
+        """Add a_ij by the pair network, if it is used."""
+        if not (always or self.settings.uses("pairs")):
+            return known
+        pair, key = self._listed("pairs", known)
+        return Known(replace(known.faces, pair=pair), key)
+
+    def density(self, known: Known) -> Known:
+        """Add S_ij by LCENet, if it is used."""
+        if not self.settings.uses("density"):
+            return known
+        same, key = self._listed("lcenet", known)
+        return Known(replace(known.faces, same=same), key)
+
+    def connect(self, known: Known, graph: DensityGraph, threshold: float) -> Connected:
+        """Join what belongs together; PCENet, if it is used, judges the density edges that matter.
+
+        Without it the probability of a density edge is its strength a_ij p_ij.
+        """
+        certain, edges, n = graph.similarity_edges, graph.density_edges, len(self.X)
+        if not self.settings.uses("connect"):
+            return connect(n, certain, edges, lambda chosen: edges.score[chosen], threshold)
+        faces = self._read_by("pcenet", known.faces)
+        network = self.model.network("pcenet")
+        key = key_of("edges", {"of": known.key, **self._made_with("pcenet")})
+        found = self.artifacts.find("edges", key)
+        # Edges that other thresholds spared are judged when a run first asks for them.
+        judged = np.full(len(edges), np.nan, np.float32) if found is None else found["probability"]
+
+        with self.progress.stage("edges", len(edges)) as advance:
+
+            def judge(chosen: npt.NDArray[np.int64]) -> _Floats:
+                new = chosen[np.isnan(judged[chosen])]
+                if len(new):
+                    with self._precision():
+                        judged[new] = edge_probability(
+                            network, faces, edges.source[new], edges.target[new], batch=self.batch
+                        )
+                    self.artifacts.keep("edges", key, {"probability": judged})
+                advance(len(chosen))
+                return judged[chosen]
+
+            connected = connect(n, certain, edges, judge, threshold)
+            advance(connected.spared)
+        return connected
+
+    def _nearest(self, given: NeighborGraph | None) -> tuple[NeighborGraph, str]:
+        """Return the neighbours of the embeddings in lists of the model's length, and their key."""
+        data = key_of("embeddings", {"sha256": self._fingerprint(self.X)})
+        if given is None:
+            return self._searched(self.X, data)
+        k = self.settings.k
+        lists = NeighborGraph(given.ids[:, :k], given.similarities[:, :k])
+        content = [self._fingerprint(lists.ids), self._fingerprint(lists.similarities)]
+        return NeighborGraph(*padded(lists, k)), key_of("neighbours", {"of": data, "given": content})
+
+    def _searched(self, vectors: _Floats, of: str) -> tuple[NeighborGraph, str]:
+        """Return the neighbours of vectors in lists of the model's length, and their key."""
+        settings = {"k": self.settings.k, "search": self.config.search, "seed": self.config.seed}
+        key = key_of("neighbours", {"of": of, **settings})
+
+        def make() -> Arrays:
+            ids, similarities = padded(self._search(vectors), self.settings.k)
+            return {"ids": ids, "similarities": similarities}
+
+        found = self.artifacts.get("neighbours", key, make)
+        return NeighborGraph(found["ids"], found["similarities"]), key
+
+    def _search(self, vectors: _Floats) -> NeighborGraph:
+        return build_neighbor_graph(
+            vectors,
+            self.settings.k,
+            method=self.config.search,
+            seed=self.config.seed,
+            progress=self.progress,
+        )
+
+    def _refined(self, graph: NeighborGraph, of: str) -> tuple[_Floats, str]:
+        """Return the refined embeddings, and their key."""
+        again = {"rerank": self.settings.rerank, "search": self.config.search, "seed": self.config.seed}
+        key = key_of("refined", {"of": of, **again, **self._made_with("cgcn")})
+
+        def make() -> Arrays:
+            lists = graph.ids
+            if self.settings.rerank:
+                lists = rerank(graph, X=self.X, progress=self.progress).ids
+            network = self.model.network("cgcn")
+            with self.progress.stage("refinement", len(self.X)) as advance, self._precision():
+                Z = refine(network, self.X, graph, lists, self._search)
+                advance(len(self.X))
+            # bfloat16 meets unit length to a thousandth only, and a search wants it better.
+            return {"vectors": Z if self.dtype == "float32" else normalize(Z)}
+
+        return self.artifacts.get("refined", key, make)["vectors"], key
+
+    def _listed(self, name: NetworkName, known: Known) -> tuple[_Floats, str]:
+        """Return what a network makes of the lists, and its key."""
+        key = key_of(name, {"of": known.key, **self._made_with(name)})
+
+        def make() -> Arrays:
+            network, faces = self.model.network(name), self._read_by(name, known.faces)
+            with self._precision():
+                found = list_probability(
+                    network, faces, batch=self.batch, progress=self.progress, name=name
+                )
+            return {"probability": found}
+
+        return self.artifacts.get(name, key, make)["probability"], key
+
+    def _read_by(self, name: NetworkName, faces: Faces) -> Faces:
+        return replace(faces, vectors=self.X) if name in self.settings.unrefined else faces
+
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        lower = self.dtype == "bfloat16"
+        with torch.autocast(self.place.type, torch.bfloat16, enabled=lower):
+            yield
+
+    def _made_with(self, name: NetworkName) -> dict[str, object]:
+        """Return what a network's result depends on beside the faces."""
+        if self.artifacts.folder is None:
+            return {}
+        return {
+            "network": self.model.fingerprint(name),
+            "unrefined": name in self.settings.unrefined,
+            "device": self.place.type,
+            "dtype": self.dtype,
+        }
+
+    def _fingerprint(self, array: npt.NDArray[np.generic]) -> str:
+        return "" if self.artifacts.folder is None else fingerprint(array)

@@ -1,0 +1,119 @@
+"""What a run has reached, on disk, so that the same command goes on after it was stopped.
+
+One folder per run holds two kinds of files, each written whole or not at all:
+
+    run.json                 what the run is made of; a run of anything else refuses the folder
+    <network>.safetensors    weights, optimiser state and place of a network in training
+
+A checkpoint is a flat mapping of tensors and one JSON text. Nothing is pickled. There are no states of
+random number generators in it: whatever is random in a step follows from (seed, step) alone.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nsrfc.data.files import atomic_path, reading
+from nsrfc.errors import InputError
+
+__all__ = ["Checkpoint", "CheckpointFolder", "flatten_optimizer", "restore_optimizer"]
+
+_RUN = "run.json"
+_PLACE = "place"
+
+
+class Checkpoint(NamedTuple):
+    """Tensors by name, and the numbers that say where training stands."""
+
+    tensors: dict[str, Tensor]
+    place: dict[str, Any]
+
+
+class CheckpointFolder:
+    """The checkpoints of one run.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing.
+    run : mapping
+        Everything the result depends on, as JSON values: settings and fingerprints of the data.
+
+    Raises
+    ------
+    InputError
+        If the folder holds the checkpoints of another run.
+    """
+
+    def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
+        self.folder = folder
+        record = folder / _RUN
+        if record.exists():
+            with reading(record):
+                found = json.loads(record.read_text(encoding="utf-8"))
+            if found != (expected := json.loads(json.dumps(run))):
+                changed = ", ".join(
+                    name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)
+                )
+                raise InputError(
+                    f"{folder} holds an unfinished training that differs in {changed}: "
+                    f"run its command again to finish it, or delete the folder."
+                )
+        else:
+            with atomic_path(record) as temporary:
+                temporary.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+
+    def read(self, name: str) -> Checkpoint | None:
+        """Return the latest checkpoint of a network, if there is one."""
+        from safetensors import safe_open
+
+        path = self.folder / f"{name}.safetensors"
+        if not path.exists():
+            return None
+        with reading(path), safe_open(path, framework="pt") as file:
+            place = json.loads(file.metadata()[_PLACE])
+            return Checkpoint({key: file.get_tensor(key) for key in file.keys()}, place)  # noqa: SIM118
+
+    def write(self, name: str, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint of a network."""
+        from safetensors.torch import save_file
+
+        with atomic_path(self.folder / f"{name}.safetensors") as temporary:
+            tensors = {key: value.detach().contiguous() for key, value in checkpoint.tensors.items()}
+            save_file(tensors, temporary, {_PLACE: json.dumps(checkpoint.place)})
+
+    def remove(self) -> None:
+        """Delete the folder: the run is finished."""
+        shutil.rmtree(self.folder)
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the state of an optimiser as tensors, named by parameter number and kind."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{kind}": torch.as_tensor(value)
+        for number, kinds in state.items()
+        for kind, value in kinds.items()
+        if value is not None
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser the state that :func:`flatten_optimizer` took from another like it."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        number, _, kind = name.partition(".")
+        state.setdefault(int(number), {})[kind] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+
+def state_of(network: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of the weights and buffers of a network, on the CPU."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in network.state_dict().items()}

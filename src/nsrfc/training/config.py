@@ -1,0 +1,206 @@
+"""Every setting of training, by network.
+
+The values are in the presets, YAML files of the package, and nowhere in code; a user's own file is laid
+over one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nsrfc.data.files import PathLike, reading
+from nsrfc.errors import InputError, OptionalDependencyError
+
+__all__ = [
+    "PRESETS",
+    "CGCNSettings",
+    "EdgeSettings",
+    "ListSettings",
+    "LoopSettings",
+    "TrainingConfig",
+]
+
+PRESETS = ("default", "paper")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LoopSettings(_Settings):
+    """How a network is trained."""
+
+    epochs: Count
+    """At most."""
+
+    patience: Count
+    """Training stops when so many epochs in a row were no better on the validation people."""
+
+    batch: Count
+    """Of a step: lists, edges, subgraphs, or the faces that a piece grows from."""
+
+    optimizer: Literal["adamw", "sgd"]
+
+    learning_rate: Positive
+
+    momentum: Share
+    """Of "sgd"; "adamw" has its own."""
+
+    weight_decay: Annotated[float, Field(ge=0)]
+
+    schedule: Literal["cosine", "drops"]
+    """After the warm-up: along half a cosine down to 0, or to a tenth at each of ``drops``."""
+
+    drops: tuple[Share, ...]
+    """Shares of all steps at which "drops" lowers the learning rate."""
+
+    warm_up: Share
+    """Share of all steps in which the learning rate rises to its value."""
+
+    clip: Positive
+    """Gradients are scaled down to this norm."""
+
+
+class _NetworkSettings(_Settings):
+    network: dict[str, int | float | bool]
+    """Hyperparameters of the network, as its class names them."""
+
+    loop: LoopSettings
+
+
+class CGCNSettings(_NetworkSettings):
+    """C-GCN of the family "coordinates"."""
+
+    form: Literal["pieces", "subgraphs"]
+    """What a step works on: one connected piece of the graph, or the published subgraph around each of
+    some faces."""
+
+    piece: Count
+    """Faces of a piece."""
+
+
+class ListSettings(_NetworkSettings):
+    """Pair network, LCENet, and the refinement of the family "structure", which judges lists as well."""
+
+    balance: Share
+    """0: every listed pair weighs the same; 1: the same person and strangers weigh the same in all."""
+
+
+class EdgeSettings(_NetworkSettings):
+    """PCENet."""
+
+    balance: Share
+    """As for lists."""
+
+    hard_pairs: Annotated[float, Field(ge=0)]
+    """Hard pairs in an epoch for each density edge."""
+
+
+class TrainingConfig(_Settings):
+    """Settings of :func:`nsrfc.train`."""
+
+    family: Literal["structure", "coordinates"]
+    """What the networks read: neighbour structure, or the vectors themselves as published."""
+
+    k: Count
+    """Neighbours per face, the face itself included."""
+
+    search: Literal["auto", "exact", "approximate"]
+    """As in :class:`nsrfc.ClusterConfig`."""
+
+    rerank: bool
+    """Whether the C-GCN works on re-ranked lists."""
+
+    validation: Annotated[float, Field(gt=0, lt=1)]
+    """Share of the people that are held out to stop training and choose thresholds."""
+
+    keep_all: bool
+    """Keep every step and the published threshold, whatever the validation people say."""
+
+    slack: Share
+    """F of the validation people that a step may cost before what comes after it learns without it."""
+
+    seed: Annotated[int, Field(ge=0)]
+
+    checkpoint_seconds: Annotated[float, Field(ge=0)]
+    """At most so much work is lost when training is interrupted."""
+
+    cgcn: CGCNSettings | ListSettings
+    pairs: ListSettings
+    lcenet: ListSettings
+    pcenet: EdgeSettings
+
+    @classmethod
+    def load(
+        cls,
+        preset: str = "default",
+        file: PathLike | None = None,
+        changes: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Read a preset, then what is to differ.
+
+        Parameters
+        ----------
+        preset : {"default", "paper"}
+        file : path-like, optional
+            YAML with the settings that differ, nested as in the presets.
+        changes : mapping, optional
+            The same as a mapping, laid over both.
+
+        Raises
+        ------
+        InputError
+            If there is no such preset or file, or a setting is unknown or out of range, by name.
+        """
+        if preset not in PRESETS:
+            raise InputError(f"There is no preset {preset!r}: take {' or '.join(PRESETS)}.")
+        shipped = resources.files("nsrfc") / "presets" / f"{preset}.yaml"
+        settings = _parse(shipped.read_text(encoding="utf-8"))
+        if file is not None:
+            settings = _overlaid(settings, _read(Path(file)))
+        settings = _overlaid(settings, changes or {})
+        try:
+            return cls.model_validate(settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            place = "" if file is None else f"{file}: "
+            raise InputError(f"{place}{name}: {first['msg']}, got {first['input']!r}.") from None
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise InputError(f"There is no file {path}: check its name and folder.")
+    with reading(path):
+        settings = _parse(path.read_text(encoding="utf-8"))
+    if not isinstance(settings, Mapping):
+        raise InputError(f"{path} is no list of settings: write name: value, as the presets do.")
+    return settings
+
+
+def _parse(text: str) -> Any:  # noqa: ANN401
+    try:
+        import yaml
+    except ImportError:
+        raise OptionalDependencyError("yaml", "learn") from None
+    return yaml.safe_load(text)
+
+
+def _overlaid(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a mapping over settings, level by level."""
+    result = dict(settings)
+    for name, value in changes.items():
+        old = result.get(name)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = _overlaid(old, value)
+        result[name] = value
+    return result

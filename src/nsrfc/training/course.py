@@ -1,0 +1,251 @@
+"""The networks one after another, each on what the ones before it give.
+
+    C-GCN -> refined embeddings, neighbours anew -> pair network -> LCENet -> density edges -> PCENet
+
+After each the validation people are clustered with it and without it. A step that does harm is left out,
+and what comes after learns without it. At the end the chain is cut behind the step with which they were
+clustered best. So every step is used that leads to the best clusters, even one that shows its worth only
+in those after it, as a better graph does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.graph.reranking import rerank
+from nsrfc.graph.structures import EdgeList, NeighborGraph
+from nsrfc.models.settings import NetworkName, Step
+from nsrfc.progress import Progress
+from nsrfc.steps import Faces, edge_probability, list_probability, listed_cosines, padded, refine
+from nsrfc.training.checkpoint import CheckpointFolder
+from nsrfc.training.config import LoopSettings, TrainingConfig
+from nsrfc.training.loop import Epoch, Report, Task, fit, seed_of
+from nsrfc.training.quality import Clusters, best_clusters
+from nsrfc.training.tasks import EdgeTask, ListTask, People, density_edges, refinement_tasks
+
+__all__ = ["Course"]
+
+_logger = logging.getLogger(__name__)
+
+_START = "embeddings"
+
+_Floats = npt.NDArray[np.float32]
+_Identities = npt.NDArray[np.int64]
+
+
+@dataclass
+class Course:
+    """A training of all networks, and what came out of it so far.
+
+    Attributes
+    ----------
+    config : TrainingConfig
+    checkpoints : CheckpointFolder
+    device : torch.device
+    build : callable
+        Makes a network, by name and by whether it reads refined vectors.
+    known : mapping of name to Module
+        Networks that are there already and are not trained again.
+    wanted : tuple of str
+        Names of the networks to be trained.
+    keep_all : bool
+        Whether every step is used, whatever the validation people say.
+    progress : Progress
+    report : callable, optional
+        Told of every epoch.
+    networks : dict of name to Module
+        Those trained or known.
+    used : dict of step to bool
+        Whether a step earned its place: ``refine``, ``rebuild``, ``pairs``, ``density``, ``connect``.
+    measured : dict of str to Clusters
+        How well the validation people are clustered: ``embeddings``, and with each step tried.
+    best : Clusters
+        With all steps that are used.
+    curves : dict of str to list of Epoch
+    """
+
+    config: TrainingConfig
+    checkpoints: CheckpointFolder
+    device: torch.device
+    build: Callable[[NetworkName, bool], nn.Module]
+    known: Mapping[NetworkName, nn.Module]
+    wanted: tuple[NetworkName, ...]
+    keep_all: bool
+    progress: Progress = field(default_factory=Progress)
+    report: Report | None = None
+    networks: dict[NetworkName, nn.Module] = field(default_factory=dict)
+    used: dict[Step, bool] = field(default_factory=dict)
+    measured: dict[str, Clusters] = field(default_factory=dict)
+    best: Clusters = field(init=False)
+    curves: dict[str, list[Epoch]] = field(default_factory=dict)
+
+    def run(self, train: tuple[_Floats, _Identities], validation: tuple[_Floats, _Identities]) -> None:
+        """Train every network that is wanted.
+
+        Parameters
+        ----------
+        train, validation : (ndarray of float32, shape (n, d); ndarray of int64, shape (n,))
+            Unit vectors and identities of both groups. Each is a graph of its own, so that the
+            validation people are strangers as those will be that are clustered later.
+        """
+        learning, judging = self._people(*train), self._people(*validation)
+        self.measured[_START] = best_clusters(judging.faces, judging.identity)
+        learning, judging = self._refine(learning, judging)
+        learning, judging = self._judge_lists("pairs", learning, judging)
+        learning, judging = self._judge_lists("lcenet", learning, judging)
+        self._judge_edges(learning, judging)
+        self._cut()
+
+    def _refine(self, learning: People, judging: People) -> tuple[People, People]:
+        """Train the C-GCN; return both groups with refined vectors, if these are used."""
+        settings = self.config.cgcn
+
+        def tasks(network: nn.Module) -> Iterator[Task]:
+            return refinement_tasks(
+                network, learning, judging, settings, self._search, self._seed("cgcn")
+            )
+
+        network = self._trained("cgcn", tasks, settings.loop)
+        if network is None:
+            return learning, judging
+        Z = self._refined(network, judging)
+        rescored = replace(judging, faces=_rescored(judging.faces, Z))
+        rebuilt = replace(judging, faces=self._faces(Z))
+        self._accept("refine", rescored)
+        self._accept("rebuild", rebuilt)
+        self.used["refine"] |= self.used["rebuild"]
+        if not self.used["refine"]:
+            return learning, judging
+        Z = self._refined(network, learning)
+        if self.used["rebuild"]:
+            return replace(learning, faces=self._faces(Z)), rebuilt
+        return replace(learning, faces=_rescored(learning.faces, Z)), rescored
+
+    def _judge_lists(
+        self, name: NetworkName, learning: People, judging: People
+    ) -> tuple[People, People]:
+        """Train a network of lists; return both groups with what it finds, if that is used."""
+        settings = self.config.pairs if name == "pairs" else self.config.lcenet
+
+        def tasks(network: nn.Module) -> Iterator[Task]:
+            yield ListTask(name, network, learning, judging, settings, self._seed(name))
+
+        network = self._trained(name, tasks, settings.loop)
+        if network is None:
+            return learning, judging
+        judged = _with(judging, name, list_probability(network, judging.faces))
+        if not self._accept("pairs" if name == "pairs" else "density", judged):
+            return learning, judging
+        probability = list_probability(network, learning.faces, progress=self.progress, name=name)
+        return _with(learning, name, probability), judged
+
+    def _judge_edges(self, learning: People, judging: People) -> None:
+        """Train PCENet."""
+        settings = self.config.pcenet
+
+        def tasks(network: nn.Module) -> Iterator[Task]:
+            yield EdgeTask(network, learning, judging, settings, self._seed("pcenet"))
+
+        network = self._trained("pcenet", tasks, settings.loop)
+        if network is None:
+            return
+        edges = density_edges(judging.faces)
+        probability = edge_probability(network, judging.faces, edges.source, edges.target)
+        judged = EdgeList(edges.source, edges.target, probability)
+        self._accept("connect", judging, judged)
+
+    def _trained(
+        self,
+        name: NetworkName,
+        tasks: Callable[[nn.Module], Iterator[Task]],
+        settings: LoopSettings,
+    ) -> nn.Module | None:
+        """Return a network, trained if it is wanted, and None if it is neither wanted nor known."""
+        if name in self.wanted:
+            with torch.random.fork_rng():
+                torch.manual_seed(self._seed(name))
+                network = self.build(name, self.used.get("refine", False)).to(self.device)
+            for task in tasks(network):
+                self.curves[task.name] = fit(
+                    task,
+                    settings,
+                    self.checkpoints,
+                    seed=self.config.seed,
+                    interval=self.config.checkpoint_seconds,
+                    progress=self.progress,
+                    report=self.report,
+                )
+            network.eval()
+            self.networks[name] = network
+        elif name in self.known:
+            self.networks[name] = self.known[name].to(self.device).eval()
+        return self.networks.get(name)
+
+    def _accept(self, step: Step, judged: People, connectivity: EdgeList | None = None) -> bool:
+        """Whether the steps to come are to learn on what this one gives: unless it does harm."""
+        found = best_clusters(judged.faces, judged.identity, connectivity)
+        before = self.measured[self._last() or _START].quality
+        self.measured[step] = found
+        self.used[step] = self.keep_all or found.quality >= before - self.config.slack
+        _logger.info(
+            "%-8s validation people are clustered with F %.4f, without it %.4f%s",
+            *(step, found.quality, before, "" if self.used[step] else ": left out"),
+        )
+        return self.used[step]
+
+    def _last(self) -> Step | None:
+        """Return the last step that is used."""
+        return next((step for step in reversed(self.used) if self.used[step]), None)
+
+    def _cut(self) -> None:
+        """Leave out what comes behind the best step; of equals the first is enough."""
+        if not self.keep_all:
+            chain = [None, *(step for step, used in self.used.items() if used)]
+            best = max(chain, key=lambda step: self.measured[step or _START].quality)
+            for step in chain[chain.index(best) + 1 :]:
+                assert step is not None
+                self.used[step] = False
+                _logger.info("%-8s adds nothing and is left out", step)
+        self.best = self.measured[self._last() or _START]
+
+    def _people(self, X: _Floats, identity: _Identities) -> People:
+        faces = self._faces(X)
+        if not self.config.rerank:
+            return People(faces, identity, faces.ids)
+        again = rerank(NeighborGraph(faces.ids, faces.similarities), X=X, progress=self.progress)
+        return People(faces, identity, again.ids)
+
+    def _faces(self, X: _Floats) -> Faces:
+        return Faces(X, *padded(self._search(X), self.config.k))
+
+    def _refined(self, network: nn.Module, people: People) -> _Floats:
+        return refine(network, people.faces.vectors, people.graph, people.lists, self._search)
+
+    def _search(self, X: _Floats) -> NeighborGraph:
+        config = self.config
+        return build_neighbor_graph(
+            X, config.k, method=config.search, seed=config.seed, progress=self.progress
+        )
+
+    def _seed(self, name: str) -> int:
+        return seed_of(self.config.seed, name)
+
+
+def _rescored(faces: Faces, Z: _Floats) -> Faces:
+    """Keep the lists as they were, with the cosines of refined vectors."""
+    return Faces(Z, faces.ids, listed_cosines(Z, faces.ids))
+
+
+def _with(people: People, name: str, probability: _Floats) -> People:
+    """Add what the pair network or LCENet found."""
+    if name == "pairs":
+        return replace(people, faces=replace(people.faces, pair=probability))
+    return replace(people, faces=replace(people.faces, same=probability))

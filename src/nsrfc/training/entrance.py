@@ -1,0 +1,179 @@
+"""From labelled faces to a model: the entrance to training."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from nsrfc.data.embeddings import normalize
+from nsrfc.data.files import PathLike
+from nsrfc.device import find_device
+from nsrfc.errors import InputError
+from nsrfc.graph.copies import canonical_rows
+from nsrfc.models.bundle import NSRFC
+from nsrfc.models.settings import NETWORKS, NetworkName
+from nsrfc.progress import Progress
+from nsrfc.report.run import check_folder, fingerprint, versions, write_json
+from nsrfc.training.checkpoint import CheckpointFolder
+from nsrfc.training.config import TrainingConfig
+from nsrfc.training.course import Course
+from nsrfc.training.curves import CurveLog, draw_curves
+from nsrfc.training.result import earlier_networks, new_network, trained_model
+from nsrfc.training.split import Split, split_people
+
+__all__ = ["train"]
+
+_Floats = npt.NDArray[np.float32]
+_Identities = npt.NDArray[np.int64]
+
+CHECKPOINTS = ".training"
+CURVES = "curves.png"
+RECORD = "training.json"
+
+
+def train(
+    X: npt.ArrayLike,
+    identities: npt.ArrayLike,
+    config: TrainingConfig | None = None,
+    output: PathLike | None = None,
+    progress: Progress | None = None,
+    *,
+    only: NetworkName | None = None,
+    device: str = "auto",
+) -> NSRFC:
+    """Learn the networks from labelled faces.
+
+    The people are split: most teach, the others decide when training stops, which thresholds are taken
+    and which steps earn their place.
+
+    Parameters
+    ----------
+    X : array-like of float, shape (n, d)
+        Embeddings of any length. Never written to.
+    identities : array-like of int or str, shape (n,)
+        Who is on each face. People with one photo are welcome, as they are among those to be clustered.
+    config : TrainingConfig, optional
+        The default preset if it is left out.
+    output : path-like, optional
+        Folder for the model, the curves and the record. An interrupted training goes on where it was
+        when it is started again with the same arguments.
+    progress : Progress, optional
+        Told of every stage.
+    only : {"cgcn", "pairs", "lcenet", "pcenet"}, optional
+        Train this network alone and use it; those before it are taken from the model in ``output``, if
+        there is one.
+    device : str
+        "auto", "cpu", "cuda", ...
+
+    Returns
+    -------
+    NSRFC
+        In evaluation mode, on the CPU. On the CPU the same for the same arguments, whatever the order
+        of the rows and however often it was interrupted.
+
+    Raises
+    ------
+    InputError
+        If the faces are not as `nsrfc.cluster` wants them, the identities do not fit, there are too few
+        people, or ``output`` cannot be used.
+    """
+    config = config or TrainingConfig.load()
+    if only is not None and only not in NETWORKS:
+        raise InputError(f"There is no network {only!r}: take one of {', '.join(NETWORKS)}.")
+    place = find_device(device)
+    faces, identity = _distinct(X, identities)
+    split = split_people(identity, config.validation, config.seed)
+    data = {
+        "embeddings": fingerprint(faces),
+        "identities": fingerprint(identity),
+        "faces": len(faces),
+        "dimension": faces.shape[1],
+        "people": len(np.unique(identity)),
+        "validation_people": len(np.unique(identity[split.validation])),
+        "validation_faces": len(split.validation),
+    }
+    with _folder(output) as folder:
+        run = {"config": config.model_dump(mode="json"), "only": only, "data": data}
+        checkpoints = CheckpointFolder(folder / CHECKPOINTS, run | {"versions": _versions()})
+        report = CurveLog(None if output is None else folder / "tensorboard")
+        course = Course(
+            config=config,
+            checkpoints=checkpoints,
+            device=place,
+            build=lambda name, refined: new_network(config, name, faces.shape[1], refined),
+            known=earlier_networks(folder, only),
+            wanted=NETWORKS if only is None else (only,),
+            keep_all=config.keep_all or only is not None,
+            progress=progress or Progress(),
+            report=report,
+        )
+        course.run(*_sides(faces, identity, split))
+        report.close()
+        model = trained_model(course, faces.shape[1], data)
+        if output is not None:
+            draw_curves(folder / CURVES, course.curves)
+            write_json(folder / RECORD, run | _outcome(course))
+            model.save_pretrained(folder)
+        checkpoints.remove()
+    return model
+
+
+def _distinct(X: npt.ArrayLike, identities: npt.ArrayLike) -> tuple[_Floats, _Identities]:
+    """Distinct faces in the order of their content, and their identities as numbers.
+
+    Copies that are given to several people count for the first of them.
+    """
+    unit = normalize(X)
+    named = np.asarray(identities)
+    if named.shape != (len(unit),):
+        raise InputError(
+            f"There are {len(unit)} faces and identities of shape {named.shape}: give one a face."
+        )
+    if named.dtype.kind not in "iuUS":
+        raise InputError(f"Identities are integers or strings, got {named.dtype}.")
+    identity = np.unique(named, return_inverse=True)[1]
+    faces, place = canonical_rows(unit)
+    of_faces = np.full(len(faces), np.iinfo(np.int64).max)
+    np.minimum.at(of_faces, place, identity)
+    return unit[faces], of_faces
+
+
+def _sides(
+    faces: _Floats, identity: _Identities, split: Split
+) -> tuple[tuple[_Floats, _Identities], tuple[_Floats, _Identities]]:
+    return (
+        (faces[split.train], identity[split.train]),
+        (faces[split.validation], identity[split.validation]),
+    )
+
+
+@contextmanager
+def _folder(output: PathLike | None) -> Iterator[Path]:
+    if output is not None:
+        check_folder(output)
+        yield Path(output)
+    else:
+        with tempfile.TemporaryDirectory(prefix="nsrfc-") as folder:
+            yield Path(folder)
+
+
+def _versions() -> dict[str, str]:
+    return versions() | {"torch": str(torch.__version__)}
+
+
+def _outcome(course: Course) -> dict[str, Any]:
+    return {
+        "used": course.used,
+        "validation": {step: found._asdict() for step, found in course.measured.items()},
+        "curves": {name: [asdict(epoch) for epoch in epochs] for name, epochs in course.curves.items()},
+        "seconds": course.progress.seconds,
+        "versions": _versions(),
+    }

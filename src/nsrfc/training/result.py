@@ -1,0 +1,104 @@
+"""Between training and the model: networks made for it, taken from it, and put into it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nsrfc.models.bundle import NSRFC, build_network
+from nsrfc.models.settings import NETWORKS, STEPS, ModelSettings, NetworkName, Step
+from nsrfc.training.config import TrainingConfig
+from nsrfc.training.course import Course
+
+__all__ = ["earlier_networks", "model_settings", "new_network", "trained_model"]
+
+_logger = logging.getLogger(__name__)
+
+
+def model_settings(
+    config: TrainingConfig,
+    dimension: int,
+    networks: Iterable[NetworkName],
+    used: Mapping[Step, bool],
+    *,
+    tau: float | None = None,
+    connect: float = 0.5,
+) -> ModelSettings:
+    """Word what was trained as settings of a model."""
+    return ModelSettings(
+        family=config.family,
+        dimension=dimension,
+        k=config.k,
+        search=config.search,
+        rerank=config.rerank,
+        networks={name: getattr(config, name).network for name in networks},
+        used={step: used.get(step, False) for step in STEPS},
+        tau=tau,
+        connect=connect,
+    )
+
+
+def new_network(config: TrainingConfig, name: NetworkName, dimension: int, refined: bool) -> nn.Module:
+    """Make a network as the configuration wants it, with random weights.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    name : {"cgcn", "pairs", "lcenet", "pcenet"}
+    dimension : int
+        Length of the embeddings.
+    refined : bool
+        Whether it reads refined embeddings.
+    """
+    return build_network(name, model_settings(config, dimension, [name], {"refine": refined}))
+
+
+def earlier_networks(folder: Path, only: NetworkName | None) -> dict[NetworkName, nn.Module]:
+    """Take the networks before ``only`` from the model in a folder, if there is one.
+
+    Those after it learned from what another one gave, and are dropped.
+    """
+    if only is None or not (folder / "config.json").exists():
+        return {}
+    model = NSRFC.from_pretrained(folder)
+    before, after = NETWORKS[: NETWORKS.index(only)], NETWORKS[NETWORKS.index(only) + 1 :]
+    dropped = [name for name in after if getattr(model, name) is not None]
+    if dropped:
+        _logger.warning(
+            "The model's %s learned from another %s and must be trained anew.", ", ".join(dropped), only
+        )
+    return {name: network for name in before if (network := getattr(model, name)) is not None}
+
+
+def trained_model(course: Course, dimension: int, data: Mapping[str, Any]) -> NSRFC:
+    """Put the networks that are used together, with the thresholds found.
+
+    Parameters
+    ----------
+    course : Course
+        Run to its end.
+    dimension : int
+        Length of the embeddings.
+    data : mapping
+        Facts of the training data, for the model card.
+    """
+    config = course.config
+    wanted = {STEPS[step] for step, used in course.used.items() if used}
+    networks = {name: network for name, network in course.networks.items() if name in wanted}
+    settings = model_settings(
+        config,
+        dimension,
+        networks,
+        course.used,
+        tau=None if config.keep_all else course.best.tau,
+        connect=0.5 if config.keep_all else course.best.connect,
+    )
+    metrics = {step: found.quality for step, found in course.measured.items()}
+    model = NSRFC(settings, metrics=metrics, data=dict(data))
+    for name, network in networks.items():
+        getattr(model, name).load_state_dict(network.state_dict())
+    return model.cpu().eval()

@@ -1,0 +1,184 @@
+"""Networks of the structure family: blind to coordinates, and the same however they are run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from nsrfc.data.synthetic import generate
+from nsrfc.graph.list_features import list_structure
+from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.graph.structures import NeighborGraph
+from nsrfc.models.structure import (
+    PairScorer,
+    StructureEdges,
+    StructureLists,
+    StructurePairs,
+    StructureRefinement,
+)
+from nsrfc.steps import Faces, edge_probability, list_probability
+
+K = 25
+
+
+def search(vectors: np.ndarray) -> NeighborGraph:
+    return build_neighbor_graph(np.ascontiguousarray(vectors), K)
+
+
+def faces_of(vectors: np.ndarray) -> Faces:
+    graph = search(vectors)
+    return Faces(vectors, graph.ids, graph.similarities)
+
+
+def stirred(network: nn.Module) -> nn.Module:
+    """Give weights that make every input count, as training would."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+def variants(vectors: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Turn, pad and shuffle faces; with the old number of each new row."""
+    rng = np.random.default_rng(0)
+    d, n = vectors.shape[1], len(vectors)
+    rotation = np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
+    order = rng.permutation(n)
+    return {
+        "rotated": (vectors @ rotation, np.arange(n)),
+        "padded": (np.pad(vectors, ((0, 0), (0, 9))), np.arange(n)),
+        "reordered": (vectors[order], order),
+    }
+
+
+@pytest.fixture(scope="module")
+def vectors() -> np.ndarray:
+    return generate(500, "wild", dimension=24, seed=5).embeddings
+
+
+@pytest.fixture(scope="module")
+def judged(vectors: np.ndarray) -> Faces:
+    faces = faces_of(vectors)
+    faces = replace(faces, pair=list_probability(stirred(StructurePairs()), faces))
+    return replace(faces, same=list_probability(stirred(StructureLists()), faces))
+
+
+def by_pair(faces: Faces, values: np.ndarray, old: np.ndarray) -> np.ndarray:
+    """Values of listed pairs as a square matrix in the old numbering."""
+    matrix = np.zeros((len(old), len(old)), np.float32)
+    row, column = np.nonzero(faces.ids >= 0)
+    matrix[old[row], old[faces.ids[row, column]]] = values[row, column]
+    return matrix
+
+
+@pytest.mark.parametrize("variant", ["rotated", "padded", "reordered"])
+def test_probabilities_do_not_depend_on_coordinates_or_order(vectors: np.ndarray, variant: str) -> None:
+    refinement, pairs = StructureRefinement(), stirred(StructurePairs())
+    stirred(refinement)
+    lists, edges = stirred(StructureLists()), stirred(StructureEdges())
+    other, old = variants(vectors)[variant]
+    results = []
+    for x, number in ((vectors, np.arange(len(vectors))), (other, old)):
+        refined = refinement.refine(x, search(x), search)
+        faces = faces_of(x)
+        faces = replace(faces, pair=list_probability(pairs, faces))
+        faces = replace(faces, same=list_probability(lists, faces))
+        place = np.argsort(number)
+        source, target = place[np.arange(100)], place[np.arange(100, 200)]
+        results.append(
+            (
+                (refined @ refined.T)[place][:, place],
+                by_pair(faces, faces.a, number),
+                by_pair(faces, faces.S, number),
+                edge_probability(edges, faces, source, target),
+            )
+        )
+    for one, two in zip(*results, strict=True):
+        # A face whose rank is decided by the last bit of a cosine may change its list.
+        assert np.quantile(np.abs(one - two), 0.99) < 2e-3
+
+
+def test_batches_are_invisible(judged: Faces) -> None:
+    rng = np.random.default_rng(1)
+    source, target = rng.integers(500, size=(2, 90))
+    for network in (PairScorer(), StructurePairs(), StructureLists()):
+        stirred(network)
+        whole = list_probability(network, judged)
+        np.testing.assert_allclose(list_probability(network, judged, batch=131), whole, atol=1e-5)
+    edges = stirred(StructureEdges())
+    whole = edge_probability(edges, judged, source, target)
+    np.testing.assert_allclose(
+        edge_probability(edges, judged, source, target, batch=131), whole, atol=1e-5
+    )
+
+
+def test_an_edge_has_no_direction(judged: Faces) -> None:
+    edges = stirred(StructureEdges())
+    source, target = np.arange(100), judged.ids[:100, 3]
+    there = edge_probability(edges, judged, source, target)
+    np.testing.assert_allclose(edge_probability(edges, judged, target, source), there, atol=1e-5)
+
+
+def test_an_untrained_scorer_repeats_the_evidence(judged: Faces) -> None:
+    probability = list_probability(PairScorer().eval(), judged)
+    known = list_structure(judged.vectors, judged.ids, judged.similarities)
+    odds = torch.from_numpy(known.strength[:, 1:] - 5)
+    np.testing.assert_allclose(probability[:, 1:], odds.sigmoid(), atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_few_faces(n: int) -> None:
+    vectors = generate(n, "wild", dimension=16, seed=0).embeddings
+    refined = stirred(StructureRefinement()).refine(vectors, search(vectors), search)  # type: ignore[operator]
+    np.testing.assert_allclose(np.linalg.norm(refined, axis=1), 1, atol=1e-5)
+    faces = faces_of(refined)
+    for network in (StructurePairs(), StructureLists()):
+        assert np.isfinite(list_probability(stirred(network), faces)).all()
+    ends = np.zeros(1, int), np.full(1, n - 1)
+    assert np.isfinite(edge_probability(stirred(StructureEdges()), faces, *ends)).all()
+
+
+def test_lists_that_end_early_are_read_to_their_end(judged: Faces) -> None:
+    short = judged.ids.copy()
+    short[:, 10:] = -1
+    cut = Faces(judged.vectors, short[:, :10].copy(), judged.similarities[:, :10].copy())
+    ended = Faces(judged.vectors, short, np.where(short >= 0, judged.similarities, np.float32(0)))
+    network = stirred(StructurePairs())
+    probability = list_probability(network, ended)
+    assert not probability[:, 10:].any()
+    # Both differ in k, which some features name; the mask hides everything else.
+    assert np.abs(probability[:, :10] - list_probability(network, cut)).mean() < 0.1
+
+
+def test_a_scorer_learns_more_than_cosine_and_keeps_it_on_other_people() -> None:
+    known, unknown = (generate(1500, "ms1m", dimension=64, seed=seed) for seed in (0, 1))
+    faces, others = faces_of(known.embeddings), faces_of(unknown.embeddings)
+    torch.manual_seed(0)
+    scorer = PairScorer()
+    gather = scorer.lists_of(faces)
+    same = torch.from_numpy(known.identities[faces.ids] == known.identities[:, None]).float()
+    optimizer = torch.optim.AdamW(scorer.parameters(), 5e-3)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        rows = rng.integers(1500, size=64)
+        odds = scorer(*gather(rows))[:, 1:]
+        loss = functional.binary_cross_entropy_with_logits(odds, same[rows, 1:])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    truth = unknown.identities[others.ids] == unknown.identities[:, None]
+    learned = list_probability(scorer.eval(), others)
+
+    def mistaken(score: np.ndarray) -> float:
+        """Share of listed pairs on the wrong side, if as many are taken as are right."""
+        flat, right = score[:, 1:].ravel(), truth[:, 1:].ravel()
+        taken = np.argsort(-flat)[: right.sum()]
+        return 1 - float(right[taken].mean())
+
+    assert mistaken(learned) < 0.7 * mistaken(others.similarities)

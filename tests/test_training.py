@@ -1,0 +1,183 @@
+"""From labelled faces to a model, through `nsrfc.train`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import nsrfc
+from nsrfc.data.synthetic import generate
+from nsrfc.errors import InputError
+from nsrfc.learned import cluster
+from nsrfc.models import PairNetwork
+from nsrfc.models.bundle import NSRFC
+from nsrfc.training import TrainingConfig
+
+LOOP = {"epochs": 2, "batch": 32}
+LISTS = {"network": {"width": 16, "heads": 2, "hidden": 16}, "loop": LOOP}
+STRUCTURE: dict[str, Any] = {
+    "k": 20,
+    "cgcn": {"network": {"hidden": 16}, "loop": LOOP},
+    "pairs": LISTS,
+    "lcenet": LISTS,
+    "pcenet": {"network": {"reach": 8, "width": 16, "heads": 2, "hidden": 16}, "loop": LOOP},
+}
+ATTENTION = {"network": {"layers": 1, "heads": 2, "hidden": 16}, "loop": {"epochs": 1, "batch": 64}}
+COORDINATES: dict[str, Any] = {
+    "k": 8,
+    "cgcn": {"loop": {"epochs": 1, "batch": 16}},
+    "pairs": ATTENTION,
+    "lcenet": ATTENTION,
+    "pcenet": {
+        "network": {"layers": 1, "heads": 2, "hidden": 16, "classifier_hidden": 16},
+        "loop": {"epochs": 1, "batch": 64},
+    },
+}
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+@pytest.fixture(scope="module")
+def faces() -> tuple[Floats, Ints]:
+    found = generate(900, "ms1m", dimension=64, seed=0)
+    return found.embeddings, found.identities
+
+
+@pytest.fixture(scope="module")
+def config() -> TrainingConfig:
+    return TrainingConfig.load("default", None, STRUCTURE)
+
+
+@pytest.fixture(scope="module")
+def model(faces: tuple[Floats, Ints], config: TrainingConfig, tmp_path_factory: Any) -> Path:  # noqa: ANN401
+    folder: Path = tmp_path_factory.mktemp("trained") / "model"
+    nsrfc.train(*faces, config, folder)
+    return folder
+
+
+def test_the_folder_holds_a_model_its_record_and_its_curves_and_nothing_of_the_work(model: Path) -> None:
+    names = {path.name for path in model.iterdir()}
+    assert {"config.json", "model.safetensors", "training.json", "curves.png"} <= names
+    assert not any(name.startswith(".") for name in names)
+    record = json.loads((model / "training.json").read_text())
+    assert record["data"]["faces"] == 900
+    assert record["config"]["k"] == 20
+    assert set(record["curves"]) == {"cgcn", "cgcn-second", "pairs", "lcenet", "pcenet"}
+    assert set(record["used"]) == {"refine", "rebuild", "pairs", "density", "connect"}
+
+
+def test_steps_that_are_used_cluster_validation_people_better(model: Path) -> None:
+    record = json.loads((model / "training.json").read_text())
+    before = record["validation"]["embeddings"]["quality"]
+    assert any(record["used"].values())
+    for step, used in record["used"].items():
+        quality = record["validation"][step]["quality"]
+        assert (quality > before) or not used or step == "refine"
+        before = max(before, quality) if used else before
+    assert before > record["validation"]["embeddings"]["quality"] + 0.02
+
+
+def test_a_model_of_tiny_networks_beats_the_label_free_clusterer_on_other_people(model: Path) -> None:
+    others = generate(900, "ms1m", dimension=64, seed=1)
+    label_free = nsrfc.cluster(others.embeddings)
+    learned = cluster(others.embeddings, model)
+    before, after = (nsrfc.evaluate(others.identities, found.labels) for found in (label_free, learned))
+    assert after.pairwise.f > before.pairwise.f
+    assert after.bcubed.f > before.bcubed.f
+    assert after.pairwise.f > 0.8
+
+
+def test_the_order_of_rows_and_the_names_of_people_change_nothing(
+    faces: tuple[Floats, Ints], config: TrainingConfig, model: Path
+) -> None:
+    X, identities = faces
+    order = np.random.default_rng(0).permutation(len(X))
+    named = np.char.add("p", np.char.zfill(identities.astype(str), 6))
+    again = nsrfc.train(4 * X[order], named[order], config)
+    stored = NSRFC.from_pretrained(model).state_dict()
+    for name, value in again.state_dict().items():
+        assert value.equal(stored[name]), name
+
+
+def test_the_published_networks_are_trained_by_the_same_loop(faces: tuple[Floats, Ints]) -> None:
+    X, identities = faces[0][:300, :12], faces[1][:300]
+    config = TrainingConfig.load("paper", None, COORDINATES)
+    model = nsrfc.train(X, identities, config)
+    assert all(model.settings.used.values()), "the paper leaves no step out"
+    assert model.settings.tau is None
+    assert isinstance(model.pairs, PairNetwork)
+    assert model.pairs.dimension == 24, "it reads refined embeddings"
+
+
+def test_one_network_is_trained_on_top_of_those_before_it(
+    faces: tuple[Floats, Ints], config: TrainingConfig, tmp_path: Path
+) -> None:
+    first = nsrfc.train(*faces, config, tmp_path, only="cgcn")
+    assert first.cgcn is not None
+    assert first.pairs is first.lcenet is first.pcenet is None
+    second = nsrfc.train(*faces, config, tmp_path, only="pairs")
+    assert second.pairs is not None
+    kept = second.state_dict()
+    for name, value in first.state_dict().items():
+        assert value.equal(kept[name]), name
+    third = nsrfc.train(*faces, config, tmp_path, only="cgcn")
+    assert third.pairs is None, "it learned from another C-GCN"
+
+
+def test_people_with_one_photo_and_copies_are_welcome(
+    faces: tuple[Floats, Ints], config: TrainingConfig
+) -> None:
+    X, identities = faces
+    single = generate(60, "lowres", dimension=64, seed=3).embeddings
+    X = np.concatenate((X[:400], X[:5], single))
+    names = np.concatenate((identities[:400], identities[:5], 10_000 + np.arange(60)))
+    assert nsrfc.train(X, names, config, only="cgcn").cgcn is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"only": "gcn"}, "There is no network 'gcn'"),
+        ({"device": "gpu"}, "There is no device 'gpu'"),
+        ({"identities": np.zeros(3, int)}, r"900 faces and identities of shape \(3,\)"),
+        ({"identities": np.zeros(900)}, "Identities are integers or strings"),
+        ({"identities": np.zeros(900, int)}, "at least 4 people"),
+    ],
+)
+def test_refusals_are_sentences_and_leave_nothing(
+    faces: tuple[Floats, Ints], tmp_path: Path, arguments: dict[str, Any], message: str
+) -> None:
+    X, identities = faces
+    given: dict[str, Any] = {"identities": identities, "output": tmp_path / "model"} | arguments
+    with pytest.raises(InputError, match=message):
+        nsrfc.train(X, **given)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pairs: {loop: {epochs: 0}}", "pairs.loop.epochs: .* got 0"),
+        ("epochs: 5", "epochs: Extra inputs"),
+        ("- a list", "no list of settings"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        TrainingConfig.load("default", tmp_path / "mine.yaml")
+
+
+def test_a_file_of_settings_is_laid_over_the_preset(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("k: 30\npairs: {loop: {epochs: 9}}\n")
+    mine, preset = TrainingConfig.load("default", tmp_path / "mine.yaml"), TrainingConfig.load()
+    assert (mine.k, mine.pairs.loop.epochs) == (30, 9)
+    assert mine.pairs.network == preset.pairs.network
+    assert mine.lcenet == preset.lcenet
