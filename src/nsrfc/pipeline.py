@@ -42,6 +42,10 @@ REFINEMENTS = ((10, -1.0), (20, 1.0))
 """Neighbours that each refinement averages, and the log-odds at which one weighs a half. The first is
 generous, to reach the poor images of a person; the second, on cleaner lists, is cautious."""
 
+FOLLOWED = -1.0
+"""Log-odds from which on a density edge is followed. Edges that are somewhat more likely wrong than right
+may pass, since the groups that they would join are compared first."""
+
 SIMILARITY_MARGIN = 1.0
 """Local strength above the threshold of density edges at which a pair is linked at once."""
 
@@ -182,7 +186,7 @@ def _judge(known: _Strengths, edges: EdgeList) -> tuple[EdgeList, _Floats]:
     strength = local_strength(edges.source, edges.target, edges.score, top)
     law = known.law(strength)
     odds = law.log_odds(strength)
-    kept = EdgeList(edges.source, edges.target, strength).where(odds >= 0)
+    kept = EdgeList(edges.source, edges.target, strength).where(odds >= FOLLOWED)
     return kept + similarity_edges(
         known.ids, known.strength, top, law.threshold + SIMILARITY_MARGIN
     ), odds

@@ -1,0 +1,126 @@
+"""Print what each idea of the label-free clusterer is worth, and what others that were tried do.
+
+    python benchmarks/ideas.py [--shared DIR]
+
+F_P / F_B of the clusterer with one idea taken out or replaced, on real faces (where DIR/data is there)
+and generated ones. Labels are read for scoring only, but in the rows of best components. About ten
+minutes on two idle cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from clustering import GENERATED, REAL, SHARED, Faces, Floats, Labels, generated, real
+from nsrfc import baselines, pipeline
+from nsrfc.graph import NeighborGraph, connected_components, edges, rerank
+from nsrfc.graph.background import SAMPLE, Background, measure_background, standardize
+from nsrfc.graph.mixture import fit_edge_law, probability
+from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.graph.whitening import whiten
+from nsrfc.metrics import evaluate
+
+FIRST, SECOND = pipeline.REFINEMENTS
+
+
+def one_scale(ids: Any, similarities: Floats, background: Background) -> Floats:  # noqa: ANN401
+    """Similarities on the mean scale of all faces, instead of that of the two at hand."""
+    del ids
+    scaled: Floats = (similarities - background.center.mean()) / background.deviation.mean()
+    return scaled
+
+
+def edge_strength(source: Any, target: Any, strength: Floats, top: Any) -> Floats:  # noqa: ANN401
+    """Strengths of edges as they are, whatever the ends' best neighbours."""
+    del source, target, top
+    return strength
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "the clusterer": {},
+    "one scale for all faces": {"standardize": one_scale},
+    "no refinement": {"REFINEMENTS": ((1, 0.0),)},
+    "one refinement": {"REFINEMENTS": (FIRST,)},
+    "three refinements": {"REFINEMENTS": (FIRST, SECOND, SECOND)},
+    "cosine of means, not linkage": {"linkage": lambda graph, around: graph.similarities},
+    "strength of edges, not local strength": {"local_strength": edge_strength},
+    "no similarity edges": {"SIMILARITY_MARGIN": math.inf},
+    "plain components, groups not compared": {
+        "join_cohesive": lambda X, edges, stranger: connected_components(len(X), edges),
+    },
+    "large groups not reunited": {"join_alike_groups": lambda X, labels, ids, stranger: labels},
+}
+
+
+def variant(faces: Faces, patches: dict[str, Any]) -> Labels:
+    """Cluster with some functions or constants of the pipeline replaced."""
+    with mock.patch.multiple(pipeline, **patches):
+        local = patches.get("local_strength", edges.local_strength)
+        with mock.patch.object(edges, "local_strength", local):
+            return pipeline.cluster(faces.X).labels
+
+
+def strengths(X: Floats, graph: NeighborGraph) -> tuple[Floats, Background]:
+    """Standardised similarities (n, k) of listed neighbours."""
+    background = measure_background(X, X[np.sort(np.random.default_rng(0).permutation(len(X))[:SAMPLE])])
+    return standardize(graph.ids, graph.similarities, background), background
+
+
+def whitened(faces: Faces) -> Labels:
+    """Cluster embeddings whitened by the scatter inside their neighbourhoods."""
+    graph = build_neighbor_graph(faces.X, 20)
+    strength, background = strengths(faces.X, graph)
+    law = fit_edge_law(strength[:, 1:].max(axis=1), len(faces.X), background.identical)
+    return pipeline.cluster(whiten(faces.X, graph.ids, probability(law.log_odds(strength)))).labels
+
+
+def best_components(faces: Faces) -> dict[str, Labels]:
+    """Components at the threshold of highest F_P, on three similarities of the 80 nearest."""
+    graph = build_neighbor_graph(faces.X, 80)
+    strength, _ = strengths(faces.X, graph)
+    strength[:, 0] = np.inf
+    order = np.argsort(-strength, axis=1, kind="stable")
+    ranked = np.take_along_axis(strength, order, axis=1)
+    ranked[:, 0] = ranked[:, 1]
+    graphs = {
+        "best components: cosine": graph,
+        "best components: strength": NeighborGraph(np.take_along_axis(graph.ids, order, axis=1), ranked),
+        "best components: k-reciprocal Jaccard": rerank(graph, X=faces.X),
+    }
+    return {
+        name: baselines.best_threshold_components(graph, faces.identities)[0]
+        for name, graph in graphs.items()
+    }
+
+
+def main() -> None:
+    """Run every variant on every set."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--shared", type=Path, default=SHARED)
+    shared: Path = parser.parse_args().shared
+    paths = [shared / "data" / f"{name}.npz" for name in REAL]
+    sets = [faces for path in paths if path.exists() for faces in real(path)]
+    sets += [faces for preset in GENERATED for faces in generated(preset)]
+
+    rows: dict[str, list[str]] = {}
+    for faces in sets:
+        found = {name: variant(faces, patches) for name, patches in VARIANTS.items()}
+        found |= {"embeddings whitened first": whitened(faces)} | best_components(faces)
+        for name, labels in found.items():
+            scores = evaluate(faces.identities, labels)
+            cell = f"{100 * scores.pairwise.f:.1f} / {100 * scores.bcubed.f:.1f}"
+            rows.setdefault(name, []).append(cell)
+    print("| F_P / F_B in % |", " | ".join(faces.name for faces in sets), "|")
+    print("| --- |", " | ".join("---:" for _ in sets), "|")
+    for name, cells in rows.items():
+        print(f"| {name} |", " | ".join(cells), "|")
+
+
+if __name__ == "__main__":
+    main()
