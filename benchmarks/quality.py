@@ -221,8 +221,8 @@ def steps(model: NSRFC, *sets: People) -> Iterator[Row]:
 
 def judged_edges(model: NSRFC, faces: Faces) -> EdgeList:
     """Density edges with the probability of PCENet."""
-    edges = published_density_graph(faces.ids, faces.a, faces.S).density_edges
-    probability = edge_probability(model.network("pcenet"), faces, edges.source, edges.target)
+    edges = faces.density_graph().density_edges
+    probability = edge_probability(model.network("pcenet"), faces, edges, veto=model.settings.veto)
     return EdgeList(edges.source, edges.target, probability)
 
 

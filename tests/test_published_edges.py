@@ -58,6 +58,9 @@ def test_a_small_graph_by_hand() -> None:
     p = np.array([[1, 0.8, 0.25, 0], [1, 0.8, 0.9, 0.25], [1, 0.9, 0, 0], [1, 0, 0, 0]])
     np.testing.assert_allclose(mutual_probability(ids, S), p, rtol=1e-6)
 
+    p = np.array([[1, 0.8, 0.5, 0], [1, 0.8, 0.9, 0.5], [1, 0.9, 0, 0], [1, 0, 0, 0]])
+    np.testing.assert_allclose(mutual_probability(ids, S, "present"), p, rtol=1e-6)
+
     tau = ((0.7 * 0.8 + 0.2 * 0.4) / 0.9 + 0.7 * 0.8 + 0.2 * 0.6 + 0.1 * 0.2 + 0.6) / 3
     assert similarity_threshold(a, ids) == pytest.approx(tau, rel=1e-6)
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from nsrfc.data.synthetic import generate
 from nsrfc.graph.list_features import list_structure
 from nsrfc.graph.neighbors import build_neighbor_graph
-from nsrfc.graph.structures import NeighborGraph
+from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.models.structure import (
     PairScorer,
     StructureEdges,
@@ -77,6 +77,12 @@ def by_pair(faces: Faces, values: np.ndarray, old: np.ndarray) -> np.ndarray:
     return matrix
 
 
+def edges_between(source: np.ndarray, target: np.ndarray) -> EdgeList:
+    return EdgeList(
+        source.astype(np.int32), target.astype(np.int32), np.full(len(source), 0.5, np.float32)
+    )
+
+
 @pytest.mark.parametrize("variant", ["rotated", "padded", "reordered"])
 def test_probabilities_do_not_depend_on_coordinates_or_order(vectors: np.ndarray, variant: str) -> None:
     refinement, pairs = StructureRefinement(), stirred(StructurePairs())
@@ -90,13 +96,13 @@ def test_probabilities_do_not_depend_on_coordinates_or_order(vectors: np.ndarray
         faces = replace(faces, pair=list_probability(pairs, faces))
         faces = replace(faces, same=list_probability(lists, faces))
         place = np.argsort(number)
-        source, target = place[np.arange(100)], place[np.arange(100, 200)]
+        joined = edges_between(place[np.arange(100)], place[np.arange(100, 200)])
         results.append(
             (
                 (refined @ refined.T)[place][:, place],
                 by_pair(faces, faces.a, number),
                 by_pair(faces, faces.S, number),
-                edge_probability(edges, faces, source, target),
+                edge_probability(edges, faces, joined),
             )
         )
     for one, two in zip(*results, strict=True):
@@ -106,23 +112,24 @@ def test_probabilities_do_not_depend_on_coordinates_or_order(vectors: np.ndarray
 
 def test_batches_are_invisible(judged: Faces) -> None:
     rng = np.random.default_rng(1)
-    source, target = rng.integers(500, size=(2, 90))
+    joined = edges_between(*rng.integers(500, size=(2, 90)))
     for network in (PairScorer(), StructurePairs(), StructureLists()):
         stirred(network)
         whole = list_probability(network, judged)
         np.testing.assert_allclose(list_probability(network, judged, batch=131), whole, atol=1e-5)
     edges = stirred(StructureEdges())
-    whole = edge_probability(edges, judged, source, target)
+    whole = edge_probability(edges, judged, joined)
     np.testing.assert_allclose(
-        edge_probability(edges, judged, source, target, batch=131), whole, atol=1e-5
+        edge_probability(edges, judged, joined, batch=131), whole, atol=1e-5
     )
 
 
 def test_an_edge_has_no_direction(judged: Faces) -> None:
     edges = stirred(StructureEdges())
     source, target = np.arange(100), judged.ids[:100, 3]
-    there = edge_probability(edges, judged, source, target)
-    np.testing.assert_allclose(edge_probability(edges, judged, target, source), there, atol=1e-5)
+    there = edge_probability(edges, judged, edges_between(source, target))
+    back = edge_probability(edges, judged, edges_between(target, source))
+    np.testing.assert_allclose(back, there, atol=1e-5)
 
 
 def test_an_untrained_scorer_repeats_the_evidence(judged: Faces) -> None:
@@ -140,8 +147,8 @@ def test_few_faces(n: int) -> None:
     faces = faces_of(refined)
     for network in (StructurePairs(), StructureLists()):
         assert np.isfinite(list_probability(stirred(network), faces)).all()
-    ends = np.zeros(1, int), np.full(1, n - 1)
-    assert np.isfinite(edge_probability(stirred(StructureEdges()), faces, *ends)).all()
+    ends = edges_between(np.zeros(1, int), np.full(1, n - 1))
+    assert np.isfinite(edge_probability(stirred(StructureEdges()), faces, ends)).all()
 
 
 def test_lists_that_end_early_are_read_to_their_end(judged: Faces) -> None:

@@ -69,7 +69,7 @@ def test_the_folder_holds_a_model_its_record_and_its_curves_and_nothing_of_the_w
     assert record["data"]["faces"] == 900
     assert record["config"]["k"] == 20
     assert set(record["curves"]) == {"cgcn", "cgcn-second", "pairs", "lcenet", "pcenet"}
-    assert set(record["used"]) == {"refine", "rebuild", "pairs", "density", "connect"}
+    assert set(record["used"]) == {"refine", "rebuild", "whiten", "pairs", "density", "connect"}
 
 
 def test_steps_that_are_used_cluster_validation_people_better(model: Path) -> None:

@@ -30,7 +30,6 @@ from nsrfc.training.tasks import (
     RefineTask,
     Shuffle,
     class_weights,
-    density_edges,
     hard_pairs,
     refinement_tasks,
 )
@@ -172,7 +171,7 @@ def test_thresholds_cluster_a_clear_case_perfectly() -> None:
     X /= np.linalg.norm(X, axis=1)[:, None]
     faces = Faces(X, *padded(build_neighbor_graph(X, K), K))
     assert best_clusters(faces, identity).quality == 1
-    edges = density_edges(faces)
+    edges = faces.density_graph().density_edges
     same = (identity[edges.source] == identity[edges.target]).astype(np.float32)
     known = best_clusters(faces, identity, EdgeList(edges.source, edges.target, same))
     assert known.quality == 1
@@ -193,9 +192,9 @@ def test_batch_size_and_lists_cut_short_do_not_change_a_verdict(people: People) 
         assert (probability[:, 0] == 1).all()
         assert (probability[ids < 0] == 0).all()
     edge_judge = PCENet(D, K, heads=2).eval()
-    edges = density_edges(faces)
-    several = edge_probability(edge_judge, faces, edges.source, edges.target, batch=9)
-    whole = edge_probability(edge_judge, faces, edges.source, edges.target)
+    edges = faces.density_graph().density_edges
+    several = edge_probability(edge_judge, faces, edges, batch=9)
+    whole = edge_probability(edge_judge, faces, edges)
     np.testing.assert_allclose(several, whole, atol=1e-6)
 
 

@@ -24,7 +24,7 @@ from nsrfc.data.embeddings import normalize
 from nsrfc.graph.components import drop_small, relabel_by_first_appearance
 from nsrfc.graph.copies import Copies, canonical_rows
 from nsrfc.graph.neighbors import build_neighbor_graph, check_neighbor_graph, renumber
-from nsrfc.graph.published_edges import DensityGraph, published_density_graph
+from nsrfc.graph.published_edges import DensityGraph
 from nsrfc.graph.structures import Clustering, NeighborGraph
 from nsrfc.models.bundle import NSRFC, load_model
 from nsrfc.progress import Progress
@@ -120,8 +120,7 @@ def cluster(
     known = stages.refine(rows.renumbered(graph))
     known = stages.pairs(known)
     known = stages.density(known)
-    faces = known.faces
-    density = published_density_graph(faces.ids, faces.a, faces.S, settings.tau)
+    density = known.faces.density_graph(settings.tau)
     found = stages.connect(known, density, settings.connect)
 
     confidence = _confidence(density, found.probability, found.labels)[rows.place]

@@ -286,9 +286,11 @@ def _plan_learned(
     if model.uses("refine"):
         convolved = CONVOLVED_BYTES_PER_VALUE * n * dimension if published else structure
         reranked = RERANKING_BYTES_PER_NEIGHBOR * entries if model.rerank else 0
+        whitened = model.uses("whiten")
         seconds = CONVOLUTION_SECONDS * n * dimension**2 / cores if published else judging
+        seconds += whitened * judging
         refined = 4 * n * width + (8 * entries if model.uses("rebuild") else 0)
-        again = model.uses("rebuild") + (not published)
+        again = model.uses("rebuild") + whitened
         stages.append(
             Stage("refinement", refined, convolved + reranked, seconds + again * neighbors.seconds)
         )

@@ -24,7 +24,7 @@ from nsrfc.graph.connect import Connected, connect
 from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.graph.published_edges import DensityGraph
 from nsrfc.graph.reranking import rerank
-from nsrfc.graph.structures import NeighborGraph
+from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.models.bundle import NSRFC
 from nsrfc.models.settings import NetworkName
 from nsrfc.progress import Progress
@@ -102,12 +102,12 @@ class Stages:
         """
         near, key = self._nearest(graph)
         if not self.settings.uses("refine"):
-            return Known(Faces(self.X, near.ids, near.similarities), key)
+            return Known(self._faces(self.X, near.ids, near.similarities), key)
         Z, key = self._refined(near, key)
         if not self.settings.uses("rebuild"):
-            return Known(Faces(Z, near.ids, listed_cosines(Z, near.ids)), key)
+            return Known(self._faces(Z, near.ids, listed_cosines(Z, near.ids)), key)
         rebuilt, key = self._searched(Z, key)
-        return Known(Faces(Z, rebuilt.ids, rebuilt.similarities), key)
+        return Known(self._faces(Z, rebuilt.ids, rebuilt.similarities), key)
 
     def refined_vectors(self, graph: NeighborGraph | None = None) -> _Floats:
         """Return what the C-GCN makes of the embeddings, used or not; arguments as :meth:`refine`."""
@@ -137,7 +137,8 @@ class Stages:
             return connect(n, certain, edges, lambda chosen: edges.score[chosen], threshold)
         faces = self._read_by("pcenet", known.faces)
         network = self.model.network("pcenet")
-        key = key_of("edges", {"of": known.key, **self._made_with("pcenet")})
+        rules = {"mutual": self.settings.mutual, "veto": self.settings.veto}
+        key = key_of("edges", {"of": known.key, **rules, **self._made_with("pcenet")})
         found = self.artifacts.find("edges", key)
         # Edges that other thresholds spared are judged when a run first asks for them.
         judged = np.full(len(edges), np.nan, np.float32) if found is None else found["probability"]
@@ -148,8 +149,9 @@ class Stages:
                 new = chosen[np.isnan(judged[chosen])]
                 if len(new):
                     with self._precision():
+                        part = EdgeList(edges.source[new], edges.target[new], edges.score[new])
                         judged[new] = edge_probability(
-                            network, faces, edges.source[new], edges.target[new], batch=self.batch
+                            network, faces, part, veto=self.settings.veto, batch=self.batch
                         )
                     self.artifacts.keep("edges", key, {"probability": judged})
                 advance(len(chosen))
@@ -192,8 +194,9 @@ class Stages:
 
     def _refined(self, graph: NeighborGraph, of: str) -> tuple[_Floats, str]:
         """Return the refined embeddings, and their key."""
+        whiten = self.settings.uses("whiten")
         again = {"rerank": self.settings.rerank, "search": self.config.search, "seed": self.config.seed}
-        key = key_of("refined", {"of": of, **again, **self._made_with("cgcn")})
+        key = key_of("refined", {"of": of, "whiten": whiten, **again, **self._made_with("cgcn")})
 
         def make() -> Arrays:
             lists = graph.ids
@@ -201,7 +204,7 @@ class Stages:
                 lists = rerank(graph, X=self.X, progress=self.progress).ids
             network = self.model.network("cgcn")
             with self.progress.stage("refinement", len(self.X)) as advance, self._precision():
-                Z = refine(network, self.X, graph, lists, self._search)
+                Z = refine(network, self.X, graph, lists, self._search, whiten=whiten)
                 advance(len(self.X))
             # bfloat16 meets unit length to a thousandth only, and a search wants it better.
             return {"vectors": Z if self.dtype == "float32" else normalize(Z)}
@@ -221,6 +224,9 @@ class Stages:
             return {"probability": found}
 
         return self.artifacts.get(name, key, make)["probability"], key
+
+    def _faces(self, vectors: _Floats, ids: npt.NDArray[np.int32], similarities: _Floats) -> Faces:
+        return Faces(vectors, ids, similarities, mutual=self.settings.mutual)
 
     def _read_by(self, name: NetworkName, faces: Faces) -> Faces:
         return replace(faces, vectors=self.X) if name in self.settings.unrefined else faces

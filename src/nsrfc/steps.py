@@ -25,7 +25,8 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from nsrfc.graph.structures import NeighborGraph
+from nsrfc.graph.published_edges import DensityGraph, published_density_graph
+from nsrfc.graph.structures import EdgeList, Mutual, NeighborGraph
 from nsrfc.graph.subgraphs import local_adjacency
 from nsrfc.models import CGCN, LCENet, PCENet, SparseAdjacency
 from nsrfc.models.structure import StructureRefinement
@@ -77,6 +78,8 @@ class Faces:
         a_ij: probability of the pair network.
     same : ndarray of float32, shape (n, k), optional
         S_ij: probability of LCENet.
+    mutual : {"present", "published"}
+        How p_ij is made of S_ij and S_ji; see :mod:`nsrfc.graph.published_edges`.
     """
 
     vectors: _Floats
@@ -84,6 +87,7 @@ class Faces:
     similarities: _Floats
     pair: _Floats | None = None
     same: _Floats | None = None
+    mutual: Mutual = "present"
 
     @property
     def a(self) -> _Floats:
@@ -95,9 +99,20 @@ class Faces:
         """S_ij; where no LCENet gave it, a_ij."""
         return self.a if self.same is None else self.same
 
+    def density_graph(self, tau: float | None = None) -> DensityGraph:
+        """Density, density edges and similarity edges; tau by the published rule if it is None."""
+        return published_density_graph(self.ids, self.a, self.S, tau, self.mutual)
+
 
 def refine(
-    network: nn.Module, X: _Floats, graph: NeighborGraph, lists: _Ids, search: Search, rows: int = ROWS
+    network: nn.Module,
+    X: _Floats,
+    graph: NeighborGraph,
+    lists: _Ids,
+    search: Search,
+    *,
+    whiten: bool = False,
+    rows: int = ROWS,
 ) -> _Floats:
     """Refine embeddings.
 
@@ -113,6 +128,8 @@ def refine(
         The neighbours that a C-GCN convolves over: those of ``graph``, or re-ranked.
     search : callable
         Builds the neighbour graph of other vectors, which a C-GCN does not need.
+    whiten : bool
+        Whether the refinement of the family "structure" works on whitened embeddings.
     rows : int
         Faces that a C-GCN works on at a time.
 
@@ -124,7 +141,7 @@ def refine(
     if isinstance(network, CGCN):
         return _convolved(network, X, graph, lists, rows)
     assert isinstance(network, StructureRefinement)
-    return network.refine(X, graph, search)
+    return network.refine(X, graph, search if whiten else None)
 
 
 def list_probability(
@@ -167,16 +184,20 @@ def list_probability(
 
 
 def edge_probability(
-    network: nn.Module, faces: Faces, source: _Rows, target: _Rows, *, batch: int = BATCH
+    network: nn.Module, faces: Faces, edges: EdgeList, *, veto: bool = False, batch: int = BATCH
 ) -> _Floats:
-    """Judge edges.
+    """Judge density edges.
 
     Parameters
     ----------
     network : Module
         In evaluation mode.
     faces : Faces
-    source, target : ndarray of int, shape (m,)
+    edges : EdgeList
+        Of m edges, with a_ij p_ij as scores.
+    veto : bool
+        Whether the network may only lower the strength of an edge: its verdict is multiplied by
+        a_ij p_ij. Otherwise it stands in the place of the strength, as published.
     batch : int
         Edges at a time.
 
@@ -186,12 +207,12 @@ def edge_probability(
         Probability that both ends are the same person.
     """
     gather = edges_of(network, faces)
-    probability = np.empty(len(source), np.float32)
+    probability = np.empty(len(edges), np.float32)
     with torch.no_grad():
-        for start in range(0, len(source), batch):
+        for start in range(0, len(edges), batch):
             part = slice(start, start + batch)
-            probability[part] = _judged(network, gather(source[part], target[part]))
-    return probability
+            probability[part] = _judged(network, gather(edges.source[part], edges.target[part]))
+    return probability * edges.score if veto else probability
 
 
 def listed_cosines(vectors: _Floats, ids: _Ids, rows: int = ROWS) -> _Floats:

@@ -95,7 +95,7 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats, seed: int
     similarities : ndarray of float32, shape (n, k)
         Cosines.
     seed : int
-        Chooses the faces that stand for strangers, if there are more than 2,048.
+        Chooses the faces that stand for strangers, if there are more than 4,096.
 
     Returns
     -------

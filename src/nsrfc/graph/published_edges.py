@@ -1,12 +1,16 @@
-"""The local density graph as published: density, density edges, similarity edges, threshold.
+"""The local density graph: density, density edges, similarity edges, threshold.
 
 With a_ij the similarity (or probability) of neighbour j of i, S_ij the LCENet probability::
 
-    p_ij = (S_ij + S_ji) / 2          an absent reverse entry counting 0
+    p_ij = (S_ij + S_ji) / 2          S_ji being 0 where j does not list i (mutual = "published")
+    p_ij = mean of S_ij and S_ji      over those there are (mutual = "present")
     rho_i = sum of a_ij p_ij          over the neighbours of i, without i
     E_d   i -> argmax of a_ij p_ij over neighbours with rho_j > rho_i
     E_s   pairs with rho_j > rho_i and a_ij p_ij >= tau that are not in E_d
     tau = mean over i of 0.7 a_(1) + 0.2 a_(2) + 0.1 a_(3)      the three largest of i
+
+The published rule halves p wherever the list of the neighbour has no room for the face, which costs
+poor images their only edge.
 
 Source: LCE-PCENet (Shin et al., CVPR 2023) and the code of NSR-FC, there for k = 80 only.
 """
@@ -19,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from nsrfc.graph.structures import EdgeList
+from nsrfc.graph.structures import EdgeList, Mutual
 
 __all__ = ["DensityGraph", "mutual_probability", "published_density_graph", "similarity_threshold"]
 
@@ -32,7 +36,7 @@ _TOP_WEIGHTS = (0.7, 0.2, 0.1)
 
 @dataclass(frozen=True)
 class DensityGraph:
-    """Density and edges of the published method.
+    """Density and edges.
 
     Attributes
     ----------
@@ -52,7 +56,11 @@ class DensityGraph:
 
 
 def published_density_graph(
-    ids: _Ids, similarity: _Floats, same: _Floats, threshold: float | None = None
+    ids: _Ids,
+    similarity: _Floats,
+    same: _Floats,
+    threshold: float | None = None,
+    mutual: Mutual = "published",
 ) -> DensityGraph:
     """Build the density graph.
 
@@ -66,6 +74,7 @@ def published_density_graph(
         S_ij in [0, 1].
     threshold : float, optional
         tau, if not that of :func:`similarity_threshold`.
+    mutual : {"published", "present"}
 
     Returns
     -------
@@ -73,7 +82,7 @@ def published_density_graph(
     """
     n = len(ids)
     tau = similarity_threshold(similarity, ids) if threshold is None else threshold
-    strength = similarity * mutual_probability(ids, same)
+    strength = similarity * mutual_probability(ids, same, mutual)
     strength[ids < 0] = 0
     strength[:, 0] = 0
     density = strength.sum(axis=1, dtype=np.float64)
@@ -120,7 +129,7 @@ def similarity_threshold(similarity: _Floats, ids: _Ids) -> float:
     return float(np.average(np.where(weights > 0, top, 0), axis=1, weights=weights).mean())
 
 
-def mutual_probability(ids: _Ids, same: _Floats) -> _Floats:
+def mutual_probability(ids: _Ids, same: _Floats, mutual: Mutual = "published") -> _Floats:
     """Average the probability of each listed pair over both directions.
 
     Parameters
@@ -128,14 +137,15 @@ def mutual_probability(ids: _Ids, same: _Floats) -> _Floats:
     ids : ndarray of int32, shape (n, k)
         Neighbours; -1 = none.
     same : ndarray of float32, shape (n, k)
+    mutual : {"published", "present"}
 
     Returns
     -------
     ndarray of float32, shape (n, k)
-        (S_ij + S_ji) / 2, S_ji being 0 where i is not in the list of j; 0 where there is none.
+        p_ij; 0 where there is no neighbour.
     """
     out = np.zeros_like(same)
-    _average_directions(np.ascontiguousarray(ids), same, out)
+    _average_directions(np.ascontiguousarray(ids), same, mutual == "present", out)
     return out
 
 
@@ -146,13 +156,13 @@ def _edges(
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _average_directions(ids: _Ids, same: _Floats, out: _Floats) -> None:
+def _average_directions(ids: _Ids, same: _Floats, present: bool, out: _Floats) -> None:
     for i in prange(len(ids)):
         for c in range(ids.shape[1]):
             j = ids[i, c]
             if j < 0:
                 continue
-            reverse = np.float32(0)
+            reverse = same[i, c] if present else np.float32(0)
             for d in range(ids.shape[1]):
                 if ids[j, d] == i:
                     reverse = same[j, d]

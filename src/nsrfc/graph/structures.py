@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from nsrfc.errors import InputError
 
-__all__ = ["Clustering", "EdgeList", "NeighborGraph"]
+__all__ = ["Clustering", "EdgeList", "Mutual", "NeighborGraph"]
+
+Mutual = Literal["present", "published"]
+"""How p_ij is made where only one of two faces lists the other; see
+:mod:`nsrfc.graph.published_edges`."""
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,10 @@ def _settings(found: Mapping[NetworkName, _Found], heads: int) -> ModelSettings:
         k=next(iter(lengths.values()), 80),
         rerank=refined,
         networks=networks,
-        used={step: needed in found and step != "rebuild" for step, needed in STEPS.items()},
+        used={
+            step: needed in found for step, needed in STEPS.items() if step not in ("rebuild", "whiten")
+        },
+        mutual="published",
+        veto=False,
         unrefined=("lcenet", "pcenet") if refined else (),
     )

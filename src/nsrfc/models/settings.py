@@ -7,16 +7,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nsrfc.graph.structures import Mutual
+
 __all__ = ["NETWORKS", "STEPS", "Hyperparameters", "ModelSettings", "NetworkName", "Step"]
 
 NetworkName = Literal["cgcn", "pairs", "lcenet", "pcenet"]
 NETWORKS: tuple[NetworkName, ...] = ("cgcn", "pairs", "lcenet", "pcenet")
 """In the order in which they work."""
 
-Step = Literal["refine", "rebuild", "pairs", "density", "connect"]
+Step = Literal["refine", "rebuild", "whiten", "pairs", "density", "connect"]
 STEPS: Mapping[Step, NetworkName] = {
     "refine": "cgcn",
     "rebuild": "cgcn",
+    "whiten": "cgcn",
     "pairs": "pairs",
     "density": "lcenet",
     "connect": "pcenet",
@@ -55,6 +58,13 @@ class ModelSettings(BaseModel):
     unrefined: tuple[NetworkName, ...] = ()
     """Networks that read the embeddings as they were given, not the refined ones: LCENet and PCENet as
     published."""
+
+    mutual: Mutual = "present"
+    """How p_ij is made of S_ij and S_ji: the mean of those there are, or the published one."""
+
+    veto: bool = True
+    """Whether the probability of a density edge is PCENet's verdict times the strength a_ij p_ij;
+    otherwise it is the verdict alone, as published."""
 
     tau: float | None = None
     """Strength a_ij p_ij from which on a pair is joined at once; None: the published rule."""

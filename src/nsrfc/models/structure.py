@@ -96,18 +96,22 @@ class PairScorer(nn.Module):
 
 
 class StructureRefinement(nn.Module):
-    """Embeddings replaced by means of neighbourhoods, in two stages with learned weights.
+    """Embeddings replaced by means of neighbourhoods, with learned weights.
 
-    With w = sigmoid(logit) of a :class:`PairScorer` on the lists given::
+    With w = sigmoid(logit) of a :class:`PairScorer` on the lists given, w_ii = 1::
+
+        u_i = sum_j w_ij x_j
+        z_i = unit(unit(u_i) + b x_i)           b = 0.6
+
+    Products z_i . z_j thus hold face with face, face with neighbourhood, and neighbourhood with
+    neighbourhood: a poor image is drawn to its person. With whitening the same is done once more::
 
         x' = whiten(x, w)                       by the scatter inside neighbourhoods
         N' = k nearest by x'
-        u_i = sum_j w'_ij x'_j                  w' of a second PairScorer on the lists N', w'_ii = 1
-        z_i = unit(unit(u_i) + b x'_i)          b = 0.6
+        z  = the mean as above of x' with N'    weights of a second PairScorer
 
-    Products z_i . z_j thus hold face with face, face with neighbourhood, and neighbourhood with
-    neighbourhood. A poor image is drawn to its person, and what it has in common with poor images of
-    others is taken away by the whitening (:mod:`nsrfc.graph.whitening`).
+    which takes away what a poor image has in common with poor images of others
+    (:mod:`nsrfc.graph.whitening`); where people have few photos the scatter is poorly known.
 
     The two scorers are trained one after the other, each by binary cross-entropy on lists like those it
     will see: ``first`` on the graph of the embeddings, ``second`` on that of :meth:`whiten`.
@@ -130,14 +134,7 @@ class StructureRefinement(nn.Module):
         """Embeddings x' (n, d), unit vectors, from embeddings and their neighbours."""
         return whiten(X, graph.ids, _weights(self.first, X, graph))
 
-    def average(self, X: _Floats, graph: NeighborGraph) -> _Floats:
-        """Embeddings z (n, d), unit vectors, from whitened embeddings and their neighbours."""
-        mean = average_neighbors(X, graph.ids, _weights(self.second, X, graph)).mean
-        mean += np.float32(self.own) * X
-        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.float32(1e-12))
-        return mean
-
-    def refine(self, X: _Floats, graph: NeighborGraph, search: Search) -> _Floats:
+    def refine(self, X: _Floats, graph: NeighborGraph, search: Search | None = None) -> _Floats:
         """Refine embeddings; the module is in evaluation mode.
 
         Parameters
@@ -146,16 +143,24 @@ class StructureRefinement(nn.Module):
             Unit vectors.
         graph : NeighborGraph
             Their neighbours by cosine.
-        search : callable
-            Builds the neighbour graph of unit vectors (n, d).
+        search : callable, optional
+            Builds the neighbour graph of unit vectors (n, d), for whitening; without it there is none.
 
         Returns
         -------
         ndarray of float32, shape (n, d)
             Unit vectors.
         """
+        if search is None:
+            return self._average(self.first, X, graph)
         white = self.whiten(X, graph)
-        return self.average(white, search(white))
+        return self._average(self.second, white, search(white))
+
+    def _average(self, scorer: PairScorer, X: _Floats, graph: NeighborGraph) -> _Floats:
+        mean = average_neighbors(X, graph.ids, _weights(scorer, X, graph)).mean
+        mean += np.float32(self.own) * X
+        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.float32(1e-12))
+        return mean
 
 
 class StructurePairs(nn.Module):

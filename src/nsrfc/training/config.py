@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nsrfc.data.files import PathLike, reading
 from nsrfc.errors import InputError, OptionalDependencyError
+from nsrfc.graph.structures import Mutual
 
 __all__ = [
     "PRESETS",
@@ -104,6 +105,9 @@ class EdgeSettings(_NetworkSettings):
     hard_pairs: Annotated[float, Field(ge=0)]
     """Hard pairs in an epoch for each density edge."""
 
+    veto: bool
+    """Whether a verdict is multiplied by the strength a_ij p_ij of the edge, or stands alone."""
+
 
 class TrainingConfig(_Settings):
     """Settings of :func:`nsrfc.train`."""
@@ -119,6 +123,9 @@ class TrainingConfig(_Settings):
 
     rerank: bool
     """Whether the C-GCN works on re-ranked lists."""
+
+    mutual: Mutual
+    """How p_ij is made of S_ij and S_ji: the mean of those there are, or the published one."""
 
     validation: Annotated[float, Field(gt=0, lt=1)]
     """Share of the people that are held out to stop training and choose thresholds."""

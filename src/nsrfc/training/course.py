@@ -23,13 +23,14 @@ from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.graph.reranking import rerank
 from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.models.settings import NetworkName, Step
+from nsrfc.models.structure import StructureRefinement
 from nsrfc.progress import Progress
 from nsrfc.steps import Faces, edge_probability, list_probability, listed_cosines, padded, refine
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import LoopSettings, TrainingConfig
 from nsrfc.training.loop import Epoch, Report, Task, fit, seed_of
 from nsrfc.training.quality import Clusters, best_clusters
-from nsrfc.training.tasks import EdgeTask, ListTask, People, density_edges, refinement_tasks
+from nsrfc.training.tasks import EdgeTask, ListTask, People, refinement_tasks
 
 __all__ = ["Course"]
 
@@ -64,7 +65,8 @@ class Course:
     networks : dict of name to Module
         Those trained or known.
     used : dict of step to bool
-        Whether a step earned its place: ``refine``, ``rebuild``, ``pairs``, ``density``, ``connect``.
+        Whether a step earned its place: the names of
+        :data:`nsrfc.models.settings.STEPS`.
     measured : dict of str to Clusters
         How well the validation people are clustered: ``embeddings``, and with each step tried.
     best : Clusters
@@ -121,13 +123,26 @@ class Course:
         rebuilt = replace(judging, faces=self._faces(Z))
         self._accept("refine", rescored)
         self._accept("rebuild", rebuilt)
+        whitened = self._whitened(network, judging)
+        if whitened is not None:
+            self.used["rebuild"], rebuilt = True, whitened
         self.used["refine"] |= self.used["rebuild"]
         if not self.used["refine"]:
             return learning, judging
-        Z = self._refined(network, learning)
+        Z = self._refined(network, learning, whiten=whitened is not None)
         if self.used["rebuild"]:
             return replace(learning, faces=self._faces(Z)), rebuilt
         return replace(learning, faces=_rescored(learning.faces, Z)), rescored
+
+    def _whitened(self, network: nn.Module, judging: People) -> People | None:
+        """Return the validation people refined with whitening, if it is of use.
+
+        It stands beside the steps before it, not on top of them, so no harm is forgiven.
+        """
+        if not isinstance(network, StructureRefinement):
+            return None
+        whitened = replace(judging, faces=self._faces(self._refined(network, judging, whiten=True)))
+        return whitened if self._accept("whiten", whitened, slack=0) else None
 
     def _judge_lists(
         self, name: NetworkName, learning: People, judging: People
@@ -157,8 +172,8 @@ class Course:
         network = self._trained("pcenet", tasks, settings.loop)
         if network is None:
             return
-        edges = density_edges(judging.faces)
-        probability = edge_probability(network, judging.faces, edges.source, edges.target)
+        edges = judging.faces.density_graph().density_edges
+        probability = edge_probability(network, judging.faces, edges, veto=settings.veto)
         judged = EdgeList(edges.source, edges.target, probability)
         self._accept("connect", judging, judged)
 
@@ -189,12 +204,19 @@ class Course:
             self.networks[name] = self.known[name].to(self.device).eval()
         return self.networks.get(name)
 
-    def _accept(self, step: Step, judged: People, connectivity: EdgeList | None = None) -> bool:
+    def _accept(
+        self,
+        step: Step,
+        judged: People,
+        connectivity: EdgeList | None = None,
+        slack: float | None = None,
+    ) -> bool:
         """Whether the steps to come are to learn on what this one gives: unless it does harm."""
         found = best_clusters(judged.faces, judged.identity, connectivity)
         before = self.measured[self._last() or _START].quality
         self.measured[step] = found
-        self.used[step] = self.keep_all or found.quality >= before - self.config.slack
+        slack = self.config.slack if slack is None else slack
+        self.used[step] = self.keep_all or found.quality >= before - slack
         _logger.info(
             "%-8s validation people are clustered with F %.4f, without it %.4f%s",
             *(step, found.quality, before, "" if self.used[step] else ": left out"),
@@ -224,10 +246,11 @@ class Course:
         return People(faces, identity, again.ids)
 
     def _faces(self, X: _Floats) -> Faces:
-        return Faces(X, *padded(self._search(X), self.config.k))
+        return Faces(X, *padded(self._search(X), self.config.k), mutual=self.config.mutual)
 
-    def _refined(self, network: nn.Module, people: People) -> _Floats:
-        return refine(network, people.faces.vectors, people.graph, people.lists, self._search)
+    def _refined(self, network: nn.Module, people: People, *, whiten: bool = False) -> _Floats:
+        vectors = people.faces.vectors
+        return refine(network, vectors, people.graph, people.lists, self._search, whiten=whiten)
 
     def _search(self, X: _Floats) -> NeighborGraph:
         config = self.config
@@ -241,7 +264,7 @@ class Course:
 
 def _rescored(faces: Faces, Z: _Floats) -> Faces:
     """Keep the lists as they were, with the cosines of refined vectors."""
-    return Faces(Z, faces.ids, listed_cosines(Z, faces.ids))
+    return replace(faces, vectors=Z, similarities=listed_cosines(Z, faces.ids))
 
 
 def _with(people: People, name: str, probability: _Floats) -> People:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from nsrfc import metrics
 from nsrfc.graph.components import connected_components
-from nsrfc.graph.published_edges import published_density_graph
 from nsrfc.graph.structures import EdgeList
 from nsrfc.steps import Faces
 
@@ -27,6 +26,7 @@ TOLERANCE = 0.003
 
 _GRID = (*np.linspace(0.05, 0.95, 19), 0.98, 0.99)
 _QUANTILES = 12
+_NEAR = 3
 _SWEEPS = 3
 
 
@@ -96,7 +96,7 @@ def best_clusters(
     taken: a low tau chains people once there are many. Of those within ``TOLERANCE`` of it, the highest
     tau is taken, and the connect in the middle of those that do as well. Some hundred clusterings.
     """
-    graph = published_density_graph(faces.ids, faces.a, faces.S, threshold=0.0)
+    graph = faces.density_graph(tau=0.0)
     density = graph.density_edges if connectivity is None else connectivity
     similar = graph.similarity_edges
     taus, connects = [*_candidates(similar.score), NONE], _candidates(density.score)
@@ -122,6 +122,17 @@ def best_clusters(
 
 
 def _candidates(score: _Floats) -> list[float]:
-    """Return values worth trying, ascending: an even grid, and what parts the scores evenly."""
-    parts = np.quantile(score, np.linspace(0, 1, _QUANTILES)) if len(score) else np.empty(0)
-    return [float(value) for value in np.unique(np.concatenate((_GRID, parts)))]
+    """Return thresholds worth trying, ascending: near an even grid, near what parts scores evenly.
+
+    Each is in the middle of the widest gap near there, so that rounding flips no edge.
+    """
+    known = np.unique(score).astype(np.float64)
+    if len(known) < 2:
+        return list(_GRID)
+    wanted = np.concatenate((_GRID, np.quantile(score, np.linspace(0, 1, _QUANTILES))))
+    last = len(known) - 1
+    place = np.searchsorted(known, wanted)[:, None] + np.arange(-_NEAR, _NEAR + 1)
+    low, high = known[np.clip(place - 1, 0, last)], known[np.clip(place, 0, last)]
+    widest = (high - low).argmax(axis=1)[:, None]
+    middle = np.take_along_axis((low + high) / 2, widest, axis=1)
+    return [float(value) for value in np.unique(middle)]

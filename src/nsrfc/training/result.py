@@ -36,7 +36,9 @@ def model_settings(
         search=config.search,
         rerank=config.rerank,
         networks={name: getattr(config, name).network for name in networks},
-        used={step: used.get(step, False) for step in STEPS},
+        used={step: used[step] for step in STEPS if step in used},
+        mutual=config.mutual,
+        veto=config.pcenet.veto,
         tau=tau,
         connect=connect,
     )

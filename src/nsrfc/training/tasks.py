@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nsrfc.graph.published_edges import mutual_probability, published_density_graph
+from nsrfc.graph.published_edges import mutual_probability
 from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.graph.subgraphs import local_adjacency, subgraphs
 from nsrfc.models import CGCN, Adjacency, DenseAdjacency, SparseAdjacency
@@ -51,7 +51,6 @@ __all__ = [
     "People",
     "RefineTask",
     "Shuffle",
-    "density_edges",
     "hard_pairs",
     "refinement_tasks",
 ]
@@ -263,8 +262,8 @@ class EdgeTask:
     def __init__(
         self, network: nn.Module, train: People, validation: People, settings: EdgeSettings, seed: int
     ) -> None:
-        self.network, self.validation = network, validation
-        density = density_edges(train.faces)
+        self.network, self.validation, self._veto = network, validation, settings.veto
+        density = train.faces.density_graph().density_edges
         hard = hard_pairs(train)
         edges = density + hard
         drawn = round(settings.hard_pairs * len(density))
@@ -274,7 +273,7 @@ class EdgeTask:
         self._source, self._target = edges.source, edges.target
         self._same = train.identity[edges.source] == train.identity[edges.target]
         self._weigh = class_weights(self._same, settings.balance)
-        self._validating = density_edges(validation.faces)
+        self._validating = validation.faces.density_graph().density_edges
 
     def batch(self, epoch: int, step: int) -> JudgedBatch:
         """Gather edges; their target and weight (2, b)."""
@@ -290,7 +289,7 @@ class EdgeTask:
     def score(self) -> float:
         """How well the network ranks the density edges."""
         edges, identity = self._validating, self.validation.identity
-        probability = edge_probability(self.network, self.validation.faces, edges.source, edges.target)
+        probability = edge_probability(self.network, self.validation.faces, edges, veto=self._veto)
         return ranking_quality(probability, identity[edges.source] == identity[edges.target])
 
 
@@ -321,11 +320,6 @@ def refinement_tasks(
     yield ListTask("cgcn-second", network.second, whitened[0], whitened[1], settings, seed)
 
 
-def density_edges(faces: Faces) -> EdgeList:
-    """Return the density edges E_d with a_ij p_ij as scores."""
-    return published_density_graph(faces.ids, faces.a, faces.S).density_edges
-
-
 def hard_pairs(people: People) -> EdgeList:
     """Pair every face with its strongest stranger and its weakest own photo in its list.
 
@@ -339,7 +333,7 @@ def hard_pairs(people: People) -> EdgeList:
         With a_ij p_ij as scores; nothing for a face that lists no stranger, or no photo of its own.
     """
     faces, same = people.faces, people.same
-    strength = faces.a * mutual_probability(faces.ids, faces.S)
+    strength = faces.a * mutual_probability(faces.ids, faces.S, faces.mutual)
     stranger = people.listed & ~same
     found = []
     for wanted, order in ((stranger, -strength), (same, strength)):
