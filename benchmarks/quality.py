@@ -1,39 +1,41 @@
 """Print how well faces of unknown people are clustered: every method, and what each step adds.
 
-    python benchmarks/quality.py [--faces 20000] [--preset ms1m] [--config FILE.yaml] [--skip-rivals]
-    python benchmarks/quality.py --real ../shared/data
+    python benchmarks/quality.py [--faces 20000] [--preset ms1m] [--config FILE.yaml] [--json FILE]
+    python benchmarks/quality.py --real [--shared DIR]
 
 Networks learn from generated faces of one seed and are tried on those of another, other people seen by
 the same embedder; with ``--real`` from ``lfw`` and a part of ``celeba_lowres``, tried on
-``celeba_wild_dev``. Thresholds of the networks come from validation people, a part of the training set;
-rivals are given the setting that scores best on the test labels.
+``celeba_wild_dev`` (``ov256``). Their thresholds come from validation people, a part of the training
+set; rivals are given the setting of highest pairwise F on the test labels. ``--skip-rivals`` leaves them
+out. 20,000 faces take about half an hour on two idle cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 import nsrfc
-from nsrfc import baselines, learned
+from clustering import METHODS, OURS, SHARED
+from clustering import Faces as Named
+from nsrfc import learned
+from nsrfc.data import synthetic
 from nsrfc.data.embeddings import normalize
-from nsrfc.data.synthetic import generate
 from nsrfc.graph.components import connected_components
 from nsrfc.graph.copies import canonical_rows
 from nsrfc.graph.neighbors import build_neighbor_graph
-from nsrfc.graph.published_edges import published_density_graph
 from nsrfc.graph.reranking import rerank
 from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.models.bundle import NSRFC
-from nsrfc.models.settings import Step
 from nsrfc.progress import Progress
+from nsrfc.report.run import versions, write_json
 from nsrfc.steps import Faces, edge_probability, list_probability, listed_cosines, padded, refine
 from nsrfc.training import TrainingConfig
 from nsrfc.training.quality import Clusters, best_clusters
@@ -41,6 +43,10 @@ from nsrfc.training.split import split_people
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
+Record = dict[str, Any]
+
+SEEDS = 7, 8
+"""Of the generated faces that teach, and of those that are clustered."""
 
 REAL_PEOPLE = 3000
 """People of celeba_lowres that teach, beside all of lfw."""
@@ -61,41 +67,27 @@ class State:
     connectivity: EdgeList | None = None
 
 
-class Row(NamedTuple):
-    """A row of the ablation: its name, the steps that a model takes for it, and what it gives."""
-
-    name: str
-    used: tuple[Step, ...] | None
-    validation: State
-    test: State
-
-
 def main() -> None:
     """Train, cluster and print."""
     arguments = parse()
-    known, unknown = real_people(arguments.real) if arguments.real else generated_people(arguments)
+    known, unknown = real_people(arguments.shared) if arguments.real else generated_people(arguments)
     print(f"{len(known.identity)} faces teach, {len(unknown.identity)} are clustered.\n", flush=True)
-    config = TrainingConfig.load(file=arguments.config, changes={"keep_all": True})
-    progress, started = Progress(), time.perf_counter()
-    model = nsrfc.train(*known, config, progress=progress)
-    print(f"Training took {time.perf_counter() - started:.0f} s:", seconds(progress), "\n", flush=True)
+    config = TrainingConfig.load(file=arguments.config)
+    record: Record = {"arguments": vars(arguments) | {"seeds": SEEDS}, "versions": versions()}
+    record["config"] = config.model_dump(mode="json")
 
     header("method", "setting")
+    record["learned"] = trained_and_run(known, unknown, config)
+    if not arguments.real:
+        shown = people_shown(arguments.faces, arguments.preset, SEEDS[1])
+        record["perfect"] = row("perfect answer", "the person really shown", unknown.identity, shown)
     if not arguments.skip_rivals:
-        for name, setting, labels in rivals(unknown):
-            row(name, setting, unknown.identity, labels)
-    best = ablation(model, config, known, unknown)
-    progress = Progress()
-    found = learned.cluster(unknown.vectors, best, execution=learned.Execution(progress=progress))
-    print("\nWith the steps and thresholds of the validation people, as `nsrfc cluster` runs it:\n")
-    header("method", "steps")
-    row(
-        "NSR-FC",
-        ", ".join(s for s, on in best.settings.used.items() if on),
-        unknown.identity,
-        found.labels,
-    )
-    print("\nSeconds:", seconds(progress))
+        record["rivals"] = list(rivals(unknown))
+    print("\nWhat each step adds:\n\n", end="")
+    header("step", "thresholds of validation people")
+    record["steps"] = list(ablation(known, unknown, config))
+    if arguments.json is not None:
+        write_json(arguments.json, {name: plain(value) for name, value in record.items()})
 
 
 def parse() -> argparse.Namespace:
@@ -104,22 +96,33 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--faces", type=int, default=20_000, help="to learn from, and to cluster")
     parser.add_argument("--preset", default="ms1m", help="of generated faces")
     parser.add_argument("--config", type=Path, help="settings that differ from the default preset")
-    parser.add_argument("--real", type=Path, help="folder with real embeddings to use instead")
+    parser.add_argument("--real", action="store_true", help="use real embeddings instead")
+    parser.add_argument("--shared", type=Path, default=SHARED, help="where data/ holds them")
     parser.add_argument("--skip-rivals", action="store_true", help="print the learned rows only")
+    parser.add_argument("--json", type=Path, help="write everything here as well")
     return parser.parse_args()
 
 
 def generated_people(arguments: argparse.Namespace) -> tuple[People, People]:
     """Faces of one preset with two seeds."""
-    sets = [generate(arguments.faces, arguments.preset, seed=seed) for seed in (0, 1)]
+    sets = [synthetic.generate(arguments.faces, arguments.preset, seed=seed) for seed in SEEDS]
     known, unknown = (People(faces.embeddings, faces.identities) for faces in sets)
     return known, unknown
 
 
-def real_people(folder: Path) -> tuple[People, People]:
+def people_shown(n: int, preset: str, seed: int) -> Labels:
+    """Person that each generated face really shows; some are stated wrong on purpose.
+
+    `generate` keeps it to itself, so its first draws are repeated here.
+    """
+    law, rng = synthetic.PRESETS[preset], np.random.default_rng(seed).spawn(4)[0]
+    return synthetic._people_shown(synthetic._identities(n, law, rng), law, rng)[0]
+
+
+def real_people(shared: Path) -> tuple[People, People]:
     """LFW and some people of celeba_lowres to learn from, celeba_wild_dev to cluster."""
     lfw, lowres, wild = (
-        real(folder / f"{name}.npz") for name in ("lfw", "celeba_lowres", "celeba_wild_dev")
+        real(shared / "data" / f"{name}.npz") for name in ("lfw", "celeba_lowres", "celeba_wild_dev")
     )
     people = np.random.default_rng(0).permutation(np.unique(lowres.identity))[:REAL_PEOPLE]
     kept = np.isin(lowres.identity, people)
@@ -135,132 +138,155 @@ def real(path: Path) -> People:
         return People(normalize(file["ov256"]), file["identity"].astype(np.int64))
 
 
-def rivals(unknown: People) -> Iterator[tuple[str, str, Labels]]:
-    """Other methods, each at its best setting by the test labels."""
-    X, identity = unknown
-    graph = build_neighbor_graph(X, 80)
-    yield "label-free", "none", nsrfc.FaceClusterer().fit_predict(X)
-    people = len(np.unique(identity))
-    yield "k-means", f"k = {people}, the true number", baselines.kmeans(X, people)
-    labels, threshold = baselines.best_threshold_components(graph, identity)
-    yield "components", f"{threshold:.2f}", labels
-    cosines = np.arange(0.25, 0.9, 0.05)
-    grid = [(float(t), size) for t in np.arange(0.35, 0.9, 0.025) for size in (2, 5, 10, 20, 40)]
-    tried = (((t, size), baselines.dbscan(graph, t, size)) for t, size in grid)
-    dbscan = baselines.best_by_labels(tried, identity)
-    yield "DBSCAN", "{:.2f}, {} samples".format(*dbscan.setting), dbscan.labels
-    sizes = ((size, baselines.hdbscan(graph, size)) for size in (2, 3, 5, 10, 20))
-    hdbscan = baselines.best_by_labels(sizes, identity)
-    yield "HDBSCAN", f"{hdbscan.setting} faces", hdbscan.labels
-    labels, threshold = baselines.best_average_linkage(X, identity)
-    yield "average linkage", f"{threshold:.2f}", labels
-    try:
-        modules = ((float(t), baselines.infomap(graph, t)) for t in cosines)
-        infomap = baselines.best_by_labels(modules, identity)
-    except nsrfc.OptionalDependencyError as error:
-        print(f"| Infomap | {error} | | | |")
-    else:
-        yield "Infomap", f"{infomap.setting:.2f}", infomap.labels
+def trained_and_run(known: People, unknown: People, config: TrainingConfig) -> Record:
+    """Train and cluster as `nsrfc train` and `nsrfc cluster` do; print the row, then the seconds."""
+    training, running = Progress(), Progress()
+    started = time.perf_counter()
+    model = nsrfc.train(*known, config, progress=training)
+    trained = time.perf_counter()
+    found = learned.cluster(unknown.vectors, model, execution=learned.Execution(progress=running))
+    ended = time.perf_counter()
+    used = ", ".join(step for step, used in model.settings.used.items() if used)
+    result = row("NSR-FC", used or "no step", unknown.identity, found.labels)
+    times = {
+        "training": training.seconds | {"all": trained - started},
+        "clustering": running.seconds | {"all": ended - trained},
+    }
+    for name, seconds in times.items():
+        stages = ", ".join(f"{stage} {taken:.1f}" for stage, taken in seconds.items())
+        print(f"| | seconds of {name}: {stages} | | | |", flush=True)
+    settings = model.settings.model_dump(mode="json")
+    per_face = times["clustering"]["all"] / len(unknown.identity)
+    return result | {"settings": settings, "seconds": times, "seconds_per_face": per_face}
 
 
-def ablation(model: NSRFC, config: TrainingConfig, known: People, unknown: People) -> NSRFC:
-    """Print a row for every step; return the model with what is best on the validation people."""
+def rivals(unknown: People) -> Iterator[Record]:
+    """Print other methods, each at its best setting by the test labels."""
+    faces = Named("", *unknown)
+    graph = build_neighbor_graph(unknown.vectors, 80)
+    for name in METHODS:
+        started = time.perf_counter()
+        try:
+            setting, labels = METHODS[name](faces, graph)
+        except (nsrfc.InputError, nsrfc.OptionalDependencyError) as error:
+            print(f"| {name} | {error} | | | |", flush=True)
+            continue
+        words = ", ".join(f"{key} {value:g}" for key, value in setting.items())
+        title = "label-free" if name == OURS else name
+        result = row(title, words or "none", unknown.identity, labels)
+        yield result | {"seconds": time.perf_counter() - started}
+
+
+def ablation(known: People, unknown: People, config: TrainingConfig) -> Iterator[Record]:
+    """Print a row for every step, with networks that were trained with all steps before theirs."""
+    model = nsrfc.train(*known, config.model_copy(update={"keep_all": True}))
     X = normalize(known.vectors)
     rows = canonical_rows(X)[0]
-    X, identity = X[rows], known.identity[rows]
+    X, identity = X[rows], np.unique(known.identity, return_inverse=True)[1][rows]
     held_out = split_people(identity, config.validation, config.seed).validation
-    judging = People(X[held_out], identity[held_out])
-    test = People(normalize(unknown.vectors), unknown.identity)
-    best: tuple[float, NSRFC] | None = None
-    for step in steps(model, judging, test):
-        found = best_clusters(step.validation.faces, judging.identity, step.validation.connectivity)
-        setting = (
-            f"tau {found.tau:.3f}, connect {found.connect:.3f}; validation {100 * found.quality:.2f}"
-        )
-        row(step.name, setting, test.identity, clusters(step.test, found))
-        if step.used is not None and (best is None or found.quality > best[0]):
-            best = found.quality, with_steps(model, step.used, found)
-    row("published thresholds", "tau by rule, connect 0.500", test.identity, clusters(step.test, None))
-    assert best is not None
-    return best[1]
+    judging, test = (
+        People(X[held_out], identity[held_out]),
+        People(normalize(unknown.vectors), unknown[1]),
+    )
+    for name, validation, state in steps(model, judging, test):
+        found = best_clusters(validation.faces, judging.identity, validation.connectivity)
+        setting = f"tau {found.tau:.2f}, connect {found.connect:.2f}: F {100 * found.quality:.2f}"
+        yield row(name, setting, test.identity, clusters(state, found))
+    published = Clusters(0, state.faces.density_graph().threshold, 0.5)
+    setting = f"tau {published.tau:.2f} by rule, connect 0.50"
+    yield row("published thresholds", setting, test.identity, clusters(state, published))
 
 
-def steps(model: NSRFC, *sets: People) -> Iterator[Row]:
-    """Both sets after each step, in the order of the method."""
-    k = model.settings.k
+def steps(model: NSRFC, *sets: People) -> Iterator[tuple[str, State, State]]:
+    """Both sets after each step, in the order of the method, then with what is published."""
+    k, network = model.settings.k, model.network
 
     def search(vectors: Floats) -> NeighborGraph:
         return build_neighbor_graph(vectors, k)
 
+    def faces_of(vectors: Floats) -> Faces:
+        return Faces(vectors, *padded(search(vectors), k), mutual=model.settings.mutual)
+
     graphs = [search(people.vectors) for people in sets]
-    raw = [Faces(people.vectors, *padded(g, k)) for people, g in zip(sets, graphs, strict=True)]
-    yield Row("raw kNN", (), *map(State, raw))
-    again = [rerank(g, X=people.vectors) for people, g in zip(sets, graphs, strict=True)]
-    lists = [padded(g, k) for g in again]
-    reranked = [Faces(f.vectors, *li) for f, li in zip(raw, lists, strict=True)]
-    yield Row("+ re-ranking", None, *map(State, reranked))
-    convolved = lists if model.settings.rerank else [padded(g, k) for g in graphs]
-    refined = [
-        refine(model.network("cgcn"), f.vectors, g, li[0], search)
-        for f, g, li in zip(raw, graphs, convolved, strict=True)
+    faces = [faces_of(people.vectors) for people in sets]
+    yield pair("raw kNN", faces)
+    lists = [padded(rerank(graph, X=f.vectors), k) for graph, f in zip(graphs, faces, strict=True)]
+    again = [replace(f, ids=li[0], similarities=li[1]) for f, li in zip(faces, lists, strict=True)]
+    yield pair("+ re-ranking", again)
+    convolved = again if model.settings.rerank else faces
+
+    def refined(*, whiten: bool) -> list[Floats]:
+        return [
+            refine(network("cgcn"), f.vectors, graph, c.ids, search, whiten=whiten)
+            for f, graph, c in zip(faces, graphs, convolved, strict=True)
+        ]
+
+    plain = refined(whiten=False)
+    rescored = [
+        replace(f, vectors=Z, similarities=listed_cosines(Z, f.ids))
+        for Z, f in zip(plain, faces, strict=True)
     ]
-    same_lists = [Faces(Z, f.ids, listed_cosines(Z, f.ids)) for Z, f in zip(refined, raw, strict=True)]
-    yield Row("+ C-GCN", ("refine",), *map(State, same_lists))
-    faces = [Faces(Z, *padded(search(Z), k)) for Z in refined]
-    used: tuple[Step, ...] = ("refine", "rebuild")
-    yield Row("+ rebuilt graph", used, *map(State, faces))
-    faces = [replace(f, pair=list_probability(model.network("pairs"), f)) for f in faces]
-    used = (*used, "pairs")
-    yield Row("+ pair distances", used, *map(State, faces))
-    faces = [replace(f, same=list_probability(model.network("lcenet"), f)) for f in faces]
-    used = (*used, "density")
-    yield Row("+ LCENet density edges", used, *map(State, faces))
-    judged = [State(f, judged_edges(model, f)) for f in faces]
-    yield Row("+ PCENet", (*used, "connect"), *judged)
+    yield pair("+ C-GCN", rescored)
+    rebuilt = [faces_of(Z) for Z in plain]
+    yield pair("+ rebuilt graph", rebuilt)
+    if model.settings.uses("whiten"):
+        rebuilt = [faces_of(Z) for Z in refined(whiten=True)]
+        yield pair("+ whitening", rebuilt)
+    judged = [replace(f, pair=list_probability(network("pairs"), f)) for f in rebuilt]
+    yield pair("+ pair distances", judged)
+    judged = [replace(f, same=list_probability(network("lcenet"), f)) for f in judged]
+    yield pair("+ LCENet density edges", judged)
+    yield pair("+ PCENet", judged, [judged_edges(model, f, veto=True) for f in judged])
+    alone = [judged_edges(model, f, veto=False) for f in judged]
+    yield pair("PCENet alone, without the strength", judged, alone)
+    halved = [replace(f, mutual="published") for f in judged]
+    yield pair("p halved where not mutual", halved, [judged_edges(model, f, veto=True) for f in halved])
+    yield pair("both, as published", halved, [judged_edges(model, f, veto=False) for f in halved])
 
 
-def judged_edges(model: NSRFC, faces: Faces) -> EdgeList:
-    """Density edges with the probability of PCENet."""
+def pair(
+    name: str, faces: list[Faces], connectivity: list[EdgeList] | None = None
+) -> tuple[str, State, State]:
+    """Both sets under one name."""
+    edges: Sequence[EdgeList | None] = connectivity or [None] * len(faces)
+    validation, test = map(State, faces, edges)
+    return name, validation, test
+
+
+def judged_edges(model: NSRFC, faces: Faces, *, veto: bool) -> EdgeList:
+    """Density edges with their probability."""
     edges = faces.density_graph().density_edges
-    probability = edge_probability(model.network("pcenet"), faces, edges, veto=model.settings.veto)
+    probability = edge_probability(model.network("pcenet"), faces, edges, veto=veto)
     return EdgeList(edges.source, edges.target, probability)
 
 
-def clusters(state: State, found: Clusters | None) -> Labels:
-    """Labels by the thresholds found, or by the published ones."""
-    faces = state.faces
-    graph = published_density_graph(faces.ids, faces.a, faces.S, None if found is None else found.tau)
+def clusters(state: State, found: Clusters) -> Labels:
+    """Labels by given thresholds."""
+    graph = state.faces.density_graph(found.tau)
     edges = graph.density_edges if state.connectivity is None else state.connectivity
-    kept = edges.where(edges.score >= (0.5 if found is None else found.connect))
-    return connected_components(len(faces.ids), graph.similarity_edges + kept)
-
-
-def with_steps(model: NSRFC, used: tuple[Step, ...], found: Clusters) -> NSRFC:
-    """Return the same networks with other settings."""
-    settings = model.settings.changed(
-        used=dict.fromkeys(used, True), tau=found.tau, connect=found.connect
-    )
-    changed = NSRFC(settings)
-    changed.load_state_dict(model.state_dict())
-    return changed.eval()
+    kept = edges.where(edges.score >= found.connect)
+    return connected_components(len(state.faces.ids), graph.similarity_edges + kept)
 
 
 def header(*names: str) -> None:
     """Print the head of a table."""
     print("|", " | ".join((*names, "F_P", "F_B", "clusters")), "|")
-    print("|---" * (len(names) + 3) + "|")
+    print("|---" * (len(names) + 3) + "|", flush=True)
 
 
-def row(name: str, setting: str, identity: Labels, labels: Labels) -> None:
+def row(name: str, setting: str, identity: Labels, labels: Labels) -> Record:
     """Print one clustering."""
     scores = nsrfc.evaluate(identity, labels)
     figures = f"{100 * scores.pairwise.f:.2f} | {100 * scores.bcubed.f:.2f} | {scores.n_clusters}"
     print(f"| {name} | {setting} | {figures} |", flush=True)
+    return {"name": name, "setting": setting, **scores.as_dict()}
 
 
-def seconds(progress: Progress) -> str:
-    """List the stages of a run."""
-    return ", ".join(f"{stage} {taken:.0f}" for stage, taken in progress.seconds.items())
+def plain(value: Any) -> Any:  # noqa: ANN401
+    """Turn paths into text, for JSON."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return str(value) if isinstance(value, Path) else value
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ def around(center: int, size: int, spread: float, d: int = 64) -> Floats:
     """Draw unit vectors around one axis."""
     noise = np.random.default_rng(center).standard_normal((size, d)) * spread / np.sqrt(d)
     points = np.eye(d)[center] + noise
-    return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    unit: Floats = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def edge_list(pairs: list[tuple[int, int]], score: list[float]) -> EdgeList:

@@ -92,6 +92,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         networks={name: {} for name in NETWORKS},
         used=dict.fromkeys(STEPS, True),
         tau=0.4,
+        connect=0.1,
     )
     folder = tmp_path_factory.mktemp("model")
     NSRFC(settings).save_pretrained(folder)

@@ -119,9 +119,7 @@ def test_batches_are_invisible(judged: Faces) -> None:
         np.testing.assert_allclose(list_probability(network, judged, batch=131), whole, atol=1e-5)
     edges = stirred(StructureEdges())
     whole = edge_probability(edges, judged, joined)
-    np.testing.assert_allclose(
-        edge_probability(edges, judged, joined, batch=131), whole, atol=1e-5
-    )
+    np.testing.assert_allclose(edge_probability(edges, judged, joined, batch=131), whole, atol=1e-5)
 
 
 def test_an_edge_has_no_direction(judged: Faces) -> None:

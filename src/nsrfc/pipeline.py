@@ -43,8 +43,8 @@ REFINEMENTS = ((10, -1.0), (20, 1.0))
 generous, to reach the poor images of a person; the second, on cleaner lists, is cautious."""
 
 FOLLOWED = -1.0
-"""Log-odds from which on a density edge is followed. Edges that are somewhat more likely wrong than right
-may pass, since the groups that they would join are compared first."""
+"""Log-odds from which on a density edge is followed. Some edges more likely wrong than right may pass,
+since the groups that they would join are compared first."""
 
 SIMILARITY_MARGIN = 1.0
 """Local strength above the threshold of density edges at which a pair is linked at once."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from numba import njit, prange
 
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance
 from nsrfc.graph.structures import EdgeList
@@ -33,6 +33,7 @@ SAME_COHESION, SAME_SIZE = 0.75, 10
 ages of somebody with more images than a list is long, so that no list reaches from one to the other."""
 
 _TINY = 1e-4
+_CHUNK = 8192
 
 
 def join_cohesive(X: _Floats, edges: EdgeList, stranger: float) -> _Labels:
@@ -84,20 +85,42 @@ def join_alike_groups(X: _Floats, labels: _Labels, ids: _Ids, stranger: float) -
     from scipy.sparse import csr_array
 
     size = np.bincount(labels)
-    large = size[labels] >= SAME_SIZE
-    row, column = np.nonzero(large[:, None] & large[ids] & (ids >= 0) & (labels[ids] != labels[:, None]))
-    if len(row) == 0:
+    a, b = np.divmod(_listed_pairs(labels, size, ids), len(size))
+    if len(a) == 0:
         return labels
-    pair = np.sort(np.stack((labels[row], labels[ids[row, column]])), axis=0)
-    a, b = np.unique(pair, axis=1).astype(np.int32)
-    member = csr_array((np.ones(len(X), np.float32), labels, np.arange(len(X) + 1)))
-    sums = member.T @ X
-    inside = (np.einsum("gd,gd->g", sums, sums) - size) / (size * np.maximum(size - 1.0, 1)) - stranger
+    sums = csr_array((np.ones(len(X), np.float32), np.argsort(labels, kind="stable"), _starts(size))) @ X
+    inside = np.einsum("gd,gd->g", sums, sums)
+    inside = (inside - size) / (size * np.maximum(size - 1.0, 1)) - stranger
     inside = np.maximum(inside, _TINY)
-    between = np.einsum("gd,gd->g", sums[a], sums[b]) / (size[a] * size[b]) - stranger
+    between = _dots(sums, a, b) / (size[a] * size[b]) - stranger
     ratio = between / np.sqrt(inside[a] * inside[b])
-    alike = EdgeList(a, b, ratio.astype(np.float32)).where(ratio >= SAME_COHESION)
+    pairs = EdgeList(a.astype(np.int32), b.astype(np.int32), ratio.astype(np.float32))
+    alike = pairs.where(ratio >= SAME_COHESION)
     return relabel_by_first_appearance(connected_components(len(size), alike)[labels])
+
+
+def _listed_pairs(labels: _Labels, size: _Labels, ids: _Ids) -> _Labels:
+    """Pairs a < b of large groups of which one lists the other, as sorted numbers a * groups + b."""
+    large = np.where(size >= SAME_SIZE, np.arange(len(size)), -1)[labels]
+    found = []
+    for start in range(0, len(ids), _CHUNK):
+        own, listed = large[start : start + _CHUNK, None], ids[start : start + _CHUNK]
+        other = np.where(listed >= 0, large[listed], -1)
+        pair = np.minimum(own, other) * len(size) + np.maximum(own, other)
+        found.append(np.unique(pair[(own != other) & (own >= 0) & (other >= 0)]))
+    return np.unique(np.concatenate(found))
+
+
+def _starts(size: _Labels) -> _Labels:
+    return np.concatenate(([0], np.cumsum(size)))
+
+
+@njit(cache=True, parallel=True)
+def _dots(x: _Floats, a: _Labels, b: _Labels) -> _Floats:
+    out = np.empty(len(a), np.float32)
+    for i in prange(len(a)):
+        out[i] = np.dot(x[a[i]], x[b[i]])
+    return out
 
 
 @njit(cache=True)
