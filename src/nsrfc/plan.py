@@ -83,7 +83,7 @@ PAIR_OVERHEAD_FLOP = 300
 INDEX_SECONDS = 5e-7
 """Approximate search on one core, per face, dimension / 256 and square root of the faces."""
 
-STRUCTURE_SECONDS = 3.3e-4
+STRUCTURE_SECONDS = 7e-4
 """Everything but the search on one core, per face."""
 
 RERANKING_SECONDS = 8e-7
