@@ -141,8 +141,10 @@ def _cluster_distinct(
         )
 
     graph = graph or search(X)
-    known = first = _measure(graph, graph.similarities, X, sample)
-    law = known.law(known.top)
+    with progress.stage("strengths", n) as advance:
+        known = first = _measure(graph, graph.similarities, X, sample)
+        law = known.law(known.top)
+        advance(n)
     for width, log_odds in REFINEMENTS:
         with progress.stage("refinement", n) as advance:
             weights = probability(law.log_odds(known.strength[:, :width]) - np.float32(log_odds))
