@@ -1,6 +1,6 @@
 """Print what each idea of the label-free clusterer is worth, and what others that were tried do.
 
-    python benchmarks/ideas.py [--shared DIR]
+    python benchmarks/ideas.py [--shared DIR] [--sets NAME ...]
 
 F_P / F_B of the clusterer with one idea taken out or replaced, on real faces (where DIR/data is there)
 and generated ones. Labels are read for scoring only, but in the rows of best components. About ten
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,6 +27,7 @@ from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.graph.whitening import whiten
 from nsrfc.metrics import evaluate
 
+SETS = ("celeba_wild_dev", "lfw", "ms1m")
 FIRST, SECOND = pipeline.REFINEMENTS
 
 
@@ -60,10 +62,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def variant(faces: Faces, patches: dict[str, Any]) -> Labels:
     """Cluster with some functions or constants of the pipeline replaced."""
-    with mock.patch.multiple(pipeline, **patches):
-        local = patches.get("local_strength", edges.local_strength)
-        with mock.patch.object(edges, "local_strength", local):
-            return pipeline.cluster(faces.X).labels
+    with ExitStack() as stack:
+        for name, value in patches.items():
+            stack.enter_context(mock.patch.object(pipeline, name, value))
+            if hasattr(edges, name):
+                stack.enter_context(mock.patch.object(edges, name, value))
+        return pipeline.cluster(faces.X).labels
 
 
 def strengths(X: Floats, graph: NeighborGraph) -> tuple[Floats, Background]:
@@ -103,10 +107,11 @@ def main() -> None:
     """Run every variant on every set."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--shared", type=Path, default=SHARED)
-    shared: Path = parser.parse_args().shared
-    paths = [shared / "data" / f"{name}.npz" for name in REAL]
-    sets = [faces for path in paths if path.exists() for faces in real(path)]
-    sets += [faces for preset in GENERATED for faces in generated(preset)]
+    parser.add_argument("--sets", nargs="+", choices=(*REAL, *GENERATED), default=SETS)
+    arguments = parser.parse_args()
+    paths = {name: arguments.shared / "data" / f"{name}.npz" for name in arguments.sets if name in REAL}
+    sets = [faces for path in paths.values() if path.exists() for faces in real(path)]
+    sets += [faces for preset in arguments.sets if preset in GENERATED for faces in generated(preset)]
 
     rows: dict[str, list[str]] = {}
     for faces in sets:

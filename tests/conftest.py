@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(os.environ.get("NSRFC_SHARED", Path(__file__).parents[2] / "shared"))
+
+# A shell starts what runs in its background with interrupts ignored, and commands that tests start would
+# inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

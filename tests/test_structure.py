@@ -110,6 +110,21 @@ def test_probabilities_do_not_depend_on_coordinates_or_order(vectors: np.ndarray
         assert np.quantile(np.abs(one - two), 0.99) < 2e-3
 
 
+def test_without_whitening_no_other_graph_is_searched(vectors: np.ndarray) -> None:
+    refinement = stirred(StructureRefinement())
+    plain = refinement.refine(vectors, search(vectors))  # type: ignore[operator]
+    np.testing.assert_allclose(np.linalg.norm(plain, axis=1), 1, atol=1e-5)
+    whitened = refinement.refine(vectors, search(vectors), search)  # type: ignore[operator]
+    assert np.abs(plain - whitened).max() > 0.01
+
+
+def test_a_veto_only_lowers_the_strength_of_an_edge(judged: Faces) -> None:
+    network, edges = stirred(StructureEdges()), judged.density_graph().density_edges
+    alone, strength = edge_probability(network, judged, edges), edges.score
+    np.testing.assert_array_equal(edge_probability(network, judged, edges, veto=True), alone * strength)
+    assert (strength <= 1).all()
+
+
 def test_batches_are_invisible(judged: Faces) -> None:
     rng = np.random.default_rng(1)
     joined = edges_between(*rng.integers(500, size=(2, 90)))

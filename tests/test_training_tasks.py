@@ -178,6 +178,14 @@ def test_thresholds_cluster_a_clear_case_perfectly() -> None:
     assert 0 < known.connect <= 1
 
 
+def test_rounding_flips_no_edge_at_the_thresholds_found(people: People) -> None:
+    found = best_clusters(people.faces, people.identity)
+    graph = people.faces.density_graph(tau=0.0)
+    pairs = (graph.similarity_edges.score, found.tau), (graph.density_edges.score, found.connect)
+    for score, threshold in pairs:
+        assert np.abs(score - threshold).min() > 1e-6
+
+
 def test_batch_size_and_lists_cut_short_do_not_change_a_verdict(people: People) -> None:
     torch.manual_seed(0)
     faces = people.faces
