@@ -77,7 +77,7 @@ def main() -> None:
     record["config"] = config.model_dump(mode="json")
 
     header("method", "setting")
-    record["learned"] = trained_and_run(known, unknown, config)
+    model, record["learned"] = trained_and_run(known, unknown, config)
     if not arguments.real:
         shown = people_shown(arguments.faces, arguments.preset, SEEDS[1])
         record["perfect"] = row("perfect answer", "the person really shown", unknown.identity, shown)
@@ -85,7 +85,9 @@ def main() -> None:
         record["rivals"] = list(rivals(unknown))
     print("\nWhat each step adds:\n\n", end="")
     header("step", "thresholds of validation people")
-    record["steps"] = list(ablation(known, unknown, config))
+    if not all(model.settings.used.values()):
+        model = nsrfc.train(*known, config.model_copy(update={"keep_all": True}))
+    record["steps"] = list(ablation(model, known, unknown, config))
     if arguments.json is not None:
         write_json(arguments.json, {name: plain(value) for name, value in record.items()})
 
@@ -138,7 +140,7 @@ def real(path: Path) -> People:
         return People(normalize(file["ov256"]), file["identity"].astype(np.int64))
 
 
-def trained_and_run(known: People, unknown: People, config: TrainingConfig) -> Record:
+def trained_and_run(known: People, unknown: People, config: TrainingConfig) -> tuple[NSRFC, Record]:
     """Train and cluster as `nsrfc train` and `nsrfc cluster` do; print the row, then the seconds."""
     training, running = Progress(), Progress()
     started = time.perf_counter()
@@ -157,7 +159,7 @@ def trained_and_run(known: People, unknown: People, config: TrainingConfig) -> R
         print(f"| | seconds of {name}: {stages} | | | |", flush=True)
     settings = model.settings.model_dump(mode="json")
     per_face = times["clustering"]["all"] / len(unknown.identity)
-    return result | {"settings": settings, "seconds": times, "seconds_per_face": per_face}
+    return model, result | {"settings": settings, "seconds": times, "seconds_per_face": per_face}
 
 
 def rivals(unknown: People) -> Iterator[Record]:
@@ -177,9 +179,8 @@ def rivals(unknown: People) -> Iterator[Record]:
         yield result | {"seconds": time.perf_counter() - started}
 
 
-def ablation(known: People, unknown: People, config: TrainingConfig) -> Iterator[Record]:
+def ablation(model: NSRFC, known: People, unknown: People, config: TrainingConfig) -> Iterator[Record]:
     """Print a row for every step, with networks that were trained with all steps before theirs."""
-    model = nsrfc.train(*known, config.model_copy(update={"keep_all": True}))
     X = normalize(known.vectors)
     rows = canonical_rows(X)[0]
     X, identity = X[rows], np.unique(known.identity, return_inverse=True)[1][rows]

@@ -7,12 +7,17 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 SHARED = Path(os.environ.get("NSRFC_SHARED", Path(__file__).parents[2] / "shared"))
 
 # A shell starts what runs in its background with interrupts ignored, and commands that tests start would
 # inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A busy machine must not fail a test.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -96,9 +96,10 @@ def test_the_order_of_rows_and_the_names_of_people_change_nothing(
     X, identities = faces
     order = np.random.default_rng(0).permutation(len(X))
     named = np.char.add("p", np.char.zfill(identities.astype(str), 6))
-    again = nsrfc.train(4 * X[order], named[order], config)
+    again = nsrfc.train(4 * X[order], named[order], config, only="cgcn").state_dict()
     stored = NSRFC.from_pretrained(model).state_dict()
-    for name, value in again.state_dict().items():
+    assert again
+    for name, value in again.items():
         assert value.equal(stored[name]), name
 
 

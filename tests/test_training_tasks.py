@@ -36,7 +36,10 @@ from nsrfc.training.tasks import (
 
 K, D = 12, 16
 PIECES = {"form": "pieces", "piece": 128, "loop": {"batch": 4}}
-CONFIG = TrainingConfig.load("paper", None, {"cgcn": PIECES})
+SMALL = {"loop": {"batch": 32}}
+CONFIG = TrainingConfig.load(
+    "paper", None, {"cgcn": PIECES, "pairs": SMALL, "lcenet": SMALL, "pcenet": SMALL}
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +92,7 @@ def test_every_task_lowers_its_loss_and_a_batch_is_a_function_of_its_place(peopl
         torch.manual_seed(0)
         losses = []
         optimizer = torch.optim.AdamW(task.network.parameters(), 3e-3)
-        for _ in range(12):
+        for _ in range(8):
             loss = task.loss(task.batch(1, 0))
             optimizer.zero_grad()
             loss.backward()
