@@ -9,8 +9,8 @@ With a_ij the similarity (or probability) of neighbour j of i, S_ij the LCENet p
     E_s   pairs with rho_j > rho_i and a_ij p_ij >= tau that are not in E_d
     tau = mean over i of 0.7 a_(1) + 0.2 a_(2) + 0.1 a_(3)      the three largest of i
 
-The published rule halves p wherever the list of the neighbour has no room for the face, which costs
-poor images their only edge.
+The published rule halves p wherever the list of the neighbour has no room for the face, which at a fixed
+threshold cuts edges of poor images.
 
 Source: LCE-PCENet (Shin et al., CVPR 2023) and the code of NSR-FC, there for k = 80 only.
 """
