@@ -18,6 +18,7 @@ from numba import njit, prange
 
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance
 from nsrfc.graph.structures import EdgeList
+from nsrfc.graph.union_find import root, roots
 
 __all__ = ["join_alike_groups", "join_cohesive"]
 
@@ -60,7 +61,7 @@ def join_cohesive(X: _Floats, edges: EdgeList, stranger: float) -> _Labels:
     order = np.argsort(-edges.score, kind="stable")
     parent = np.arange(len(X))
     _follow(edges.source[order], edges.target[order], X.copy(), np.float32(stranger), parent)
-    return relabel_by_first_appearance(parent)
+    return relabel_by_first_appearance(roots(parent))
 
 
 def join_alike_groups(X: _Floats, labels: _Labels, ids: _Ids, stranger: float) -> _Labels:
@@ -125,11 +126,11 @@ def _dots(x: _Floats, a: _Labels, b: _Labels) -> _Floats:
 
 @njit(cache=True)
 def _follow(source: _Ids, target: _Ids, sums: _Floats, stranger: np.float32, parent: _Labels) -> None:
-    """Union-find: ``parent`` becomes a face of each face's group, ``sums`` is used up."""
+    """Join what edges tie in ``parent``; ``sums`` is used up."""
     n, d = sums.shape
     size = np.ones(n, np.int64)
     for e in range(len(source)):
-        a, b = _root(parent, source[e]), _root(parent, target[e])
+        a, b = root(parent, source[e]), root(parent, target[e])
         if a == b:
             continue
         if min(size[a], size[b]) > 1:
@@ -148,13 +149,3 @@ def _follow(source: _Ids, target: _Ids, sums: _Floats, stranger: np.float32, par
         parent[b] = a
         size[a] += size[b]
         sums[a] += sums[b]
-    for i in range(n):
-        parent[i] = _root(parent, i)
-
-
-@njit(cache=True)
-def _root(parent: _Labels, i: int) -> int:
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i

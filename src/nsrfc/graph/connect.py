@@ -20,6 +20,7 @@ from numba import njit
 
 from nsrfc.graph.components import relabel_by_first_appearance
 from nsrfc.graph.structures import EdgeList
+from nsrfc.graph.union_find import root, roots
 
 __all__ = ["Connected", "Judge", "connect"]
 
@@ -98,7 +99,7 @@ def connect(
         probability[taken] = judge(taken)
         held = taken[probability[taken] >= threshold]
         _join(parent, uncertain.source[held], uncertain.target[held])
-    found = Connected(relabel_by_first_appearance(_roots(parent)), probability)
+    found = Connected(relabel_by_first_appearance(roots(parent)), probability)
     _logger.info("%s of %s density edges could change nothing and were spared.", *_counts(found))
     return found
 
@@ -133,34 +134,17 @@ def _sort_out(
     count = 0
     for position, edge in enumerate(waiting):
         i, j = source[edge], target[edge]
-        if _root(parent, i) == _root(parent, j):
+        if root(parent, i) == root(parent, j):
             kind[position] = _REDUNDANT
-        elif count == most or _root(hoped, i) == _root(hoped, j):
+        elif count == most or root(hoped, i) == root(hoped, j):
             kind[position] = _WAITS
         else:
             kind[position] = _TAKEN
-            hoped[_root(hoped, i)] = _root(hoped, j)
+            hoped[root(hoped, i)] = root(hoped, j)
             count += 1
 
 
 @njit(cache=True, nogil=True)
 def _join(parent: npt.NDArray[np.int64], source: _Ids, target: _Ids) -> None:
     for edge in range(len(source)):
-        parent[_root(parent, source[edge])] = _root(parent, target[edge])
-
-
-@njit(cache=True, nogil=True)
-def _roots(parent: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    roots = np.empty_like(parent)
-    for face in range(len(parent)):
-        roots[face] = _root(parent, face)
-    return roots
-
-
-@njit(cache=True, nogil=True)
-def _root(parent: npt.NDArray[np.int64], face: int) -> int:
-    """Root of a face's tree, halving the path to it on the way."""
-    while parent[face] != face:
-        parent[face] = parent[parent[face]]
-        face = parent[face]
-    return face
+        parent[root(parent, source[edge])] = root(parent, target[edge])
