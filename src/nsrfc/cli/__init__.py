@@ -18,6 +18,7 @@ from nsrfc.cli import (
     evaluate,
     generate,
     knn,
+    ms1m,
     plan,
     refine,
     rerank,
@@ -33,7 +34,21 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _module in (demo, cluster, train, evaluate, knn, rerank, refine, distances, convert, generate, plan):
+_COMMANDS = (
+    demo,
+    cluster,
+    train,
+    evaluate,
+    ms1m,
+    knn,
+    rerank,
+    refine,
+    distances,
+    convert,
+    generate,
+    plan,
+)
+for _module in _COMMANDS:
     app.command(_module.__name__.rpartition(".")[2])(guarded(_module.run))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,20 @@ from nsrfc.cli.console import print_json, print_table
 from nsrfc.cli.options import Json, Seed
 
 
+class FacesLayout(StrEnum):
+    """What is written: one set of faces, or the parts of a benchmark."""
+
+    FILE = "file"
+    MS1M = "ms1m"
+
+
 def run(
     output: Annotated[
         Path,
         typer.Option(
             "--output",
             "-o",
-            help="File for the faces: .npz, .npy, .parquet or .bin.",
+            help="File for the faces: .npz, .npy, .parquet or .bin; or folder for --layout ms1m.",
             show_default=False,
         ),
     ],
@@ -31,6 +39,13 @@ def run(
             help="File for the identities; an .npz output holds them itself.", show_default=False
         ),
     ] = None,
+    layout: Annotated[
+        FacesLayout,
+        typer.Option(
+            help="ms1m: parts 0, 1, 3, 5, 7 and 9 of a benchmark, as nsrfc ms1m reads them; parts 0 "
+            "and 1 have a tenth of the faces each."
+        ),
+    ] = FacesLayout.FILE,
     as_json: Json = False,
 ) -> None:
     """Generate face embeddings with identities that behave like real ones."""
@@ -38,9 +53,18 @@ def run(
     from nsrfc.data import identities as identity_files
     from nsrfc.data import write_embeddings, write_identities
     from nsrfc.data.files import known_suffix, write_npz
+    from nsrfc.data.ms1m import DIMENSION
     from nsrfc.data.synthetic import generate
     from nsrfc.errors import InputError
 
+    if layout is FacesLayout.MS1M:
+        if identities is not None or dimension != DIMENSION:
+            raise InputError(
+                f"--layout ms1m has files of its own for identities, and dimension {DIMENSION}: "
+                f"leave out --identities and --dimension."
+            )
+        _write_benchmark(output, n, preset, seed, as_json=as_json)
+        return
     suffix = known_suffix(output, embedding_files.SUFFIXES, "embeddings")
     if identities is not None:
         known_suffix(identities, identity_files.SUFFIXES, "identities")
@@ -70,3 +94,19 @@ def run(
     else:
         rows = [("faces", f"{n:,}"), ("people", f"{people:,}"), ("dimension", str(dimension))]
         print_table(f"Generated faces, in {output}", ("", ""), rows)
+
+
+def _write_benchmark(output: Path, n: int, preset: str, seed: int, *, as_json: bool) -> None:
+    from nsrfc.data.ms1m import generate_parts, write_part
+    from nsrfc.report.run import check_folder
+
+    check_folder(output)
+    parts = {}
+    for name, faces in generate_parts(n, preset, seed=seed):
+        write_part(output, name, faces)
+        parts[name] = {"faces": len(faces.identities), "people": int(faces.identities.max()) + 1}
+    if as_json:
+        print_json({"output": str(output), "parts": parts, "preset": preset, "seed": seed})
+    else:
+        rows = [(name, f"{part['faces']:,}", f"{part['people']:,}") for name, part in parts.items()]
+        print_table(f"Generated benchmark, in {output}", ("", "faces", "people"), rows)

@@ -36,6 +36,7 @@ __all__ = [
     "check_folder",
     "fingerprint",
     "read_labels",
+    "read_run",
     "summarize",
     "versions",
     "write_json",
@@ -117,6 +118,31 @@ def read_labels(path: PathLike) -> npt.NDArray[np.int64]:
             f"or give the file itself."
         )
     return read_identities(path / LABELS)
+
+
+def read_run(folder: PathLike) -> dict[str, Any] | None:
+    """Read the record of a run that `write_run` wrote.
+
+    Returns
+    -------
+    dict or None
+        What stands in `run.json`; None if there is none, or a file it speaks of was changed since.
+
+    Raises
+    ------
+    InputError
+        If `run.json` is damaged.
+    """
+    folder = Path(folder)
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    with reading(path):
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        hashes = record["sha256"].items()
+    files = [(folder / name, expected) for name, expected in hashes]
+    whole = all(file.is_file() and _file_hash(file) == expected for file, expected in files)
+    return record if whole else None
 
 
 def check_folder(folder: PathLike) -> None:

@@ -1,0 +1,244 @@
+"""``nsrfc ms1m``: the published table of the MS-Celeb-1M benchmark, with a row of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nsrfc.cli.console import (
+    ConsoleProgress,
+    announce,
+    print_json,
+    print_table,
+    seconds_text,
+)
+from nsrfc.cli.options import Device, Dtype, DtypeOption, Json
+from nsrfc.cli.train import Preset
+
+if TYPE_CHECKING:
+    from nsrfc.data.ms1m import Part
+    from nsrfc.models.bundle import NSRFC
+    from nsrfc.models.settings import ModelSettings
+    from nsrfc.training import TrainingConfig
+
+NO_MODEL = "none"
+RECORD, MODEL = "ms1m.json", "model"
+
+
+def run(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder with features, labels and, if neighbours are known, knns.", show_default=False
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path(
+        "ms1m"
+    ),
+    parts: Annotated[
+        str | None,
+        typer.Option(help="Test parts, such as 1,3; all there are by default.", show_default=False),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Folder of a trained model, or its id on the hub; none: without a model and without "
+            "labels. Otherwise one is trained on part0.",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        Preset, typer.Option(help="Of training; paper: the published networks and recipes.")
+    ] = Preset.DEFAULT,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of training: YAML file with what is to differ from the preset.", show_default=False
+        ),
+    ] = None,
+    device: Device = "auto",
+    dtype: DtypeOption = Dtype.FLOAT32,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Refuse to start if clustering a part takes more, such as 8GiB.", show_default=False
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse files that are not the published ones.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run the MS-Celeb-1M benchmark and print its table.
+
+    Checks the files, trains on part0, clusters the test parts, scores them, and prints F_P and F_B below
+    the published ones. The same command goes on after an interruption.
+    """
+    from nsrfc.data.ms1m import TRAIN, read_part
+    from nsrfc.errors import InputError
+    from nsrfc.metrics import evaluate
+    from nsrfc.plan import parse_bytes, peak_memory
+    from nsrfc.protocol import Benchmark, check_memory, plan_part
+    from nsrfc.report.run import check_folder, read_labels, versions, write_json
+
+    limit = None if max_memory is None else parse_bytes(max_memory)
+    check_folder(output)
+    if model is not None and (preset, config) != (Preset.DEFAULT, None):
+        raise InputError("--preset and --config are for training: leave them out with --model.")
+    names = _chosen(data, parts, training=model is None)
+    training = _training_config(preset, config) if model is None else None
+    trained = None if model in (None, NO_MODEL) else _read_model(model)
+    progress = ConsoleProgress()
+    needed = names if training is None else [TRAIN, *names]
+    checked = {name: read_part(data, name, progress) for name in needed}
+    differences = _differences(checked, strict)
+    tests = [checked[name] for name in names]
+    for part in tests:
+        check_memory(part, _settings(training, trained), limit)
+    if training is not None:
+        from nsrfc.protocol import learn
+
+        trained = learn(
+            checked[TRAIN], training, output / MODEL, device=device, progress=ConsoleProgress()
+        )
+    benchmark = Benchmark(output, trained, device, dtype.value)
+    record: dict[str, Any] = {
+        "data": str(data),
+        "model": str(output / MODEL) if model is None else model,
+        "published": _published(names),
+        "parts": {},
+        "versions": versions(),
+    }
+    for part in tests:
+        found = kept = benchmark.kept(part)
+        if found is None:
+            announce(plan_part(part, benchmark.settings))
+            found = benchmark.cluster(part, ConsoleProgress())
+        scores = evaluate(part.identities, read_labels(output / part.name))
+        record["parts"][part.name] = {
+            "faces": len(part.vectors),
+            "people": part.people,
+            "difference": differences[part.name],
+            "scores": scores.as_dict(),
+            "seconds": found["seconds"],
+        }
+        record["peak_bytes"] = peak_memory()
+        write_json(output / RECORD, record)
+        typer.echo(
+            f"{part.name}: F_P {100 * scores.pairwise.f:.2f}, F_B {100 * scores.bcubed.f:.2f}, "
+            f"clustered {'before, ' if kept else ''}in {seconds_text(found['seconds']['total'])}.",
+            err=True,
+        )
+    if as_json:
+        print_json(record)
+    else:
+        _print_table(record, output)
+
+
+def _chosen(data: Path, parts: str | None, training: bool) -> list[str]:
+    """Name the test parts to cluster."""
+    from nsrfc.data.ms1m import TESTS, TRAIN, parts_in
+    from nsrfc.errors import InputError
+
+    there = parts_in(data)
+    if training and TRAIN not in there:
+        raise InputError(
+            f"{data} has no {TRAIN} to learn from: copy it there, give a trained model with --model, or "
+            f"go without one by --model none."
+        )
+    if parts is None:
+        names = [name for name in TESTS if name in there]
+        if not names:
+            raise InputError(f"{data} has no test part, such as {TESTS[0]}: copy one there.")
+        return names
+    wanted = [f"part{number.strip()}_test" for number in parts.split(",")]
+    if unknown := set(wanted) - set(TESTS):
+        raise InputError(
+            f"--parts {parts}: there is no {min(unknown)}; choose among 1, 3, 5, 7 and 9, such as 1,3."
+        )
+    return [name for name in TESTS if name in wanted]
+
+
+def _training_config(preset: Preset, config: Path | None) -> TrainingConfig:
+    from nsrfc.training import TrainingConfig
+
+    return TrainingConfig.load(preset.value, config)
+
+
+def _read_model(name: str) -> NSRFC:
+    from nsrfc.data.ms1m import DIMENSION
+    from nsrfc.models.bundle import load_model
+
+    model = load_model(name)
+    model.check_dimension(DIMENSION)
+    return model
+
+
+def _settings(training: TrainingConfig | None, trained: NSRFC | None) -> ModelSettings | None:
+    """Return the settings of the model, or of the one of most memory that training may give."""
+    from nsrfc.protocol import most_settings
+
+    if training is not None:
+        return most_settings(training)
+    return None if trained is None else trained.settings
+
+
+def _differences(parts: dict[str, Part], strict: bool) -> dict[str, str | None]:
+    """Say on stderr, or refuse, what is not as published."""
+    from nsrfc.data.ms1m import PUBLISHED
+    from nsrfc.errors import InputError
+
+    found = {name: part.difference(PUBLISHED[name]) for name, part in parts.items()}
+    for difference in found.values():
+        if difference is not None:
+            if strict:
+                raise InputError(f"{difference} Download it anew, or leave out --strict.")
+            typer.echo(difference, err=True)
+    return found
+
+
+def _published(names: list[str]) -> list[dict[str, Any]]:
+    """Return the published rows, with the parts that are clustered here."""
+    from nsrfc.report.published import ROWS
+
+    return [
+        {
+            "method": row.method,
+            "source": row.source,
+            "scores": {name: row.scores[name] for name in names},
+        }
+        for row in ROWS
+    ]
+
+
+def _print_table(record: dict[str, Any], output: Path) -> None:
+    parts = record["parts"]
+    rows = [
+        ("faces", *(f"{part['faces']:,}" for part in parts.values())),
+        ("people", *(f"{part['people']:,}" for part in parts.values())),
+        ("files", *("other" if part["difference"] else "published" for part in parts.values())),
+    ]
+    rows += [
+        (row["method"], *(_cell(*row["scores"][name]) for name in parts)) for row in record["published"]
+    ]
+    ours = [part["scores"] for part in parts.values()]
+    rows.append(("nsrfc", *(_cell(100 * of["pairwise"]["f"], 100 * of["bcubed"]["f"]) for of in ours)))
+    print_table("F_P/F_B in %; the last row is this run", ("", *parts), rows)
+    model = record["model"]
+    if any(part["difference"] for part in parts.values()):
+        typer.echo("Files that are not the published ones cannot be compared with the published rows.")
+    typer.echo(
+        f"nsrfc {'without a model' if model == NO_MODEL else f'with the model {model}'}. "
+        f"Labels: {output}, a folder for each part. Table with sources: {output / RECORD}."
+    )
+
+
+def _cell(pairwise: float | None, bcubed: float | None) -> str:
+    """Word two scores like the published tables."""
+    if pairwise is None:
+        return "-"
+    return f"{pairwise:.2f}/{'-' if bcubed is None else f'{bcubed:.2f}'}"
