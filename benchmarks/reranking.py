@@ -1,6 +1,6 @@
 """Microseconds of re-ranking per face and core, on generated faces of about 68 per identity.
 
-Run ``python benchmarks/reranking.py --faces 50000 --neighbors 80``. It measures processor time, which
+Run ``python -m benchmarks.reranking --faces 50000 --neighbors 80``. It measures processor time, which
 other work on the machine changes little.
 """
 

@@ -1,6 +1,6 @@
 """Print seconds per stage and the peak memory of clustering generated faces, as markdown.
 
-    python benchmarks/stages.py [--faces COUNT ...] [--json FILE]
+    python -m benchmarks.stages [--faces COUNT ...] [--json FILE]
 
 Each size runs in a process of its own, which first clusters a few faces, so that no compilation is
 counted. "Others" is what stands outside the stages, "before" the peak of the process when the faces
