@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsrfc.data.files import atomic_path
-from nsrfc.report.picture import FAINT, require_matplotlib
+from nsrfc.report.picture import TRUTH, require_matplotlib
 
 from . import tables
 
@@ -37,15 +38,18 @@ def draw(path: Path, record: tables.Record) -> None:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    every = tables.series(record)
-    stages = f"{tables.STAGED[tables.OURS]}: "
-    whole = {title.strip("*"): every[title] for title in tables.TITLES.values() if title in every}
+    every, stages = tables.series(record), f"{tables.STAGED[tables.OURS]}: "
+    methods = {title: every[title] for title in tables.TITLES.values() if title in every}
     parts = {name.removeprefix(stages): every[name] for name in every if name.startswith(stages)}
     with rc_context(STYLE), atomic_path(path) as temporary:
-        figure = Figure(figsize=(14, 5.6), layout="constrained")
+        figure = Figure(figsize=(15, 5.6), layout="constrained")
         left, right = figure.subplots(1, 2)
-        _draw(left, "Methods", whole)
+        _draw(left, "Methods", methods)
         _draw(right, "Stages of the label-free clusterer", parts)
+        for axes in (left, right):
+            sizes = tables.sizes(record)
+            axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+            axes.minorticks_off()
         figure.savefig(temporary, dpi=100, format="png")
 
 
@@ -53,16 +57,17 @@ def _draw(axes: Axes, title: str, series: tables.Series) -> None:
     """Draw a curve for each name, beside lines of growth as n and as its square."""
     for name, seconds in series.items():
         points = sorted((n, taken) for n, taken in seconds.items() if taken > 0)
-        first = name == next(iter(series))
+        ours = name == tables.TITLES[tables.OURS]
         if points:
-            axes.plot(*zip(*points, strict=True), marker="o", lw=2.6 if first else 1.4, label=name)
+            label = re.sub("[*`]", "", name)
+            axes.plot(*zip(*points, strict=True), marker="o", lw=3 if ours else 1.5, label=label)
     axes.set(xscale="log", yscale="log", xlabel="faces", ylabel="seconds")
     axes.set_title(title, loc="left")
     low, high = axes.get_xlim()
     bottom, top = axes.get_ylim()
-    for power in (1, 2):
-        ends = (bottom, bottom * (high / low) ** power)
-        axes.plot((low, high), ends, color=FAINT, lw=1, ls=":" if power == 1 else "--", zorder=0,
-                  label="as n" if power == 1 else "as n squared")  # fmt: skip
+    for power, style in ((1, ":"), (2, "--")):
+        ends = bottom, bottom * (high / low) ** power
+        label = "growth as n" if power == 1 else "growth as n squared"
+        axes.plot((low, high), ends, color=TRUTH, lw=1, ls=style, zorder=0, label=label)
     axes.set(xlim=(low, high), ylim=(bottom, top))
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=10)

@@ -32,6 +32,9 @@ __all__ = [
     "stages",
 ]
 
+LEAST = 0.0001
+"""What is smaller is written as such."""
+
 Record = dict[str, Any]
 Series = dict[str, dict[int, float]]
 """Seconds of a stage or method by the number of faces."""
@@ -215,9 +218,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) ->
 
 
 def number(value: float) -> str:
-    """Write a number with three digits at least."""
+    """Write a number in about three digits."""
+    if 0 < value < LEAST:
+        return f"< {LEAST}"
     digits = 2 - math.floor(math.log10(abs(value))) if value else 0
-    return f"{value:,.{max(0, digits)}f}"
+    return f"{value:,.{min(4, max(0, digits))}f}"
 
 
 def _at(record: Record, n: int) -> Iterator[Record]:
@@ -233,7 +238,7 @@ def _floor(stage: Record, rates: Rates) -> list[str]:
         number((work.float32 + work.float64) / 1e9),
         number(work.bytes / 1e9),
         number(floor),
-        f"{100 * floor / stage['seconds']:,.0f}" if stage["seconds"] else "",
+        f"{100 * floor / stage['seconds']:,.1f}" if stage["seconds"] else "",
         "FLOP" if multiplying >= moving else "bytes",
     ]
 
