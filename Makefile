@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FACES ?= 20000
 
-.PHONY: demo test lint docs readme clean
+.PHONY: demo test lint docs readme bench clean
 
 demo: $(VENV)/plot.extra
 	$(BIN)/nsrfc demo --faces $(DEMO_FACES)
@@ -30,6 +30,10 @@ $(VENV)/%.extra: pyproject.toml constraints.txt | $(BIN)/python
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+# Measures speed and memory beside other methods; takes hours, less with BENCH="--sizes 1000 10000".
+bench: $(VENV)/bench.extra
+	$(BIN)/python -m benchmarks --json docs/performance.json --page $(BENCH)
 
 clean:
 	rm -rf $(VENV) site demo

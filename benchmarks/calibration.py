@@ -1,6 +1,6 @@
 """Print how generated faces compare with real ones, as markdown.
 
-    python benchmarks/calibration.py [FILE.npz ...] [--presets NAME ...] [--seeds COUNT]
+    python -m benchmarks.calibration [FILE.npz ...] [--presets NAME ...] [--seeds COUNT]
 
 Each file holds embedders' unit vectors (n, d) by name and ``identity`` (n,); its name says which
 preset it is compared with. Without arguments the files of ../shared/data are taken. Where there is

@@ -1,6 +1,6 @@
 """Print how well faces are clustered without labels, beside well-known methods tuned with them.
 
-    python benchmarks/clustering.py [--shared DIR] [--json FILE] [--sets NAME ...]
+    python -m benchmarks.clustering [--shared DIR] [--json FILE] [--sets NAME ...]
 
 Only ``FaceClusterer()``, with its defaults, sees no label. k-means is told the number of people, and
 the others have the setting of highest pairwise F on these very faces. All but k-means and HAC read

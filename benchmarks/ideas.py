@@ -1,6 +1,6 @@
 """Print what each idea of the label-free clusterer is worth, and what others that were tried do.
 
-    python benchmarks/ideas.py [--shared DIR] [--sets NAME ...]
+    python -m benchmarks.ideas [--shared DIR] [--sets NAME ...]
 
 F_P / F_B of the clusterer with one idea taken out or replaced, on real faces (where DIR/data is there)
 and generated ones. Labels are read for scoring only, but in the rows of best components. About ten
@@ -18,7 +18,6 @@ from unittest import mock
 
 import numpy as np
 
-from clustering import GENERATED, REAL, SHARED, Faces, Floats, Labels, generated, real
 from nsrfc import baselines, pipeline
 from nsrfc.graph import NeighborGraph, connected_components, edges, rerank
 from nsrfc.graph.background import SAMPLE, Background, measure_background, standardize
@@ -26,6 +25,8 @@ from nsrfc.graph.mixture import fit_edge_law, probability
 from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.graph.whitening import whiten
 from nsrfc.metrics import evaluate
+
+from .clustering import GENERATED, REAL, SHARED, Faces, Floats, Labels, generated, real
 
 SETS = ("celeba_wild_dev", "lfw", "ms1m")
 FIRST, SECOND = pipeline.REFINEMENTS

@@ -1,7 +1,7 @@
 """Print how well faces of unknown people are clustered: every method, and what each step adds.
 
-    python benchmarks/quality.py [--faces 20000] [--preset ms1m] [--config FILE.yaml] [--json FILE]
-    python benchmarks/quality.py --real [--shared DIR]
+    python -m benchmarks.quality [--faces 20000] [--preset ms1m] [--config FILE.yaml] [--json FILE]
+    python -m benchmarks.quality --real [--shared DIR]
 
 Networks learn from generated faces of one seed and are tried on those of another, other people seen by
 the same embedder; with ``--real`` from ``lfw`` and a part of ``celeba_lowres``, tried on
@@ -23,8 +23,6 @@ import numpy as np
 import numpy.typing as npt
 
 import nsrfc
-from clustering import METHODS, OURS, SHARED
-from clustering import Faces as Named
 from nsrfc import learned
 from nsrfc.data import synthetic
 from nsrfc.data.embeddings import normalize
@@ -40,6 +38,9 @@ from nsrfc.steps import Faces, edge_probability, list_probability, listed_cosine
 from nsrfc.training import TrainingConfig
 from nsrfc.training.quality import Clusters, best_clusters
 from nsrfc.training.split import split_people
+
+from .clustering import METHODS, OURS, SHARED
+from .clustering import Faces as Named
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]

@@ -1,0 +1,139 @@
+"""The least work of the networks, counted layer by layer; see :mod:`benchmarks.work`.
+
+n faces, d dimensions, k neighbours; w is the width of the vectors that a network reads.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torch import nn
+
+from nsrfc.models import CGCN, LCENet, PairNetwork, PCENet
+from nsrfc.models.bundle import NSRFC
+from nsrfc.models.settings import NetworkName
+from nsrfc.models.structure import StructureEdges, StructurePairs, StructureRefinement
+
+from .work import Work, averages, background, list_features, search, total
+
+__all__ = ["lcenet", "learned", "pair_network", "pcenet", "structure_edges", "structure_lists"]
+
+Network = TypeVar("Network", bound=nn.Module)
+
+LOCAL = 20
+"""Ties of a face in the local adjacency: its 10 nearest, and about as many that have it among theirs."""
+
+
+def learned(model: NSRFC, n: int, edges: int) -> dict[str, Work]:
+    """Count the stages of :func:`nsrfc.learned.cluster`, every step being used.
+
+    Parameters
+    ----------
+    model : NSRFC
+    n : int
+    edges : int
+        Edges that the last network judged.
+    """
+    settings = model.settings
+    d, k, w = settings.dimension, settings.k, settings.width("pairs")
+
+    def network(name: NetworkName, kind: type[Network]) -> Network:
+        found = model.network(name)
+        assert isinstance(found, kind)
+        return found
+
+    if settings.family == "coordinates":
+        return {
+            "neighbours": search(n, d, min(k, n)) + search(n, w, min(k, n)),
+            "refinement": shared_convolution(network("cgcn", CGCN), n, k),
+            "pairs": n * pair_network(network("pairs", PairNetwork), k),
+            "lcenet": n * lcenet(network("lcenet", LCENet)),
+            "edges": edges * pcenet(network("pcenet", PCENet)),
+        }
+    return {
+        "neighbours": 3 * search(n, d, min(k, n)),
+        "refinement": structure_refinement(network("cgcn", StructureRefinement), n, d, k),
+        # All three read one background, and two of them the same features.
+        "pairs": background(n, d)
+        + list_features(n, k)
+        + n * structure_lists(network("pairs", StructurePairs), k, d),
+        "lcenet": list_features(n, k) + n * structure_lists(network("lcenet", StructurePairs), k, d),
+        "edges": edges * structure_edges(network("pcenet", StructureEdges), d),
+    }
+
+
+def shared_convolution(network: CGCN, n: int, k: int) -> Work:
+    """Count a C-GCN in one pass: each layer once per face, and sums over neighbours.
+
+    Each of two stages gathers the vectors of the local adjacency for their sum, and those of the list
+    twice, for their cosines and for their sum.
+    """
+    gathered = 2.0 * n * (LOCAL + 2 * k) * 2 * network.dimension
+    return linear_layers(network, n) + Work(float32=2 * gathered, bytes=4 * gathered)
+
+
+def pair_network(network: PairNetwork, k: int) -> Work:
+    """Count a list of k: layers for each token, 2 k^2 products of vectors for each attention."""
+    w = network.dimension
+    attention = 4.0 * k * k * w * len(network.encoder.layers)
+    return linear_layers(network, k) + Work(float32=attention, bytes=gathered(k, w))
+
+
+def lcenet(network: LCENet) -> Work:
+    """Count the same on tokens of w + k numbers, the latter being the cosines of the list."""
+    k, w = network.k, network.dimension
+    attention = 4.0 * k * k * (w + k) * len(network.encoder.layers)
+    cosines = 2.0 * k * k * w
+    return linear_layers(network, k) + Work(float32=attention + cosines, bytes=gathered(k, w))
+
+
+def pcenet(network: PCENet) -> Work:
+    """Count an edge: 2 k tokens of w + 2 k numbers, two of which ask and go on in the last layer."""
+    tokens, w = 2 * network.k, network.dimension
+    *first, last = network.encoder.layers
+    rows = {"query": 2, "key": tokens, "value": tokens, "joined": 2, "widen": 2, "narrow": 2}
+    layers = total(linear_layers(layer, tokens) for layer in first)
+    layers += total(linear_layers(last.get_submodule(name), count) for name, count in rows.items())
+    layers += linear_layers(network.adjust, 2) + linear_layers(network.classifier, 1)
+    attention = 4.0 * (w + tokens) * tokens * (tokens * len(first) + 2)
+    cosines = 2.0 * tokens * tokens * w
+    return layers + Work(float32=attention + cosines, bytes=gathered(tokens, w))
+
+
+def structure_refinement(network: StructureRefinement, n: int, d: int, k: int) -> Work:
+    """Count background, features, scores and average, each twice, and whitening once."""
+    twice = background(n, d) + list_features(n, k) + averages(n, d, k)
+    whitening = Work(float32=4.0 * n * d * d, bytes=12.0 * n * d)
+    return 2 * twice + whitening + linear_layers(network, n * k)
+
+
+def structure_lists(network: StructurePairs, k: int, d: int) -> Work:
+    """Count layers and attention of a list, and the similarities within it, 2 k^2 d."""
+    attention = 4.0 * k * k * _out(network.embed) * len(network.layers)
+    return linear_layers(network, k) + Work(float32=attention + 2.0 * k * k * d, bytes=gathered(k, d))
+
+
+def structure_edges(network: StructureEdges, d: int) -> Work:
+    """Count the same for the faces that are read of both ends of an edge, and the verdict once."""
+    tokens = 2 * network.reach
+    layers = linear_layers(network.embed, tokens) + linear_layers(network.layers, tokens)
+    attention = 4.0 * tokens * tokens * _out(network.embed) * len(network.layers)
+    within = 2.0 * tokens * tokens * d
+    work = Work(float32=attention + within, bytes=gathered(tokens, d))
+    return work + layers + linear_layers(network.correction, 1)
+
+
+def linear_layers(network: nn.Module, rows: int) -> Work:
+    """Count all linear layers of a network: two FLOP for each weight and row."""
+    layers = (module for module in network.modules() if isinstance(module, nn.Linear))
+    return Work(float32=2.0 * rows * sum(layer.weight.numel() for layer in layers))
+
+
+def gathered(tokens: int, w: int) -> float:
+    """Return bytes of vectors that are read where they are and written side by side."""
+    return 8.0 * tokens * w
+
+
+def _out(layers: nn.Module) -> int:
+    """Return the width of what the last linear layer gives."""
+    return [module for module in layers.modules() if isinstance(module, nn.Linear)][-1].out_features

@@ -1,0 +1,137 @@
+"""The least work of each stage on arrays: what it must multiply and what it must move.
+
+A stage must multiply what its equations multiply and read and write its arrays; a gather reads every row
+it names. Divided by the rates of the machine this is the floor of the stage. What compares, sorts or
+branches is not counted, so that a stage of such work stays far above its floor; and what lies in a cache
+moves faster than memory is copied, so that a small one may lie below it.
+
+n faces, d dimensions, k neighbours; a multiply-add counts two FLOP, a number four bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from nsrfc.graph.background import SAMPLE
+from nsrfc.graph.list_features import LIST_FEATURES
+from nsrfc.pipeline import REFINEMENTS
+from nsrfc.plan import plan_search
+
+from .machine import Rates
+
+__all__ = [
+    "Work",
+    "averages",
+    "background",
+    "graph_steps",
+    "label_free",
+    "list_features",
+    "search",
+    "total",
+]
+
+WIDTHS = [width for width, _ in REFINEMENTS]
+"""Neighbours that each refinement of the label-free method averages."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage must do.
+
+    Attributes
+    ----------
+    float32, float64 : float
+        FLOP of each kind.
+    bytes : float
+        Read and written.
+    """
+
+    float32: float = 0.0
+    float64: float = 0.0
+    bytes: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.float32 + other.float32, self.float64 + other.float64, self.bytes + other.bytes)
+
+    def __rmul__(self, times: float) -> Work:
+        return Work(times * self.float32, times * self.float64, times * self.bytes)
+
+    def seconds(self, rates: Rates) -> tuple[float, float]:
+        """Seconds of multiplying and of moving at the best rates."""
+        return self.float32 / rates.float32 + self.float64 / rates.float64, self.bytes / rates.copied
+
+
+def label_free(n: int, d: int, k: int) -> dict[str, Work]:
+    """Count the stages of :func:`nsrfc.pipeline.cluster`."""
+    k = min(k, n)
+    return {
+        "neighbours": (1 + len(WIDTHS)) * search(n, d, k),
+        "strengths": (1 + len(WIDTHS)) * background(n, d)
+        + total(linkage(n, k, min(width, k)) for width in WIDTHS),
+        "refinement": total(averages(n, d, min(width, k)) for width in WIDTHS),
+        # Sums of groups start as a copy of the vectors and are formed once more; lists are read once.
+        "clusters": Work(bytes=12.0 * n * d + 4.0 * n * k),
+    }
+
+
+def graph_steps(n: int, d: int, k: int, width: int, members: float, edges: int) -> dict[str, Work]:
+    """Count single steps on a neighbour graph.
+
+    Parameters
+    ----------
+    n, d, k : int
+    width : int
+        Neighbours averaged.
+    members : float
+        Mean size of the sets R*.
+    edges : int
+        Edges whose components are found.
+    """
+    return {
+        "re-ranking": reranking(n, k, members),
+        "list features": list_features(n, k),
+        "averages": averages(n, d, width),
+        "linkage": linkage(n, k, width),
+        # ids, a_ij and S_ij of every list and of the lists of its neighbours' entries.
+        "density graph": Work(bytes=12.0 * n * k + 8.0 * n * k * k),
+        "components": Work(bytes=8.0 * edges + 8.0 * n),
+        "scores": Work(bytes=16.0 * n),
+    }
+
+
+def search(n: int, d: int, k: int) -> Work:
+    """Count a search: exact, 2 n^2 d FLOP; approximate, at least those of the faces listed, 2 n k d."""
+    if plan_search(n, d).method == "exact":
+        return Work(float32=2.0 * n * n * d, bytes=4.0 * n * d + 8.0 * n * k)
+    return Work(float32=2.0 * n * k * d, bytes=4.0 * n * k * d + 8.0 * n * k)
+
+
+def background(n: int, d: int) -> Work:
+    """Count products with a sample of m faces in double precision: 2 n m d FLOP."""
+    return Work(float64=2.0 * n * min(n, SAMPLE) * d, bytes=4.0 * n * d)
+
+
+def averages(n: int, d: int, width: int) -> Work:
+    """Gather ``width`` vectors per face, write one."""
+    return Work(float32=2.0 * n * width * d, bytes=4.0 * n * (width + 1) * d)
+
+
+def linkage(n: int, k: int, width: int) -> Work:
+    """Merge two lists of ``width`` ids and weights for each pair: gather one, write a number."""
+    return Work(bytes=n * k * (8.0 * width + 4.0))
+
+
+def list_features(n: int, k: int) -> Work:
+    """Gather ids, strengths and ranks of the k lists of a face's neighbours, write the features."""
+    return Work(bytes=12.0 * n * k * k + 4.0 * n * k * len(LIST_FEATURES))
+
+
+def reranking(n: int, k: int, members: float) -> Work:
+    """Gather the k lists of a face's neighbours, for R, and at least k sets R*; write a list."""
+    return Work(bytes=n * k * (4.0 * k + 4.0 * members + 8.0))
+
+
+def total(works: Iterable[Work]) -> Work:
+    """Sum of several."""
+    return sum(works, Work())
