@@ -1,5 +1,8 @@
 """Results of stages, kept on disk and found again by what they were made of.
 
+A result is one file, or a folder of arrays that are filled piece by piece: then a run that was killed
+goes on after the last piece that was recorded.
+
 A result is named by a hash of its stage, of everything it depends on (content of the embeddings,
 weights, settings) and of the version of the package. A run with other data, another model or another
 setting looks for other names, so that it cannot take an old result for its own; a file that is damaged,
@@ -12,8 +15,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import mmap
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +28,18 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc import __version__
-from nsrfc.data.files import npz_headers, read_npz_array, write_npz
+from nsrfc.data.files import atomic_path, npz_headers, open_npy, read_npz_array, reading, write_npz
 from nsrfc.errors import InputError
 
-__all__ = ["Arrays", "Artifacts", "key_of"]
+__all__ = ["Arrays", "Artifacts", "Pieces", "key_of", "release"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 _ABOUT = "about"
+_DONE = "done.json"
+
+RECORD_SECONDS = 10.0
+"""Least time between two records of what is done: writing out costs time, a kill no more than this."""
 
 _logger = logging.getLogger(__name__)
 
@@ -88,8 +99,112 @@ class Artifacts:
         if path is not None:
             write_npz(path, {_ABOUT: np.array(key), **arrays})
 
+    def pieces(self, stage: str, key: str) -> Pieces:
+        """Open a result of arrays that are filled piece by piece."""
+        return Pieces(None if self.folder is None else self.folder / f"{stage}-{key[:16]}", key)
+
     def _path(self, stage: str, key: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{stage}-{key[:16]}.npz"
+
+
+@dataclass
+class Pieces:
+    """Arrays of one row per face that are filled in order, in memory or mapped to a folder.
+
+    ::
+
+        ids = pieces.array("ids", (n, k), np.int32)
+        for rows in pieces.remaining(n, size):
+            ids[rows] = ...
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Made when it is first needed. Without it the arrays are in memory.
+    key : str
+        Of all that the arrays depend on; what the folder holds of another key is made anew.
+    """
+
+    folder: Path | None = None
+    key: str = ""
+    _arrays: Arrays = field(default_factory=dict, init=False)
+    _done: int = field(default=0, init=False)
+
+    def array(
+        self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32
+    ) -> npt.NDArray[Any]:
+        """Return an array, with the rows that an earlier run has filled.
+
+        Raises
+        ------
+        InputError
+            If the folder cannot be written.
+        """
+        if self.folder is None:
+            self._arrays[name] = np.empty(shape, dtype)
+            return self._arrays[name]
+        path = self.folder / f"{name}.npy"
+        done = self._read_done()
+        try:
+            found = open_npy(path) if done else None
+        except InputError as error:
+            _logger.warning("%s Its stage is run again.", error)
+            found = None
+        if found is None or (found.shape, found.dtype) != (shape, np.dtype(dtype)):
+            done = 0
+            with _writing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                (self.folder / _DONE).unlink(missing_ok=True)
+                np.lib.format.open_memmap(path, "w+", dtype, shape)
+                _take_room(path)
+        self._done = done if not self._arrays else min(done, self._done)
+        self._arrays[name] = np.load(path, mmap_mode="r+", allow_pickle=False)
+        return self._arrays[name]
+
+    def remaining(self, n: int, size: int) -> Iterator[slice]:
+        """Yield the slices of n rows that are still to be filled, ``size`` rows or fewer at a time."""
+        recorded = time.monotonic()
+        for start in range(self._done, n, size):
+            stop = min(start + size, n)
+            yield slice(start, stop)
+            if self.folder is not None and (stop == n or time.monotonic() - recorded >= RECORD_SECONDS):
+                self._record(stop)
+                recorded = time.monotonic()
+
+    @property
+    def done(self) -> int:
+        """Rows that were filled when the arrays were opened."""
+        return self._done
+
+    def _record(self, done: int) -> None:
+        assert self.folder is not None
+        with _writing(self.folder):
+            for array in self._arrays.values():
+                assert isinstance(array, np.memmap)
+                array.flush()
+                release(array)
+        with atomic_path(self.folder / _DONE) as temporary:
+            temporary.write_text(json.dumps({"key": self.key, "rows": done}), encoding="utf-8")
+
+    def _read_done(self) -> int:
+        """Rows that an earlier run has filled; 0 if what is there is of another key, or damaged."""
+        assert self.folder is not None
+        path = self.folder / _DONE
+        if not path.is_file():
+            return 0
+        try:
+            with reading(path):
+                record = json.loads(path.read_text(encoding="utf-8"))
+                return int(record["rows"]) if record["key"] == self.key else 0
+        except InputError as error:
+            _logger.warning("%s Its stage is run again.", error)
+            return 0
+
+
+def release(array: npt.NDArray[Any]) -> None:
+    """Let go of the memory that holds pages of a mapped file; they are read again when needed."""
+    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def key_of(stage: str, parts: Mapping[str, object]) -> str:
@@ -108,6 +223,24 @@ def key_of(stage: str, parts: Mapping[str, object]) -> str:
     """
     whole = json.dumps([__version__, stage, parts], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def _take_room(path: Path) -> None:
+    """Claim the disk that a file pretends to have: writing to a map of a full disk kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn what the system says of a folder that cannot be written into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written ({error.strerror}): make room or choose another folder."
+        ) from error
 
 
 def _read(path: Path, key: str) -> Arrays:

@@ -38,13 +38,13 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     dtype : {"float32", "bfloat16"}, default="float32"
         Numbers that the model reckons in.
     cache : path-like, optional
-        With a model: folder where results of stages are kept, so that another run on the same faces,
-        with another threshold for instance, takes seconds.
+        Folder where what takes long is kept: a run that was cut off goes on, and with a model another
+        run on the same faces, with another threshold for instance, takes seconds.
     k : int, default=80
         Neighbours per face, the face itself included; clamped to the number of faces. A model brings
         its own.
     search : {"auto", "exact", "approximate"}, default="auto"
-        How neighbours are found; "auto" is exact up to 300,000 faces.
+        How neighbours are found; "auto" is exact up to 100,000 faces.
     min_cluster_size : int, default=1
         Groups of fewer faces get the label -1.
     seed : int, default=0
@@ -122,15 +122,15 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _cluster(self, X: npt.NDArray[np.floating], config: ClusterConfig) -> Clustering:
+        cache = None if self.cache is None else Path(self.cache)
         if self.model is None:
             if self.threshold is not None:
                 raise InputError(
                     "threshold is for a model, and there is none: give one or leave it out."
                 )
-            return cluster(X, config)
+            return cluster(X, config, cache=cache)
         with learning():
             from nsrfc import learned
-        cache = None if self.cache is None else Path(self.cache)
         execution = learned.Execution(self.device, self.dtype, cache)
         return learned.cluster(X, self.model, config, threshold=self.threshold, execution=execution)
 

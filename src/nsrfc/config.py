@@ -20,7 +20,7 @@ class ClusterConfig(BaseModel):
     """Neighbours per face, the face itself included; clamped to the number of faces."""
 
     search: Literal["auto", "exact", "approximate"] = "auto"
-    """How neighbours are found; "auto" is exact up to 300,000 faces."""
+    """How neighbours are found; "auto" is exact up to 100,000 faces."""
 
     min_cluster_size: int = Field(default=1, ge=1)
     """Groups of fewer faces get the label -1."""

@@ -13,11 +13,13 @@ Nothing here reads a label, and no threshold is fixed in units of an embedder.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.artifacts import Artifacts, Pieces, key_of
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
 from nsrfc.graph.background import SAMPLE, measure_background, standardize
@@ -26,10 +28,16 @@ from nsrfc.graph.components import drop_small, relabel_by_first_appearance
 from nsrfc.graph.copies import canonical_rows
 from nsrfc.graph.edges import density_edges, local_strength, neighbor_density, similarity_edges
 from nsrfc.graph.mixture import EdgeLaw, fit_edge_law, probability
-from nsrfc.graph.neighbors import build_neighbor_graph, check_neighbor_graph, renumber
+from nsrfc.graph.neighbors import (
+    build_neighbor_graph,
+    check_neighbor_graph,
+    rebuild_neighbor_graph,
+    renumber,
+)
 from nsrfc.graph.refinement import average_neighbors, linkage
 from nsrfc.graph.structures import Clustering, EdgeList, NeighborGraph
 from nsrfc.progress import Progress
+from nsrfc.report.run import fingerprint
 
 if TYPE_CHECKING:
     import faiss
@@ -49,6 +57,8 @@ since the groups that they would join are compared first."""
 SIMILARITY_MARGIN = 1.0
 """Local strength above the threshold of density edges at which a pair is linked at once."""
 
+_CHUNK = 65_536
+
 
 def cluster(
     X: npt.ArrayLike,
@@ -57,6 +67,7 @@ def cluster(
     graph: NeighborGraph | None = None,
     index: faiss.Index | None = None,
     progress: Progress | None = None,
+    cache: Path | None = None,
 ) -> Clustering:
     """Group faces by person.
 
@@ -71,6 +82,9 @@ def cluster(
         An index over the unit vectors of these rows, to be searched instead.
     progress : Progress, optional
         Told of every stage; holds their seconds afterwards.
+    cache : Path, optional
+        Folder where what takes long is kept piece by piece: a run that was cut off, given the same
+        faces and settings again, goes on from there.
 
     Returns
     -------
@@ -94,7 +108,7 @@ def cluster(
         check_neighbor_graph(graph, len(unit))
         graph = renumber(graph, faces, place)
     del unit
-    labels, confidence = _cluster_distinct(distinct, graph, config, progress)
+    labels, confidence = _Run(distinct, config, progress, Artifacts(cache)).cluster(graph)
     labels = relabel_by_first_appearance(labels[place])
     return Clustering(drop_small(labels, config.min_cluster_size), confidence[place])
 
@@ -124,62 +138,95 @@ class _Strengths:
 
     def density_edges(self) -> EdgeList:
         """Return the density edges E_d, with strengths as scores."""
-        same = probability(self.law(self.top).log_odds(self.strength))
-        return density_edges(self.ids, self.strength, neighbor_density(self.strength, same))
+        law, density = self.law(self.top), np.empty(len(self.ids), np.float32)
+        for start in range(0, len(density), _CHUNK):
+            strength = self.strength[start : start + _CHUNK]
+            same = probability(law.log_odds(strength))
+            density[start : start + _CHUNK] = neighbor_density(strength, same)
+        return density_edges(self.ids, self.strength, density)
 
 
-def _cluster_distinct(
-    X: _Floats, graph: NeighborGraph | None, config: ClusterConfig, progress: Progress
-) -> tuple[npt.NDArray[np.int64], _Floats]:
-    """Labels (n,) and confidence (n,) of distinct faces in canonical order."""
-    n = len(X)
-    sample = np.sort(np.random.default_rng(config.seed).permutation(n)[:SAMPLE])
+@dataclass
+class _Run:
+    """The steps on distinct faces in canonical order."""
 
-    def search(vectors: _Floats) -> NeighborGraph:
+    X: _Floats
+    config: ClusterConfig
+    progress: Progress
+    artifacts: Artifacts
+
+    def cluster(self, graph: NeighborGraph | None) -> tuple[npt.NDArray[np.int64], _Floats]:
+        """Labels (n,) and confidence (n,)."""
+        X, n, progress = self.X, len(self.X), self.progress
+        given = None if graph is None else [self._fingerprint(graph.ids)]
+        self._key = key_of("embeddings", {"sha256": self._fingerprint(X), "graph": given})
+        self._sample = np.sort(np.random.default_rng(self.config.seed).permutation(n)[:SAMPLE])
+        graph = graph or self._search()
+        listed = graph.ids
+        with progress.stage("strengths", n) as advance:
+            known = self._measure(graph, graph.similarities.copy(), X)
+            stranger, law = known.stranger, known.law(known.top)
+            advance(n)
+        for width, log_odds in REFINEMENTS:
+            with progress.stage("refinement", n) as advance:
+                weights = probability(law.log_odds(known.strength[:, :width]) - np.float32(log_odds))
+                around = average_neighbors(X, known.ids[:, :width], weights)
+                advance(n)
+            ids = known.ids
+            del known, weights, graph
+            graph = self._rebuild(around.mean, ids)
+            del ids
+            with progress.stage("strengths", n) as advance:
+                known = self._measure(graph, linkage(graph, around), around.mean)
+                edges = known.density_edges()
+                law = known.law(edges.score)
+                advance(n)
+        del around, graph
+        with progress.stage("clusters", n) as advance:
+            candidates, odds = _judge(known, edges)
+            labels = join_cohesive(X, candidates, stranger)
+            labels = join_alike_groups(X, labels, listed, stranger)
+            confidence = _confidence(labels, edges, odds)
+            advance(n)
+        return labels, confidence
+
+    def _search(self) -> NeighborGraph:
         return build_neighbor_graph(
-            vectors, config.k, method=config.search, seed=config.seed, progress=progress
+            self.X,
+            self.config.k,
+            method=self.config.search,
+            seed=self.config.seed,
+            progress=self.progress,
+            pieces=self._pieces("neighbours"),
         )
 
-    graph = graph or search(X)
-    with progress.stage("strengths", n) as advance:
-        known = first = _measure(graph, graph.similarities, X, sample)
-        law = known.law(known.top)
-        advance(n)
-    for width, log_odds in REFINEMENTS:
-        with progress.stage("refinement", n) as advance:
-            weights = probability(law.log_odds(known.strength[:, :width]) - np.float32(log_odds))
-            around = average_neighbors(X, known.ids[:, :width], weights)
-            advance(n)
-        graph = search(around.mean)
-        with progress.stage("strengths", n) as advance:
-            known = _measure(graph, linkage(graph, around), around.mean, sample)
-            edges = known.density_edges()
-            law = known.law(edges.score)
-            advance(n)
-    with progress.stage("clusters", n) as advance:
-        candidates, odds = _judge(known, edges)
-        labels = join_cohesive(X, candidates, first.stranger)
-        labels = join_alike_groups(X, labels, first.ids, first.stranger)
-        confidence = _confidence(labels, edges, odds)
-        advance(n)
-    return labels, confidence
+    def _rebuild(self, X: _Floats, around: npt.NDArray[np.int32]) -> NeighborGraph:
+        pieces = self._pieces("neighbours")
+        return rebuild_neighbor_graph(X, around, progress=self.progress, pieces=pieces)
 
+    def _measure(self, graph: NeighborGraph, similarities: _Floats, X: _Floats) -> _Strengths:
+        """Turn similarities of a graph, which are used up, into strengths, each list in their order."""
+        background = measure_background(X, X[self._sample], self._pieces("background"))
+        ids, strength = np.empty_like(graph.ids), similarities
+        for start in range(0, len(ids), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            near = graph.ids[part]
+            found = standardize(near, similarities[part], background, part)
+            found[near < 0] = -np.inf
+            found[:, 0] = np.inf
+            order = np.argsort(-found, axis=1, kind="stable")
+            ids[part] = np.take_along_axis(near, order, axis=1)
+            strength[part] = np.take_along_axis(found, order, axis=1)
+        return _Strengths(ids, strength, float(background.center.mean()), background.identical)
 
-def _measure(
-    graph: NeighborGraph, similarities: _Floats, X: _Floats, sample: npt.NDArray[np.int64]
-) -> _Strengths:
-    """Similarities of a graph as strengths, and each list in their order."""
-    background = measure_background(X, X[sample])
-    strength = standardize(graph.ids, similarities, background)
-    strength[graph.ids < 0] = -np.inf
-    strength[:, 0] = np.inf
-    order = np.argsort(-strength, axis=1, kind="stable")
-    return _Strengths(
-        np.take_along_axis(graph.ids, order, axis=1),
-        np.take_along_axis(strength, order, axis=1),
-        float(background.center.mean()),
-        background.identical,
-    )
+    def _pieces(self, stage: str) -> Pieces:
+        """Open the next result; it depends on the faces, the settings and all results before it."""
+        settings = self.config.model_dump(exclude={"min_cluster_size"})
+        self._key = key_of(stage, {"of": self._key, **settings})
+        return self.artifacts.pieces(stage, self._key)
+
+    def _fingerprint(self, array: npt.NDArray[np.generic]) -> str:
+        return "" if self.artifacts.folder is None else fingerprint(array)
 
 
 def _judge(known: _Strengths, edges: EdgeList) -> tuple[EdgeList, _Floats]:

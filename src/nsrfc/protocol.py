@@ -18,7 +18,7 @@ from nsrfc.data.files import reading
 from nsrfc.data.ms1m import DIMENSION, NEIGHBORS, Part
 from nsrfc.plan import Plan, check_plan, plan
 from nsrfc.progress import Progress
-from nsrfc.report.run import read_run, versions, write_json, write_run
+from nsrfc.report.run import UNFINISHED, read_run, versions, write_json, write_run
 
 if TYPE_CHECKING:
     from nsrfc.models.bundle import NSRFC
@@ -166,7 +166,8 @@ class Benchmark:
         if self.model is None:
             from nsrfc.pipeline import cluster
 
-            found = cluster(part.vectors, CONFIG, graph=graph, progress=progress)
+            cache = folder / UNFINISHED
+            found = cluster(part.vectors, CONFIG, graph=graph, progress=progress, cache=cache)
         else:
             from nsrfc import learned
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nsrfc.artifacts import Arrays, Artifacts, key_of
+from nsrfc.artifacts import Arrays, Artifacts, Pieces, key_of
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
 from nsrfc.device import find_device
@@ -176,20 +176,17 @@ class Stages:
         settings = {"k": self.settings.k, "search": self.config.search, "seed": self.config.seed}
         key = key_of("neighbours", {"of": of, **settings})
 
-        def make() -> Arrays:
-            ids, similarities = padded(self._search(vectors), self.settings.k)
-            return {"ids": ids, "similarities": similarities}
+        graph = self._search(vectors, self.artifacts.pieces("neighbours", key))
+        return NeighborGraph(*padded(graph, self.settings.k)), key
 
-        found = self.artifacts.get("neighbours", key, make)
-        return NeighborGraph(found["ids"], found["similarities"]), key
-
-    def _search(self, vectors: _Floats) -> NeighborGraph:
+    def _search(self, vectors: _Floats, pieces: Pieces | None = None) -> NeighborGraph:
         return build_neighbor_graph(
             vectors,
             self.settings.k,
             method=self.config.search,
             seed=self.config.seed,
             progress=self.progress,
+            pieces=pieces,
         )
 
     def _refined(self, graph: NeighborGraph, of: str) -> tuple[_Floats, str]:
@@ -215,15 +212,17 @@ class Stages:
         """Return what a network makes of the lists, and its key."""
         key = key_of(name, {"of": known.key, **self._made_with(name)})
 
-        def make() -> Arrays:
-            network, faces = self.model.network(name), self._read_by(name, known.faces)
-            with self._precision():
-                found = list_probability(
-                    network, faces, batch=self.batch, progress=self.progress, name=name
-                )
-            return {"probability": found}
-
-        return self.artifacts.get(name, key, make)["probability"], key
+        network, faces = self.model.network(name), self._read_by(name, known.faces)
+        with self._precision():
+            found = list_probability(
+                network,
+                faces,
+                batch=self.batch,
+                progress=self.progress,
+                name=name,
+                pieces=self.artifacts.pieces(name, key),
+            )
+        return found, key
 
     def _faces(self, vectors: _Floats, ids: npt.NDArray[np.int32], similarities: _Floats) -> Faces:
         return Faces(vectors, ids, similarities, mutual=self.settings.mutual)

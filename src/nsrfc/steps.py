@@ -25,6 +25,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
+from nsrfc.artifacts import Pieces
 from nsrfc.graph.published_edges import DensityGraph, published_density_graph
 from nsrfc.graph.structures import EdgeList, Mutual, NeighborGraph
 from nsrfc.graph.subgraphs import local_adjacency
@@ -151,6 +152,7 @@ def list_probability(
     batch: int = BATCH,
     progress: Progress | None = None,
     name: str = "lists",
+    pieces: Pieces | None = None,
 ) -> _Floats:
     """Judge every listed neighbour.
 
@@ -164,6 +166,8 @@ def list_probability(
     progress : Progress, optional
         Told of the stage ``name``, counted in faces.
     name : str
+    pieces : Pieces, optional
+        Where the result is kept, so that work that was cut off goes on.
 
     Returns
     -------
@@ -171,15 +175,18 @@ def list_probability(
         Probability that it is the same person: 1 for the face itself, 0 where there is none.
     """
     n = len(faces.ids)
-    gather = lists_of(network, faces)
-    probability = np.zeros(faces.ids.shape, np.float32)
+    pieces = pieces or Pieces()
+    probability: _Floats = pieces.array("probability", faces.ids.shape)
+    gather = lists_of(network, faces) if pieces.done < n else None
     with torch.no_grad(), (progress or Progress()).stage(name, n) as advance:
-        for start in range(0, n, batch):
-            rows = np.arange(start, min(start + batch, n))
-            probability[rows] = _judged(network, gather(rows))
-            advance(len(rows))
-    probability[faces.ids < 0] = 0
-    probability[:, 0] = 1
+        advance(pieces.done)
+        for part in pieces.remaining(n, batch):
+            assert gather is not None
+            judged = _judged(network, gather(np.arange(part.start, part.stop)))
+            judged[faces.ids[part] < 0] = 0
+            judged[:, 0] = 1
+            probability[part] = judged
+            advance(len(judged))
     return probability
 
 

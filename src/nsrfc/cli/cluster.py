@@ -94,23 +94,23 @@ def run(
 ) -> None:
     """Find the people in a file of face embeddings.
 
-    Writes labels.npy, clusters.parquet and run.json, all or none. With a model, results of its stages
-    are kept in the folder "stages" there, unless --cache names another: a run with other thresholds
-    takes seconds.
+    Writes labels.npy, clusters.parquet and run.json, all or none. A run that was cut off goes on when
+    the same command is given again. With a model, results of its stages are kept in the folder "stages"
+    there, unless --cache names another: a run with other thresholds takes seconds.
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.data import read_embeddings, read_neighbors
     from nsrfc.errors import InputError
     from nsrfc.plan import check_plan, parse_bytes, peak_memory, plan
-    from nsrfc.report.run import check_folder, fingerprint, versions, write_run
+    from nsrfc.report.run import UNFINISHED, check_folder, fingerprint, versions, write_run
 
     started = time.perf_counter()
     limit = None if max_memory is None else parse_bytes(max_memory)
     if knn is not None and index is not None:
         raise InputError("--knn and --index both bring the neighbours: give one of them.")
     check_folder(output)
-    if model is None and (threshold, tau, cache) != (None, None, None):
-        raise InputError("--threshold, --tau and --cache are for a model: give one with --model.")
+    if model is None and (threshold, tau) != (None, None):
+        raise InputError("--threshold and --tau are for a model: give one with --model.")
     trained = None if model is None else _read_model(model)
     settings = None if trained is None else trained.settings
     k = k if settings is None else settings.k
@@ -136,7 +136,14 @@ def run(
     if trained is None:
         from nsrfc.pipeline import cluster
 
-        found = cluster(faces.vectors, config, graph=graph, index=found_index, progress=progress)
+        found = cluster(
+            faces.vectors,
+            config,
+            graph=graph,
+            index=found_index,
+            progress=progress,
+            cache=cache or output / UNFINISHED,
+        )
     else:
         from nsrfc import learned
 

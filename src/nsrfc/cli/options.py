@@ -65,7 +65,7 @@ Dimension = Annotated[
 Neighbors = Annotated[
     int, typer.Option("--k", "-k", min=1, help="Neighbours per face, itself included.")
 ]
-SearchOption = Annotated[Search, typer.Option("--search", help="auto is exact up to 300,000 faces.")]
+SearchOption = Annotated[Search, typer.Option("--search", help="auto is exact up to 100,000 faces.")]
 Seed = Annotated[int, typer.Option(min=0, help="Decides whatever is sampled.")]
 LayoutOption = Annotated[
     Layout, typer.Option("--layout", help="reference: 'data' (n, 2, k), ids and 1 - cosine.")

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
+from nsrfc.artifacts import Pieces
+
 __all__ = ["Background", "measure_background", "standardize"]
 
 _Floats = npt.NDArray[np.float32]
@@ -55,7 +57,7 @@ class Background:
         return float(((1 - self.center) / self.deviation).mean())
 
 
-def measure_background(X: _Floats, reference: _Floats) -> Background:
+def measure_background(X: _Floats, reference: _Floats, pieces: Pieces | None = None) -> Background:
     """Measure the background of every face against a sample of faces.
 
     Parameters
@@ -64,6 +66,8 @@ def measure_background(X: _Floats, reference: _Floats) -> Background:
         Unit vectors.
     reference : ndarray of float32, shape (m, d)
         Unit vectors of the sample; the same for all faces.
+    pieces : Pieces, optional
+        Where quantiles are kept, so that a measurement that was cut off goes on.
 
     Returns
     -------
@@ -75,13 +79,13 @@ def measure_background(X: _Floats, reference: _Floats) -> Background:
     """
     n, d = X.shape
     m = len(reference)
-    quantiles = np.empty((2, n), np.float32)
+    pieces = pieces or Pieces()
+    quantiles = pieces.array("quantiles", (n, 2))
     strangers = _on_grid(reference).T
-    for start in range(0, n, _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    for rows in pieces.remaining(n, _CHUNK):
         similarities = (_on_grid(X[rows]) @ strangers).astype(np.float32)
-        _two_quantiles(similarities, _ONE_DEVIATION_BELOW, quantiles[:, rows])
-    low, median = quantiles
+        _two_quantiles(similarities, _ONE_DEVIATION_BELOW, quantiles[rows])
+    low, median = quantiles.T
     seen = m * (m - 1) / 2
     trust = seen / (seen + PRIOR_PAIRS)
     variance = trust * np.square(median - low) + (1 - trust) / d
@@ -89,23 +93,31 @@ def measure_background(X: _Floats, reference: _Floats) -> Background:
     return Background(trust * median, deviation)
 
 
-def standardize(ids: npt.NDArray[np.int32], similarities: _Floats, background: Background) -> _Floats:
+def standardize(
+    ids: npt.NDArray[np.int32],
+    similarities: _Floats,
+    background: Background,
+    rows: slice = slice(None),
+) -> _Floats:
     """Express similarities of listed neighbours in deviations above the background.
 
     Parameters
     ----------
-    ids : ndarray of int32, shape (n, k)
+    ids : ndarray of int32, shape (m, k)
         Neighbours; -1 = none.
-    similarities : ndarray of float32, shape (n, k)
+    similarities : ndarray of float32, shape (m, k)
     background : Background
+        Of n faces.
+    rows : slice
+        The m faces that list them; all by default.
 
     Returns
     -------
-    ndarray of float32, shape (n, k)
+    ndarray of float32, shape (m, k)
         Symmetric in the two faces; where ``ids`` is -1 the value has no meaning.
     """
     center, deviation = background.center, background.deviation
-    own = (similarities - center[:, None]) / deviation[:, None]
+    own = (similarities - center[rows, None]) / deviation[rows, None]
     other = (similarities - center[ids]) / deviation[ids]
     strength: _Floats = (own + other) * np.float32(0.5)
     return strength
@@ -127,5 +139,5 @@ def _two_quantiles(values: _Floats, low: float, out: _Floats) -> None:
     for i in prange(len(values)):
         # Both ranks lie in the lower half: the median splits it off, then the rank is found there.
         row = np.partition(values[i], at_median)
-        out[1, i] = row[at_median]
-        out[0, i] = np.partition(row[: at_median + 1], at_low)[at_low]
+        out[i, 1] = row[at_median]
+        out[i, 0] = np.partition(row[: at_median + 1], at_low)[at_low]

@@ -19,6 +19,8 @@ __all__ = ["density_edges", "local_strength", "neighbor_density", "similarity_ed
 _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
 
+_CHUNK = 65_536
+
 
 def neighbor_density(strength: _Floats, probability: _Floats) -> _Floats:
     """Density rho (n,) of faces: strength (n, k) times probability (n, k), summed over neighbours."""
@@ -43,14 +45,19 @@ def density_edges(ids: _Ids, strength: _Floats, density: _Floats) -> EdgeList:
         In order of the source; faces without a denser neighbour have no edge.
     """
     n = len(ids)
-    rows = np.arange(n, dtype=np.int32)[:, None]
-    higher = (density[ids] > density[:, None]) | ((density[ids] == density[:, None]) & (ids < rows))
-    candidates = np.where(higher & (ids >= 0), strength, np.float32(-np.inf))
-    candidates[:, 0] = -np.inf
-    best = candidates.argmax(axis=1)
-    score = candidates[np.arange(n), best]
-    edges = EdgeList(rows[:, 0], ids[np.arange(n), best], score)
-    return edges.where(np.isfinite(score))
+    target, score = np.empty(n, np.int32), np.empty(n, np.float32)
+    rows = np.arange(n, dtype=np.int32)
+    for start in range(0, n, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        near, own, row = ids[part], density[part, None], rows[part, None]
+        around = density[near]
+        higher = (around > own) | ((around == own) & (near < row))
+        candidates = np.where(higher & (near >= 0), strength[part], np.float32(-np.inf))
+        candidates[:, 0] = -np.inf
+        best = candidates.argmax(axis=1)[:, None]
+        target[part] = np.take_along_axis(near, best, axis=1)[:, 0]
+        score[part] = np.take_along_axis(candidates, best, axis=1)[:, 0]
+    return EdgeList(rows, target, score).where(np.isfinite(score))
 
 
 def local_strength(source: _Ids, target: _Ids, strength: _Floats, top: _Floats) -> _Floats:
@@ -90,9 +97,16 @@ def similarity_edges(ids: _Ids, strength: _Floats, top: _Floats, threshold: floa
     EdgeList
         With local strengths as scores.
     """
-    # Local strength is at most the strength: this leaves few pairs to gather for.
-    row, column = np.nonzero((strength[:, 1:] >= threshold) & (ids[:, 1:] >= 0))
-    source = row.astype(np.int32)
-    target = ids[row, column + 1]
-    score = local_strength(source, target, strength[row, column + 1], top)
-    return EdgeList(source, target, score).where(score >= threshold)
+    parts = []
+    for start in range(0, len(ids), _CHUNK):
+        near, strong = ids[start : start + _CHUNK], strength[start : start + _CHUNK]
+        # Local strength is at most the strength: this leaves few pairs to gather for.
+        row, column = np.nonzero((strong[:, 1:] >= threshold) & (near[:, 1:] >= 0))
+        source, target = (row + start).astype(np.int32), near[row, column + 1]
+        score = local_strength(source, target, strong[row, column + 1], top)
+        parts.append(EdgeList(source, target, score).where(score >= threshold))
+    return EdgeList(
+        np.concatenate([part.source for part in parts]),
+        np.concatenate([part.target for part in parts]),
+        np.concatenate([part.score for part in parts]),
+    )

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.artifacts import Pieces
 from nsrfc.errors import InputError
 from nsrfc.graph.copies import find_copies
-from nsrfc.graph.search import SPARE, exact_lists, index_lists, inverted_file, recall
+from nsrfc.graph.search import SPARE, exact_lists, index_lists, inverted_file, lists_among, recall
 from nsrfc.graph.structures import NeighborGraph
 from nsrfc.progress import Progress
 
@@ -36,12 +37,16 @@ __all__ = [
     "EXACT_LIMIT",
     "build_neighbor_graph",
     "check_neighbor_graph",
+    "rebuild_neighbor_graph",
     "renumber",
     "sampled_recall",
 ]
 
-EXACT_LIMIT = 300_000
+EXACT_LIMIT = 100_000
 """Up to this many faces ``method="auto"`` searches exactly."""
+
+REBUILD_WIDTH = 10
+"""Neighbours whose lists are searched when a graph is rebuilt, the face itself included."""
 
 _METHODS = ("auto", "exact", "approximate")
 _CHUNK = 8192
@@ -54,6 +59,8 @@ _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.int64]
 
+_Lists = Callable[[_Vectors, _Rows], tuple[_Ids, _Vectors]]
+
 
 def build_neighbor_graph(
     X: _Vectors,
@@ -63,6 +70,7 @@ def build_neighbor_graph(
     index: faiss.Index | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    pieces: Pieces | None = None,
 ) -> NeighborGraph:
     """Find the k nearest neighbours of every face.
 
@@ -86,6 +94,8 @@ def build_neighbor_graph(
         Seed of the approximate method.
     progress : Progress, optional
         Told of the stage "neighbours", counted in distinct faces.
+    pieces : Pieces, optional
+        Where the lists of distinct faces are kept, so that a search that was cut off goes on.
 
     Returns
     -------
@@ -107,28 +117,62 @@ def build_neighbor_graph(
     copies = find_copies(X)
     vectors = copies.distinct(X)
     width = min(k, len(vectors))
-    lists: Callable[[_Vectors, _Rows, int], tuple[_Ids, _Vectors]] = exact_lists
-    if index is not None:
-        _check_index(index, X, copies.group)
-        lists = partial(index_lists, index=index, group=copies.group)
-    elif method == "approximate" or (method == "auto" and len(X) > EXACT_LIMIT):
-        lists = partial(index_lists, index=inverted_file(vectors, width, seed))
-
-    ids = np.empty((len(vectors), width), np.int32)
-    similarities = np.empty((len(vectors), width), np.float32)
-    with (progress or Progress()).stage("neighbours", len(vectors)) as advance:
-        for start in range(0, len(vectors), _CHUNK):
-            rows = np.arange(start, min(start + _CHUNK, len(vectors)))
-            ids[rows], similarities[rows] = lists(vectors, rows, width)
-            advance(len(rows))
+    pieces = pieces or Pieces()
+    ids, similarities = _lists_of(pieces, len(vectors), width)
+    approximate = method == "approximate" or (method == "auto" and len(X) > EXACT_LIMIT)
+    lists: _Lists = partial(exact_lists, k=width)
+    if pieces.done < len(vectors):
+        if index is not None:
+            _check_index(index, X, copies.group)
+            lists = partial(index_lists, k=width, index=index, group=copies.group)
+        elif approximate:
+            lists = partial(index_lists, k=width, index=inverted_file(vectors, width, seed))
+    _fill(vectors, lists, ids, similarities, pieces, progress)
     if copies.any:
         faces = np.arange(len(X))
         ids, similarities = copies.spread(ids, similarities, faces, copies.group, k)
     graph = NeighborGraph(ids, similarities)
-    if lists is not exact_lists:
+    if index is not None or approximate:
         found = sampled_recall(graph, X, seed=seed)
         _logger.info("The approximate lists hold %.1f %% of a sample's neighbours.", 100 * found)
     return graph
+
+
+def rebuild_neighbor_graph(
+    X: _Vectors,
+    around: _Ids,
+    *,
+    progress: Progress | None = None,
+    pieces: Pieces | None = None,
+) -> NeighborGraph:
+    """Find the nearest neighbours of refined embeddings among the neighbours of neighbours.
+
+    Refined embeddings move towards their neighbours, so that whoever comes near is a neighbour of one
+    of them: for the people found it makes no difference whether all faces are compared
+    (docs/performance.md), and the time is linear in the faces.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d), C-contiguous
+        Distinct refined embeddings as unit vectors.
+    around : ndarray of int32, shape (n, k)
+        Neighbours before, the face itself first, then the best; -1 = none. The lists of the first
+        `REBUILD_WIDTH` are searched.
+    progress, pieces
+        As in :func:`build_neighbor_graph`.
+
+    Returns
+    -------
+    NeighborGraph
+        Of lists of length k with cosine similarities; -1 at the end where too few were compared.
+    """
+    _check_vectors(X)
+    n, k = around.shape
+    pieces = pieces or Pieces()
+    ids, similarities = _lists_of(pieces, n, k)
+    lists = partial(lists_among, k=k, around=around, width=min(REBUILD_WIDTH, k))
+    _fill(X, lists, ids, similarities, pieces, progress)
+    return NeighborGraph(ids, similarities)
 
 
 def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: int = 0) -> float:
@@ -215,6 +259,29 @@ def renumber(graph: NeighborGraph, faces: _Rows, place: _Rows) -> NeighborGraph:
     ids = np.take_along_axis(ids, order, axis=1)
     kept = np.where(ids >= 0, np.take_along_axis(similarities, order, axis=1), np.float32(0))
     return NeighborGraph(ids, kept)
+
+
+def _lists_of(pieces: Pieces, n: int, k: int) -> tuple[_Ids, _Vectors]:
+    """Arrays (n, k) for ids and similarities."""
+    return pieces.array("ids", (n, k), np.int32), pieces.array("similarities", (n, k))
+
+
+def _fill(
+    vectors: _Vectors,
+    lists: _Lists,
+    ids: _Ids,
+    similarities: _Vectors,
+    pieces: Pieces,
+    progress: Progress | None,
+) -> None:
+    """Find all lists that are not there yet."""
+    n = len(ids)
+    with (progress or Progress()).stage("neighbours", n) as advance:
+        advance(pieces.done)
+        for part in pieces.remaining(n, _CHUNK):
+            rows = np.arange(part.start, part.stop)
+            ids[part], similarities[part] = lists(vectors, rows)
+            advance(len(rows))
 
 
 def _check_vectors(X: _Vectors) -> None:

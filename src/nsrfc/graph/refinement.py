@@ -31,6 +31,7 @@ _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
 
 _VANISHED = 1e-6
+_CHUNK = 65_536
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,17 @@ def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
     order = np.argsort(columns, axis=1, kind="stable")
     columns = np.take_along_axis(columns, order, axis=1)
     weights = np.take_along_axis(weights, order, axis=1)
-    pointers = np.arange(0, n * width + 1, width)
-    mean = csr_array((weights.ravel(), columns.ravel(), pointers), shape=(n, n)) @ X
-    norm = np.linalg.norm(mean, axis=1)
-    # A mean can vanish only if neighbours of weight oppose the face; it then stays itself.
-    vanished = norm < _VANISHED
-    mean[vanished], norm[vanished] = X[vanished], 1
-    mean /= norm[:, None]
+    mean, norm = np.empty_like(X), np.empty(n, np.float32)
+    for start in range(0, n, _CHUNK):
+        part = slice(start, min(start + _CHUNK, n))
+        pointers = np.arange(0, (part.stop - start) * width + 1, width)
+        chosen = weights[part].ravel(), columns[part].ravel(), pointers
+        mean[part] = csr_array(chosen, shape=(part.stop - start, n)) @ X
+        norm[part] = np.linalg.norm(mean[part], axis=1)
+        # A mean can vanish only if neighbours of weight oppose the face; it then stays itself.
+        vanished = start + np.flatnonzero(norm[part] < _VANISHED)
+        mean[vanished], norm[vanished] = X[vanished], 1
+        mean[part] /= norm[part, None]
     return Neighborhoods(mean, norm, weights.sum(axis=1), columns, weights)
 
 

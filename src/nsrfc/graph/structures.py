@@ -16,6 +16,8 @@ Mutual = Literal["present", "published"]
 """How p_ij is made where only one of two faces lists the other; see
 :mod:`nsrfc.graph.published_edges`."""
 
+_CHUNK = 65_536
+
 
 @dataclass(frozen=True)
 class NeighborGraph:
@@ -51,18 +53,10 @@ class NeighborGraph:
                 f"A neighbour graph needs int32 ids and float32 similarities, "
                 f"got {ids.dtype} and {similarities.dtype}."
             )
-        n = len(ids)
-        if not np.array_equal(ids[:, 0], np.arange(n, dtype=np.int32)):
+        if not np.array_equal(ids[:, 0], np.arange(len(ids), dtype=np.int32)):
             raise InputError("Column 0 of a neighbour graph must be the face itself, in row order.")
-        if ids.min() < -1 or ids.max() >= n:
-            raise InputError(f"Neighbour ids must lie in -1..{n - 1}, found {ids.min()}..{ids.max()}.")
-        if not np.isfinite(similarities).all():
-            raise InputError("Similarities of a neighbour graph must be finite.")
-        absent = ids < 0
-        if (absent[:, :-1] & ~absent[:, 1:]).any():
-            raise InputError("Absent neighbours (-1) must stand at the end of their row.")
-        if ((np.diff(similarities, axis=1) > 0) & ~absent[:, 1:]).any():
-            raise InputError("Similarities of a neighbour graph must descend along each row.")
+        for start in range(0, len(ids), _CHUNK):
+            _check_lists(ids[start : start + _CHUNK], similarities[start : start + _CHUNK], len(ids))
 
     @property
     def n(self) -> int:
@@ -73,6 +67,19 @@ class NeighborGraph:
     def k(self) -> int:
         """Length of each list, the face itself included."""
         return int(self.ids.shape[1])
+
+
+def _check_lists(ids: npt.NDArray[np.int32], similarities: npt.NDArray[np.float32], n: int) -> None:
+    """Refuse lists of a graph of ``n`` faces that are not as stated."""
+    if ids.min() < -1 or ids.max() >= n:
+        raise InputError(f"Neighbour ids must lie in -1..{n - 1}, found {ids.min()}..{ids.max()}.")
+    if not np.isfinite(similarities).all():
+        raise InputError("Similarities of a neighbour graph must be finite.")
+    absent = ids < 0
+    if (absent[:, :-1] & ~absent[:, 1:]).any():
+        raise InputError("Absent neighbours (-1) must stand at the end of their row.")
+    if ((np.diff(similarities, axis=1) > 0) & ~absent[:, 1:]).any():
+        raise InputError("Similarities of a neighbour graph must descend along each row.")
 
 
 @dataclass(frozen=True)

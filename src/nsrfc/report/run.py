@@ -33,6 +33,7 @@ from nsrfc.errors import InputError
 from nsrfc.graph.structures import Clustering
 
 __all__ = [
+    "UNFINISHED",
     "check_folder",
     "fingerprint",
     "read_labels",
@@ -47,6 +48,9 @@ LABELS, TABLE, RECORD = "labels.npy", "clusters.parquet", "run.json"
 LIBRARIES = ("numpy", "scipy", "sklearn", "faiss", "numba", "pyarrow")
 CHUNK_BYTES = 1 << 24
 
+UNFINISHED = ".unfinished"
+"""In the folder of the results, what a run that was cut off has done so far."""
+
 
 def write_run(
     folder: PathLike,
@@ -56,6 +60,8 @@ def write_run(
     ids: npt.NDArray[Any] | None = None,
 ) -> dict[str, Any]:
     """Write a run into a folder, whole or not at all; an older run there is replaced.
+
+    What the run kept in `UNFINISHED` goes.
 
     Parameters
     ----------
@@ -90,6 +96,7 @@ def write_run(
         (folder / RECORD).unlink(missing_ok=True)
         for name in (LABELS, TABLE, RECORD):
             (staging / name).replace(folder / name)
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     return whole
 
 

@@ -1,0 +1,94 @@
+"""Results that are filled piece by piece go on where they were cut off, and are never taken for others."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nsrfc import artifacts
+from nsrfc.artifacts import Pieces, key_of
+from nsrfc.data.synthetic import generate
+from nsrfc.errors import InputError
+from nsrfc.report.run import UNFINISHED, read_labels
+
+ROWS = 10
+
+
+@pytest.fixture(autouse=True)
+def every_piece_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifacts, "RECORD_SECONDS", 0.0)
+
+
+def fill(pieces: Pieces, until: int = ROWS) -> tuple[list[int], list[int]]:
+    """Fill rows with their numbers, three at a time, up to a cut; return the starts and the array."""
+    rows = pieces.array("numbers", (ROWS,), np.int64)
+    starts = []
+    for part in pieces.remaining(ROWS, 3):
+        if part.start >= until:
+            break
+        rows[part] = np.arange(part.start, part.stop)
+        starts.append(part.start)
+    return starts, rows.tolist()
+
+
+def test_work_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    assert fill(Pieces(tmp_path / "x", "key"), until=6)[0] == [0, 3]
+    assert fill(Pieces(tmp_path / "x", "key")) == ([6, 9], list(range(ROWS)))
+    assert fill(Pieces(tmp_path / "x", "key")) == ([], list(range(ROWS)))
+
+
+def test_without_a_folder_everything_is_in_memory() -> None:
+    assert fill(Pieces()) == ([0, 3, 6, 9], list(range(ROWS)))
+
+
+def test_another_key_starts_anew(tmp_path: Path) -> None:
+    fill(Pieces(tmp_path / "x", key_of("x", {"seed": 0})))
+    starts, _ = fill(Pieces(tmp_path / "x", key_of("x", {"seed": 1})))
+    assert starts == [0, 3, 6, 9]
+
+
+@pytest.mark.parametrize("file", ["numbers.npy", "done.json"])
+@pytest.mark.parametrize("damage", ["cut", "foreign", "gone"])
+def test_a_damaged_result_is_made_anew(
+    tmp_path: Path, file: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(Pieces(tmp_path / "x", "key"))
+    path = tmp_path / "x" / file
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-5] if damage == "cut" else b"something else")
+    with caplog.at_level(logging.WARNING):
+        assert fill(Pieces(tmp_path / "x", "key")) == ([0, 3, 6, 9], list(range(ROWS)))
+    assert damage == "gone" or str(path) in caplog.text
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        Pieces(tmp_path / "file" / "x", "key").array("numbers", (ROWS,))
+
+
+def test_a_killed_clustering_goes_on_and_finds_the_same(tmp_path: Path) -> None:
+    np.save(tmp_path / "faces.npy", generate(12_000, "wild", dimension=32, seed=0).embeddings)
+    command = [sys.executable, "-m", "nsrfc", "cluster", "faces.npy", "-o"]
+
+    def finished(output: str) -> list[int]:
+        subprocess.run([*command, output], cwd=tmp_path, check=True, capture_output=True)
+        assert not (tmp_path / output / UNFINISHED).exists()
+        return read_labels(tmp_path / output).tolist()
+
+    killed = subprocess.Popen([*command, "people"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    while killed.poll() is None and not list((tmp_path / "people").glob(f"{UNFINISHED}/*/done.json")):
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "people" / "run.json").exists()
+    assert finished("people") == finished("whole")
