@@ -1,4 +1,4 @@
-"""Results that are filled piece by piece go on where they were cut off, and are never taken for others."""
+"""Results filled piece by piece go on where they were cut off, and are never taken for others."""
 
 from __future__ import annotations
 

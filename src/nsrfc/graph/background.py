@@ -32,7 +32,9 @@ PRIOR_PAIRS = 200
 It decides for a handful of faces, which show no background of their own, and fades beyond a hundred."""
 
 _CHUNK = 1024
-_GRID = 2.0**25
+_GRID = np.float32(2.0**12)
+_SHRINK = np.float32(1 - 2.0**-7)
+_BINS = 2048
 _ONE_DEVIATION_BELOW = 0.1587
 
 
@@ -75,7 +77,7 @@ def measure_background(X: _Floats, reference: _Floats, pieces: Pieces | None = N
 
     Notes
     -----
-    2 n m d FLOP in double precision and chunks of 1,024 x m x 12 bytes.
+    2 n m d FLOP and chunks of 1,024 x m x 4 bytes.
     """
     n, d = X.shape
     m = len(reference)
@@ -83,9 +85,8 @@ def measure_background(X: _Floats, reference: _Floats, pieces: Pieces | None = N
     quantiles = pieces.array("quantiles", (n, 2))
     strangers = _on_grid(reference).T
     for rows in pieces.remaining(n, _CHUNK):
-        similarities = (_on_grid(X[rows]) @ strangers).astype(np.float32)
-        _two_quantiles(similarities, _ONE_DEVIATION_BELOW, quantiles[rows])
-    low, median = quantiles.T
+        _two_quantiles(_on_grid(X[rows]) @ strangers, _ONE_DEVIATION_BELOW, quantiles[rows])
+    low, median = quantiles.T / _SHRINK**2
     seen = m * (m - 1) / 2
     trust = seen / (seen + PRIOR_PAIRS)
     variance = trust * np.square(median - low) + (1 - trust) / d
@@ -123,21 +124,31 @@ def standardize(
     return strength
 
 
-def _on_grid(unit: _Floats) -> npt.NDArray[np.float64]:
-    """Coordinates rounded to a grid on which every sum of products is exact.
+def _on_grid(unit: _Floats) -> _Floats:
+    """Coordinates rounded to a grid on which every sum of products is exact in single precision.
 
     Otherwise the last bit of a similarity would depend on the processor, on the number of threads and
-    on how many rows are multiplied at a time.
+    on how many rows are multiplied at a time. Products are multiples of 2^-24 and no partial sum exceeds
+    the product of the lengths, which shrinking keeps below 1: 24 bits hold it. Rounding moves a
+    similarity by 0.0001, a hundredth of a percent of its range.
     """
-    return np.rint(unit * np.float64(_GRID)) / _GRID
+    return np.rint(unit * (_SHRINK * _GRID)) / _GRID
 
 
 @njit(cache=True, parallel=True)
 def _two_quantiles(values: _Floats, low: float, out: _Floats) -> None:
+    """Lower quantile and median (n, 2) of each row (n, m) of values in [-1, 1]."""
     m = values.shape[1]
-    at_low, at_median = int(low * (m - 1)), (m - 1) // 2
+    ranks = int(low * (m - 1)), (m - 1) // 2
     for i in prange(len(values)):
-        # Both ranks lie in the lower half: the median splits it off, then the rank is found there.
-        row = np.partition(values[i], at_median)
-        out[i, 1] = row[at_median]
-        out[i, 0] = np.partition(row[: at_median + 1], at_low)[at_low]
+        bins = np.empty(m, np.int32)
+        count = np.zeros(_BINS, np.int32)
+        for c in range(m):
+            bins[c] = np.int32((values[i, c] + np.float32(1)) * np.float32(0.5 * (_BINS - 1)))
+            count[bins[c]] += 1
+        chosen = below = 0
+        for q in range(2):
+            while below + count[chosen] <= ranks[q]:
+                below += count[chosen]
+                chosen += 1
+            out[i, q] = np.sort(values[i][bins == chosen])[ranks[q] - below]
