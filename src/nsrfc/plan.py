@@ -65,8 +65,11 @@ CONVOLVED_BYTES_PER_VALUE = 72
 STRUCTURE_BYTES_PER_NEIGHBOR = 40
 """Per face and neighbour beside the graph: strengths, ranks and their order."""
 
-JUDGED_BYTES_PER_NEIGHBOR = 40
-"""Per face and neighbour beside the graph: two probabilities, and the density graph made of them."""
+JUDGED_BYTES_PER_NEIGHBOR = 4
+"""Per face and neighbour: a probability."""
+
+DENSITY_BYTES_PER_NEIGHBOR = 32
+"""Per face and neighbour beside the graph and its probabilities: the density graph made of them."""
 
 LAYER_NUMBERS = 2560
 """What a published network keeps per token beside four vectors."""
@@ -279,8 +282,10 @@ def _plan_learned(
     structure = 0 if published else STRUCTURE_BYTES_PER_NEIGHBOR * entries
     token = 4 * (width + 2 * model.k) + LAYER_NUMBERS if published else 10 * model.k
     batch = structure + 4 * min(n, LISTS) * model.k * token
+    judged = JUDGED_BYTES_PER_NEIGHBOR * entries
     stages = [
-        replace(vectors, held_bytes=8 * n * dimension + TORCH_BYTES),
+        Stage("model", TORCH_BYTES, 0, 0.0),
+        vectors,
         replace(neighbors, seconds=0 if given_graph else neighbors.seconds),
     ]
     if model.uses("refine"):
@@ -294,8 +299,11 @@ def _plan_learned(
         stages.append(
             Stage("refinement", refined, convolved + reranked, seconds + again * neighbors.seconds)
         )
-    lists = model.uses("pairs") + model.uses("density")
-    stages.append(Stage("lists", JUDGED_BYTES_PER_NEIGHBOR * entries, batch, lists * judging))
+    if model.uses("pairs"):
+        stages.append(Stage("pairs", judged, batch, judging))
+    if model.uses("density"):
+        stages.append(Stage("lcenet", judged, batch, judging))
+    stages.append(Stage("density graph", DENSITY_BYTES_PER_NEIGHBOR * entries, 0, 0.0))
     if model.uses("connect"):
         edges = EDGE_SECONDS * entries * width / cores if published else judging
         stages.append(Stage("edges", 0, 2 * batch, edges))
