@@ -41,6 +41,9 @@ BLOCK_BYTES = 20 * 2**20
 LISTS = 512
 """Lists that a network judges at a time."""
 
+RESCORED_FACES = 4096
+"""Faces whose listed vectors are compared at a time, where the graph is not rebuilt."""
+
 INDEX_BYTES_PER_VALUE = 8
 """Per face and dimension: the index of the approximate search, and the rows it learns from."""
 
@@ -294,10 +297,16 @@ def _plan_learned(
         whitened = model.uses("whiten")
         seconds = CONVOLUTION_SECONDS * n * dimension**2 / cores if published else judging
         seconds += whitened * judging
-        refined = 4 * n * width + (8 * entries if model.uses("rebuild") else 0)
+        refined = 4 * n * width + 8 * entries * model.uses("rebuild")
+        rescored = 0 if model.uses("rebuild") else 4 * min(n, RESCORED_FACES) * model.k * width
         again = model.uses("rebuild") + whitened
         stages.append(
-            Stage("refinement", refined, convolved + reranked, seconds + again * neighbors.seconds)
+            Stage(
+                "refinement",
+                refined,
+                max(convolved + reranked, rescored),
+                seconds + again * neighbors.seconds,
+            )
         )
     if model.uses("pairs"):
         stages.append(Stage("pairs", judged, batch, judging))
