@@ -191,6 +191,20 @@ def test_another_threshold_runs_no_network_again(faces: Path, model: Path, tmp_p
     np.testing.assert_array_equal(read_labels(tmp_path / "clusters"), saved)
 
 
+def test_plan_of_a_model_is_what_cluster_expects(faces: Path, model: Path, tmp_path: Path) -> None:
+    planned = json.loads(run("plan", faces, "--model", model, "--k", "30", "--json"))
+    stages = [stage["name"] for stage in planned["stages"]]
+    assert stages[2:] == ["neighbours", "refinement", "pairs", "lcenet", "density graph", "edges"]
+    assert planned["k"] == 12
+    clustered = run("cluster", faces, "-m", model, "-o", tmp_path / "clusters", "--json")
+    assert json.loads(clustered)["plan"] == planned
+    without = json.loads(run("plan", faces, "--k", "12", "--json"))
+    assert planned["peak_bytes"] > without["peak_bytes"]
+    assert "lcenet" in run("plan", "-n", "100000", "--dimension", str(D), "-m", model)
+    assert "dimension 16, these have 8" in refused("plan", "-n", "9", "--dimension", "8", "-m", model)
+    assert "There is no folder" in refused("plan", faces, "-m", tmp_path / "nothing")
+
+
 def test_refine_and_distances(faces: Path, model: Path, tmp_path: Path) -> None:
     run("refine", faces, "-m", model, "-o", tmp_path / "refined.npy")
     refined = embeddings(tmp_path / "refined.npy")

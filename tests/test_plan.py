@@ -133,3 +133,5 @@ def test_a_model_takes_more_and_every_step_of_it_counts(family: str) -> None:
     for step in ("refine", "pairs", "density", "connect"):
         assert planned(step)[1] > none[1], step
     assert planned()[0] > plan_search(50_000, 256).peak_bytes
+    listed = 4 * 4096 * 80 * 256
+    assert planned("refine")[0] > plan_search(50_000, 256).peak_bytes + listed, "rescored by parts"

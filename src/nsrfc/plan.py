@@ -41,6 +41,9 @@ BLOCK_BYTES = 20 * 2**20
 LISTS = 512
 """Lists that a network judges at a time."""
 
+RESCORED_FACES = 4096
+"""Faces whose listed vectors are compared at a time, where the graph is not rebuilt."""
+
 INDEX_BYTES_PER_VALUE = 8
 """Per face and dimension: the index of the approximate search, and the rows it learns from."""
 
@@ -65,8 +68,11 @@ CONVOLVED_BYTES_PER_VALUE = 72
 STRUCTURE_BYTES_PER_NEIGHBOR = 40
 """Per face and neighbour beside the graph: strengths, ranks and their order."""
 
-JUDGED_BYTES_PER_NEIGHBOR = 40
-"""Per face and neighbour beside the graph: two probabilities, and the density graph made of them."""
+JUDGED_BYTES_PER_NEIGHBOR = 4
+"""Per face and neighbour: a probability."""
+
+DENSITY_BYTES_PER_NEIGHBOR = 32
+"""Per face and neighbour beside the graph and its probabilities: the density graph made of them."""
 
 LAYER_NUMBERS = 2560
 """What a published network keeps per token beside four vectors."""
@@ -279,8 +285,10 @@ def _plan_learned(
     structure = 0 if published else STRUCTURE_BYTES_PER_NEIGHBOR * entries
     token = 4 * (width + 2 * model.k) + LAYER_NUMBERS if published else 10 * model.k
     batch = structure + 4 * min(n, LISTS) * model.k * token
+    judged = JUDGED_BYTES_PER_NEIGHBOR * entries
     stages = [
-        replace(vectors, held_bytes=8 * n * dimension + TORCH_BYTES),
+        Stage("model", TORCH_BYTES, 0, 0.0),
+        vectors,
         replace(neighbors, seconds=0 if given_graph else neighbors.seconds),
     ]
     if model.uses("refine"):
@@ -289,13 +297,22 @@ def _plan_learned(
         whitened = model.uses("whiten")
         seconds = CONVOLUTION_SECONDS * n * dimension**2 / cores if published else judging
         seconds += whitened * judging
-        refined = 4 * n * width + (8 * entries if model.uses("rebuild") else 0)
+        refined = 4 * n * width + 8 * entries * model.uses("rebuild")
+        rescored = 0 if model.uses("rebuild") else 4 * min(n, RESCORED_FACES) * model.k * width
         again = model.uses("rebuild") + whitened
         stages.append(
-            Stage("refinement", refined, convolved + reranked, seconds + again * neighbors.seconds)
+            Stage(
+                "refinement",
+                refined,
+                max(convolved + reranked, rescored),
+                seconds + again * neighbors.seconds,
+            )
         )
-    lists = model.uses("pairs") + model.uses("density")
-    stages.append(Stage("lists", JUDGED_BYTES_PER_NEIGHBOR * entries, batch, lists * judging))
+    if model.uses("pairs"):
+        stages.append(Stage("pairs", judged, batch, judging))
+    if model.uses("density"):
+        stages.append(Stage("lcenet", judged, batch, judging))
+    stages.append(Stage("density graph", DENSITY_BYTES_PER_NEIGHBOR * entries, 0, 0.0))
     if model.uses("connect"):
         edges = EDGE_SECONDS * entries * width / cores if published else judging
         stages.append(Stage("edges", 0, 2 * batch, edges))

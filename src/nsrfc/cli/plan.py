@@ -22,11 +22,20 @@ def run(
     ] = None,
     dimension: Dimension = None,
     key: Key = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Folder of a trained model, or its id on the hub; k is the model's.",
+            show_default=False,
+        ),
+    ] = None,
     k: Neighbors = 80,
     search: SearchOption = Search.AUTO,
     as_json: Json = False,
 ) -> None:
-    """Tell the memory and time that clustering is expected to take."""
+    """Tell the memory and time that clustering is expected to take, without or with a model."""
     from nsrfc.config import ClusterConfig
     from nsrfc.data import read_embeddings
     from nsrfc.errors import InputError
@@ -36,7 +45,14 @@ def run(
         n, dimension = read_embeddings(embeddings, key=key, dimension=dimension).vectors.shape
     elif embeddings is not None or n is None or dimension is None:
         raise InputError("Give either a file of embeddings, or both -n and --dimension.")
-    planned = plan(n, dimension, ClusterConfig(k=k, search=search.value))
+    settings = None
+    if model is not None:
+        from nsrfc.models.bundle import load_model
+
+        trained = load_model(model)
+        trained.check_dimension(dimension)
+        settings = trained.settings
+    planned = plan(n, dimension, ClusterConfig(k=k, search=search.value), model=settings)
     if as_json:
         print_json(planned.as_dict())
         return
