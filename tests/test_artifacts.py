@@ -83,7 +83,8 @@ def test_a_killed_clustering_goes_on_and_finds_the_same(tmp_path: Path) -> None:
     def finished(output: str) -> list[int]:
         subprocess.run([*command, output], cwd=tmp_path, check=True, capture_output=True)
         assert not (tmp_path / output / UNFINISHED).exists()
-        return read_labels(tmp_path / output).tolist()
+        labels: list[int] = read_labels(tmp_path / output).tolist()
+        return labels
 
     killed = subprocess.Popen([*command, "people"], cwd=tmp_path, stderr=subprocess.DEVNULL)
     while killed.poll() is None and not list((tmp_path / "people").glob(f"{UNFINISHED}/*/done.json")):

@@ -203,8 +203,9 @@ class Pieces:
 
 def release(array: npt.NDArray[Any]) -> None:
     """Let go of the memory that holds pages of a mapped file; they are read again when needed."""
-    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        array.base.madvise(mmap.MADV_DONTNEED)
+    file: object = array.base
+    if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        file.madvise(mmap.MADV_DONTNEED)
 
 
 def key_of(stage: str, parts: Mapping[str, object]) -> str:

@@ -132,7 +132,8 @@ def _on_grid(unit: _Floats) -> _Floats:
     the product of the lengths, which shrinking keeps below 1: 24 bits hold it. Rounding moves a
     similarity by 0.0001, a hundredth of a percent of its range.
     """
-    return np.rint(unit * (_SHRINK * _GRID)) / _GRID
+    rounded: _Floats = np.rint(unit * (_SHRINK * _GRID)) / _GRID
+    return rounded
 
 
 @njit(cache=True, parallel=True)

@@ -182,19 +182,19 @@ def _center_index(centers: _Vectors) -> faiss.Index:
     import faiss
 
     if len(centers) < FLAT_CENTRES:
-        index = faiss.IndexFlatIP(centers.shape[1])
-        index.add(centers)
-        return index
-    index = faiss.IndexHNSWFlat(centers.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = index.hnsw.efSearch = _BEAM
+        flat = faiss.IndexFlatIP(centers.shape[1])
+        flat.add(centers)
+        return flat
+    linked = faiss.IndexHNSWFlat(centers.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
+    linked.hnsw.efConstruction = linked.hnsw.efSearch = _BEAM
     # Several threads would link the centres in an order of chance.
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
-        index.add(centers)
+        linked.add(centers)
     finally:
         faiss.omp_set_num_threads(threads)
-    return index
+    return linked
 
 
 def _nearest_center(vectors: _Vectors, index: faiss.Index) -> _Rows:
@@ -235,7 +235,9 @@ def recall(truth: _Ids, found: _Ids) -> float:
     return float(hits[present].mean()) if present.any() else 1.0
 
 
-def _ranked(vectors: _Vectors, rows: _Rows, candidates: _Rows, k: int) -> tuple[_Ids, _Vectors]:
+def _ranked(
+    vectors: _Vectors, rows: _Rows, candidates: npt.NDArray[np.integer], k: int
+) -> tuple[_Ids, _Vectors]:
     """Return the best k candidates of each row, the row itself first."""
     ids = np.full((len(rows), k), -1, np.int32)
     similarities = np.zeros((len(rows), k), np.float32)
