@@ -32,9 +32,14 @@ SETS = ("celeba_wild_dev", "lfw", "ms1m")
 FIRST, SECOND = pipeline.REFINEMENTS
 
 
-def one_scale(ids: Any, similarities: Floats, background: Background) -> Floats:  # noqa: ANN401
+def one_scale(
+    ids: Any,  # noqa: ANN401
+    similarities: Floats,
+    background: Background,
+    rows: slice,
+) -> Floats:
     """Similarities on the mean scale of all faces, instead of that of the two at hand."""
-    del ids
+    del ids, rows
     scaled: Floats = (similarities - background.center.mean()) / background.deviation.mean()
     return scaled
 
@@ -45,12 +50,18 @@ def edge_strength(source: Any, target: Any, strength: Floats, top: Any) -> Float
     return strength
 
 
+def all_compared(X: Floats, around: Labels, **kept: Any) -> NeighborGraph:  # noqa: ANN401
+    """Neighbours among all faces, not among the neighbours of neighbours."""
+    return build_neighbor_graph(X, around.shape[1], method="exact", **kept)
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "the clusterer": {},
     "one scale for all faces": {"standardize": one_scale},
     "no refinement": {"REFINEMENTS": ((1, 0.0),)},
     "one refinement": {"REFINEMENTS": (FIRST,)},
     "three refinements": {"REFINEMENTS": (FIRST, SECOND, SECOND)},
+    "graphs rebuilt by comparing all": {"rebuild_neighbor_graph": all_compared},
     "cosine of means, not linkage": {"linkage": lambda graph, around: graph.similarities},
     "strength of edges, not local strength": {"local_strength": edge_strength},
     "no similarity edges": {"SIMILARITY_MARGIN": math.inf},

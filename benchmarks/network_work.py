@@ -69,14 +69,14 @@ def shared_convolution(network: CGCN, n: int, k: int) -> Work:
     twice, for their cosines and for their sum.
     """
     gathered = 2.0 * n * (LOCAL + 2 * k) * 2 * network.dimension
-    return linear_layers(network, n) + Work(float32=2 * gathered, bytes=4 * gathered)
+    return linear_layers(network, n) + Work(flop=2 * gathered, bytes=4 * gathered)
 
 
 def pair_network(network: PairNetwork, k: int) -> Work:
     """Count a list of k: layers for each token, 2 k^2 products of vectors for each attention."""
     w = network.dimension
     attention = 4.0 * k * k * w * len(network.encoder.layers)
-    return linear_layers(network, k) + Work(float32=attention, bytes=gathered(k, w))
+    return linear_layers(network, k) + Work(flop=attention, bytes=gathered(k, w))
 
 
 def lcenet(network: LCENet) -> Work:
@@ -84,7 +84,7 @@ def lcenet(network: LCENet) -> Work:
     k, w = network.k, network.dimension
     attention = 4.0 * k * k * (w + k) * len(network.encoder.layers)
     cosines = 2.0 * k * k * w
-    return linear_layers(network, k) + Work(float32=attention + cosines, bytes=gathered(k, w))
+    return linear_layers(network, k) + Work(flop=attention + cosines, bytes=gathered(k, w))
 
 
 def pcenet(network: PCENet) -> Work:
@@ -97,20 +97,20 @@ def pcenet(network: PCENet) -> Work:
     layers += linear_layers(network.adjust, 2) + linear_layers(network.classifier, 1)
     attention = 4.0 * (w + tokens) * tokens * (tokens * len(first) + 2)
     cosines = 2.0 * tokens * tokens * w
-    return layers + Work(float32=attention + cosines, bytes=gathered(tokens, w))
+    return layers + Work(flop=attention + cosines, bytes=gathered(tokens, w))
 
 
 def structure_refinement(network: StructureRefinement, n: int, d: int, k: int) -> Work:
     """Count background, features, scores and average, each twice, and whitening once."""
     twice = background(n, d) + list_features(n, k) + averages(n, d, k)
-    whitening = Work(float32=4.0 * n * d * d, bytes=12.0 * n * d)
+    whitening = Work(flop=4.0 * n * d * d, bytes=12.0 * n * d)
     return 2 * twice + whitening + linear_layers(network, n * k)
 
 
 def structure_lists(network: StructurePairs, k: int, d: int) -> Work:
     """Count layers and attention of a list, and the similarities within it, 2 k^2 d."""
     attention = 4.0 * k * k * _out(network.embed) * len(network.layers)
-    return linear_layers(network, k) + Work(float32=attention + 2.0 * k * k * d, bytes=gathered(k, d))
+    return linear_layers(network, k) + Work(flop=attention + 2.0 * k * k * d, bytes=gathered(k, d))
 
 
 def structure_edges(network: StructureEdges, d: int) -> Work:
@@ -119,14 +119,14 @@ def structure_edges(network: StructureEdges, d: int) -> Work:
     layers = linear_layers(network.embed, tokens) + linear_layers(network.layers, tokens)
     attention = 4.0 * tokens * tokens * _out(network.embed) * len(network.layers)
     within = 2.0 * tokens * tokens * d
-    work = Work(float32=attention + within, bytes=gathered(tokens, d))
+    work = Work(flop=attention + within, bytes=gathered(tokens, d))
     return work + layers + linear_layers(network.correction, 1)
 
 
 def linear_layers(network: nn.Module, rows: int) -> Work:
     """Count all linear layers of a network: two FLOP for each weight and row."""
     layers = (module for module in network.modules() if isinstance(module, nn.Linear))
-    return Work(float32=2.0 * rows * sum(layer.weight.numel() for layer in layers))
+    return Work(flop=2.0 * rows * sum(layer.weight.numel() for layer in layers))
 
 
 def gathered(tokens: int, w: int) -> float:

@@ -232,7 +232,7 @@ class _LinearLayers:
     @property
     def stage(self) -> Stage:
         """All of them so far."""
-        work_done = work.Work(float32=self._flop)
+        work_done = work.Work(flop=self._flop)
         return Stage(self._spent.seconds, self._spent.processor_seconds, work_done)
 
     def _start(self, _layer: nn.Module, _inputs: object) -> None:

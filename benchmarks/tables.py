@@ -66,8 +66,8 @@ def machine(record: Record) -> str:
     return (
         f"{about['processor']}, {about['cores']} cores, {about['memory_bytes'] / 2**30:.0f} GiB of "
         f"memory, {about['system']}; {libraries}. Best rates of this machine in the same run: "
-        f"{rates.float32 / 1e9:.0f} GFLOP/s in float32 and {rates.float64 / 1e9:.0f} GFLOP/s in "
-        f"float64 of a matrix product, {rates.copied / 1e9:.1f} GB/s read and written by a copy.\n\n"
+        f"{rates.multiplied / 1e9:.0f} GFLOP/s of a matrix product in float32, "
+        f"{rates.copied / 1e9:.1f} GB/s read and written by a copy.\n\n"
         f"Faces are generated: preset `{record['preset']}`, {record['dimension']} dimensions, seed "
         f"{record['seed']}. Limit of a run: {record['limit']:,.0f} s."
     )
@@ -235,7 +235,7 @@ def _floor(stage: Record, rates: Rates) -> list[str]:
     multiplying, moving = work.seconds(rates)
     floor = max(multiplying, moving)
     return [
-        number((work.float32 + work.float64) / 1e9),
+        number(work.flop / 1e9),
         number(work.bytes / 1e9),
         number(floor),
         f"{100 * floor / stage['seconds']:,.1f}" if stage["seconds"] else "",

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from nsrfc.graph.background import SAMPLE
 from nsrfc.graph.list_features import LIST_FEATURES
+from nsrfc.graph.neighbors import REBUILD_WIDTH
 from nsrfc.pipeline import REFINEMENTS
 from nsrfc.plan import plan_search
 
@@ -27,6 +28,7 @@ __all__ = [
     "graph_steps",
     "label_free",
     "list_features",
+    "rebuilding",
     "search",
     "total",
 ]
@@ -41,32 +43,31 @@ class Work:
 
     Attributes
     ----------
-    float32, float64 : float
-        FLOP of each kind.
+    flop : float
+        Of products.
     bytes : float
         Read and written.
     """
 
-    float32: float = 0.0
-    float64: float = 0.0
+    flop: float = 0.0
     bytes: float = 0.0
 
     def __add__(self, other: Work) -> Work:
-        return Work(self.float32 + other.float32, self.float64 + other.float64, self.bytes + other.bytes)
+        return Work(self.flop + other.flop, self.bytes + other.bytes)
 
     def __rmul__(self, times: float) -> Work:
-        return Work(times * self.float32, times * self.float64, times * self.bytes)
+        return Work(times * self.flop, times * self.bytes)
 
     def seconds(self, rates: Rates) -> tuple[float, float]:
         """Seconds of multiplying and of moving at the best rates."""
-        return self.float32 / rates.float32 + self.float64 / rates.float64, self.bytes / rates.copied
+        return self.flop / rates.multiplied, self.bytes / rates.copied
 
 
 def label_free(n: int, d: int, k: int) -> dict[str, Work]:
     """Count the stages of :func:`nsrfc.pipeline.cluster`."""
     k = min(k, n)
     return {
-        "neighbours": (1 + len(WIDTHS)) * search(n, d, k),
+        "neighbours": search(n, d, k) + len(WIDTHS) * rebuilding(n, d, k),
         "strengths": (1 + len(WIDTHS)) * background(n, d)
         + total(linkage(n, k, min(width, k)) for width in WIDTHS),
         "refinement": total(averages(n, d, min(width, k)) for width in WIDTHS),
@@ -103,18 +104,23 @@ def graph_steps(n: int, d: int, k: int, width: int, members: float, edges: int) 
 def search(n: int, d: int, k: int) -> Work:
     """Count a search: exact, 2 n^2 d FLOP; approximate, at least those of the faces listed, 2 n k d."""
     if plan_search(n, d).method == "exact":
-        return Work(float32=2.0 * n * n * d, bytes=4.0 * n * d + 8.0 * n * k)
-    return Work(float32=2.0 * n * k * d, bytes=4.0 * n * k * d + 8.0 * n * k)
+        return Work(flop=2.0 * n * n * d, bytes=4.0 * n * d + 8.0 * n * k)
+    return Work(flop=2.0 * n * k * d, bytes=4.0 * n * k * d + 8.0 * n * k)
+
+
+def rebuilding(n: int, d: int, k: int) -> Work:
+    """Gather the lists of some neighbours, and the vectors of k faces at least: 2 n k d FLOP."""
+    return Work(2.0 * n * k * d, 4.0 * n * k * (min(REBUILD_WIDTH, k) + d + 2.0))
 
 
 def background(n: int, d: int) -> Work:
-    """Count products with a sample of m faces in double precision: 2 n m d FLOP."""
-    return Work(float64=2.0 * n * min(n, SAMPLE) * d, bytes=4.0 * n * d)
+    """Count products with a sample of m faces: 2 n m d FLOP."""
+    return Work(2.0 * n * min(n, SAMPLE) * d, 4.0 * n * d)
 
 
 def averages(n: int, d: int, width: int) -> Work:
     """Gather ``width`` vectors per face, write one."""
-    return Work(float32=2.0 * n * width * d, bytes=4.0 * n * (width + 1) * d)
+    return Work(flop=2.0 * n * width * d, bytes=4.0 * n * (width + 1) * d)
 
 
 def linkage(n: int, k: int, width: int) -> Work:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.artifacts import Artifacts, Pieces, key_of
+from nsrfc.artifacts import Artifacts, Pieces, key_of, release
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
 from nsrfc.graph.background import SAMPLE, measure_background, standardize
@@ -100,6 +100,8 @@ def cluster(
     config = config or ClusterConfig()
     progress = progress or Progress()
     unit = normalize(X)
+    if isinstance(X, np.ndarray):
+        release(X)
     faces, place = canonical_rows(unit)
     distinct = unit[faces]
     if index is not None and graph is None:
@@ -158,8 +160,9 @@ class _Run:
     def cluster(self, graph: NeighborGraph | None) -> tuple[npt.NDArray[np.int64], _Floats]:
         """Labels (n,) and confidence (n,)."""
         X, n, progress = self.X, len(self.X), self.progress
-        given = None if graph is None else [self._fingerprint(graph.ids)]
-        self._key = key_of("embeddings", {"sha256": self._fingerprint(X), "graph": given})
+        given = () if graph is None else (graph.ids, graph.similarities)
+        content = [self._fingerprint(array) for array in (X, *given)]
+        self._key = key_of("embeddings", {"sha256": content})
         self._sample = np.sort(np.random.default_rng(self.config.seed).permutation(n)[:SAMPLE])
         graph = graph or self._search()
         listed = graph.ids
@@ -172,16 +175,18 @@ class _Run:
                 weights = probability(law.log_odds(known.strength[:, :width]) - np.float32(log_odds))
                 around = average_neighbors(X, known.ids[:, :width], weights)
                 advance(n)
-            ids = known.ids
+            listed_before = known.ids
+            # Strengths and graph would otherwise stand beside those that take their place.
             del known, weights, graph
-            graph = self._rebuild(around.mean, ids)
-            del ids
+            graph = self._rebuild(around.mean, listed_before)
+            del listed_before
             with progress.stage("strengths", n) as advance:
                 known = self._measure(graph, linkage(graph, around), around.mean)
+                del around
                 edges = known.density_edges()
                 law = known.law(edges.score)
                 advance(n)
-        del around, graph
+        del graph
         with progress.stage("clusters", n) as advance:
             candidates, odds = _judge(known, edges)
             labels = join_cohesive(X, candidates, stranger)

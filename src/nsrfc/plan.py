@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError, MemoryPlanError
 from nsrfc.graph.neighbors import EXACT_LIMIT
+from nsrfc.graph.search import FACES_PER_CELL, FLAT_CENTRES
+from nsrfc.pipeline import REFINEMENTS
 
 if TYPE_CHECKING:
     from nsrfc.models.settings import ModelSettings
@@ -44,20 +46,20 @@ LISTS = 512
 RESCORED_FACES = 4096
 """Faces whose listed vectors are compared at a time, where the graph is not rebuilt."""
 
-INDEX_BYTES_PER_VALUE = 8
-"""Per face and dimension: the index of the approximate search, and the rows it learns from."""
+INDEX_BYTES_PER_VALUE = 5
+"""Per face and dimension: the index of the approximate search, with its centres."""
 
-REFINED_BYTES_PER_VALUE = 16
-"""Per face and dimension beside input and unit vectors: refined vectors and working copies."""
+CHUNK_FACES, CHUNK_BYTES_PER_NEIGHBOR = 65_536, 40
+"""Faces that the steps work on at a time, and their working copies per neighbour."""
 
-STRENGTH_BYTES_PER_NEIGHBOR = 32
-"""Per face and neighbour beside the graph: strengths, their order and the ordered lists."""
+REFINED_BYTES_PER_VALUE = 4
+"""Per face and dimension beside input and unit vectors: refined vectors."""
+
+STRENGTH_BYTES_PER_NEIGHBOR = 12
+"""Per face and neighbour beside the graph: strengths, their order, and the first lists."""
 
 RERANKING_BYTES_PER_NEIGHBOR = 24
 """Per face and neighbour beside the graph given: reciprocal sets and the new lists."""
-
-SEARCHES = 3
-"""Neighbours are searched on the embeddings and after each of two refinements."""
 
 TORCH_BYTES = 260 * 2**20
 """torch and the weights of a model."""
@@ -80,17 +82,26 @@ LAYER_NUMBERS = 2560
 START_SECONDS = 1.0
 """Loading the libraries."""
 
-PAIR_FLOP_PER_SECOND = 2e11
+PAIR_FLOP_PER_SECOND = 1e11
 """Rate of the exact search on one core; a multiply-add counts two."""
 
 PAIR_OVERHEAD_FLOP = 300
 """What a pair costs beside its 2 d FLOP: keeping the best."""
 
-INDEX_SECONDS = 5e-7
-"""Approximate search on one core, per face, dimension / 256 and square root of the faces."""
+INDEX_PASSES = 2.25
+"""How often the approximate search compares a face with the centres."""
 
-STRUCTURE_SECONDS = 7e-4
-"""Everything but the search on one core, per face."""
+LINKED_CENTERS = 5_000
+"""Centres that are compared with a face where they are found through a graph."""
+
+LISTED_SECONDS = 1e-6
+"""Approximate search on one core, per face and dimension, beside the centres."""
+
+REBUILD_SECONDS = 6e-9
+"""Rebuilding a graph on one core, per face, neighbour and dimension."""
+
+STRUCTURE_SECONDS = 4e-4
+"""Everything but search and rebuilding on one core, per face."""
 
 RERANKING_SECONDS = 8e-7
 """Re-ranking on one core, per face and neighbour."""
@@ -209,9 +220,10 @@ def plan(
         return _plan_learned(n, dimension, config, given_graph, model)
     search = plan_search(n, dimension, config)
     vectors, neighbors = search.stages
-    values, entries = n * dimension, n * search.k
-    searches = SEARCHES - given_graph
+    values, entries, rounds = n * dimension, n * search.k, len(REFINEMENTS)
     refined = REFINED_BYTES_PER_VALUE * values + STRENGTH_BYTES_PER_NEIGHBOR * entries
+    chunk = CHUNK_BYTES_PER_NEIGHBOR * min(n, CHUNK_FACES) * search.k
+    seconds = rounds * REBUILD_SECONDS * entries * dimension + STRUCTURE_SECONDS * n
     return Plan(
         n,
         dimension,
@@ -219,8 +231,8 @@ def plan(
         "given" if given_graph else search.method,
         (
             vectors,
-            replace(neighbors, seconds=searches * neighbors.seconds),
-            Stage("clusters", 0, BLOCK_BYTES + refined, STRUCTURE_SECONDS * n / _cores()),
+            replace(neighbors, seconds=0) if given_graph else neighbors,
+            Stage("clusters", 0, BLOCK_BYTES + chunk + refined, seconds / _cores()),
         ),
     )
 
@@ -234,10 +246,12 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     method = config.search
     if method == "auto":
         method = "exact" if n <= EXACT_LIMIT else "approximate"
-    if method == "exact":
-        seconds = n * n * (2 * dimension + PAIR_OVERHEAD_FLOP) / PAIR_FLOP_PER_SECOND / _cores()
-    else:
-        seconds = INDEX_SECONDS * n**1.5 * dimension / 256 / _cores()
+    centers = n // FACES_PER_CELL
+    compared = centers if centers < FLAT_CENTRES else LINKED_CENTERS
+    pairs = n * (n if method == "exact" else INDEX_PASSES * compared)
+    seconds = pairs * (2 * dimension + PAIR_OVERHEAD_FLOP) / PAIR_FLOP_PER_SECOND / _cores()
+    if method == "approximate":
+        seconds += LISTED_SECONDS * n * dimension / _cores()
     index_bytes = INDEX_BYTES_PER_VALUE * n * dimension if method == "approximate" else 0
     return Plan(
         n,
@@ -245,7 +259,7 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
         k,
         method,
         (
-            Stage("vectors", 8 * n * dimension, 0, START_SECONDS),
+            Stage("vectors", 8 * n * dimension, 4 * n * dimension, START_SECONDS),
             Stage("neighbours", 8 * n * k, BLOCK_BYTES + index_bytes, seconds),
         ),
     )

@@ -28,6 +28,7 @@ _WIDENING = 8
 _TARGET_RECALL = 0.9
 _TUNING_SAMPLE = 500
 _LINKS, _BEAM = 32, 64
+_AVERAGED_SHARE = 4
 _CHUNK = 65_536
 _VANISHED = np.float32(1e-6)
 
@@ -143,9 +144,9 @@ def inverted_file(vectors: _Vectors, k: int, seed: int) -> faiss.IndexIVFFlat:
     """Index the rows by small cells, of about as many faces as a person has.
 
     In high dimensions most faces have no cell but that of their own person: larger cells mix people,
-    and their centres are near to nobody. Centres are the means of the rows nearest to a random row each,
-    and from `FLAT_CENTRES` on they are themselves found through a graph (HNSW, Malkov and Yashunin,
-    2018). The number of cells that a search visits is doubled until it finds 90 % of the true
+    and their centres are near to nobody. Centres are the means of some of the rows nearest to a random
+    row each, and from `FLAT_CENTRES` on they are themselves found through a graph (HNSW, Malkov and
+    Yashunin, 2018). The number of cells that a search visits is doubled until it finds 90 % of the true
     neighbours of a sample; what is missed are strangers at the end of the lists, for the most part.
 
     Parameters
@@ -162,7 +163,9 @@ def inverted_file(vectors: _Vectors, k: int, seed: int) -> faiss.IndexIVFFlat:
     n, d = vectors.shape
     rng = np.random.default_rng(seed)
     centers = vectors[np.sort(rng.permutation(n)[: max(1, n // FACES_PER_CELL)])]
-    centers = _means(vectors, _nearest_center(vectors, _center_index(centers)), centers)
+    some = vectors[np.sort(rng.permutation(n)[: -(-n // _AVERAGED_SHARE)])]
+    centers = _means(some, _nearest_center(some, _center_index(centers)), centers)
+    del some
     index = faiss.IndexIVFFlat(_center_index(centers), d, len(centers), faiss.METRIC_INNER_PRODUCT)
     index.is_trained = True
     index.add(vectors)
