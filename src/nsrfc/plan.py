@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Plan",
     "Stage",
+    "available_cores",
     "check_plan",
+    "largest_fitting",
     "parse_bytes",
     "peak_memory",
     "plan",
     "plan_reranking",
     "plan_search",
+    "refusal",
 ]
 
 RUNTIME_BYTES = 360 * 2**20
@@ -232,7 +235,7 @@ def plan(
         (
             vectors,
             replace(neighbors, seconds=0) if given_graph else neighbors,
-            Stage("clusters", 0, BLOCK_BYTES + chunk + refined, seconds / _cores()),
+            Stage("clusters", 0, BLOCK_BYTES + chunk + refined, seconds / available_cores()),
         ),
     )
 
@@ -249,9 +252,9 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     centers = n // FACES_PER_CELL
     compared = centers if centers < FLAT_CENTRES else LINKED_CENTERS
     pairs = n * (n if method == "exact" else INDEX_PASSES * compared)
-    seconds = pairs * (2 * dimension + PAIR_OVERHEAD_FLOP) / PAIR_FLOP_PER_SECOND / _cores()
+    seconds = pairs * (2 * dimension + PAIR_OVERHEAD_FLOP) / PAIR_FLOP_PER_SECOND / available_cores()
     if method == "approximate":
-        seconds += LISTED_SECONDS * n * dimension / _cores()
+        seconds += LISTED_SECONDS * n * dimension / available_cores()
     index_bytes = INDEX_BYTES_PER_VALUE * n * dimension if method == "approximate" else 0
     return Plan(
         n,
@@ -279,7 +282,7 @@ def plan_reranking(n: int, k: int) -> Plan:
                 "re-ranking",
                 0,
                 RERANKING_BYTES_PER_NEIGHBOR * entries,
-                RERANKING_SECONDS * entries / _cores(),
+                RERANKING_SECONDS * entries / availableavailable_cores(),
             ),
         ),
     )
@@ -291,7 +294,7 @@ def _plan_learned(
     """Expect what :func:`nsrfc.learned.cluster` takes."""
     search = plan_search(n, dimension, config.model_copy(update={"k": model.k}))
     vectors, neighbors = search.stages
-    width, entries, cores = model.width("pcenet"), n * model.k, _cores()
+    width, entries, cores = model.width("pcenet"), n * model.k, availableavailable_cores()
     published = model.family == "coordinates"
     judging = (
         ATTENTION_SECONDS * entries * width if published else FEATURE_SECONDS * entries * model.k
@@ -357,12 +360,17 @@ def check_plan(
         whole = plan(n, planned.dimension, smaller, given_graph=given_graph, model=model)
         return whole.peak_bytes <= limit
 
-    faces = _largest(planned.n, lambda n: fits(n, config.k))
-    neighbors = _largest(planned.k, lambda k: fits(planned.n, k))
+    faces = largest_fitting(planned.n, lambda n: fits(n, config.k))
+    neighbors = largest_fitting(planned.k, lambda k: fits(planned.n, k))
     ways = [f"{faces:,} faces"] if faces else []
     ways += [f"k = {neighbors}"] if neighbors > 1 and not given_graph and model is None else []
+    raise refusal(planned, limit, ways)
+
+
+def refusal(planned: Plan, limit: int, ways: list[str]) -> MemoryPlanError:
+    """Word that a run needs more than ``limit`` bytes, and the ways in which it would fit."""
     advice = f"{' or '.join(ways)} would fit" if ways else "nothing would fit, so allow more"
-    raise MemoryPlanError(
+    return MemoryPlanError(
         f"{planned.n:,} faces of dimension {planned.dimension} with k = {planned.k} are expected "
         f"to need {planned.peak_bytes / 2**30:.2f} GiB, and {limit / 2**30:.2f} GiB are allowed: "
         f"{advice}."
@@ -406,14 +414,15 @@ def peak_memory() -> int | None:
     return peak if os.uname().sysname == "Darwin" else 1024 * peak
 
 
-def _cores() -> int:
+def availableavailable_cores() -> int:
+    """Return the number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
 
 
-def _largest(upper: int, fits: Callable[[int], bool]) -> int:
+def largest_fitting(upper: int, fits: Callable[[int], bool]) -> int:
     """Return the largest number in 0..upper for which ``fits`` holds, 0 counting as fitting."""
     low, high = 0, upper
     while low < high:

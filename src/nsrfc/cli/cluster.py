@@ -25,6 +25,7 @@ from nsrfc.cli.options import (
     EmbeddingsFile,
     Json,
     Key,
+    MaxMemory,
     Neighbors,
     Search,
     SearchOption,
@@ -86,10 +87,7 @@ def run(
         Path | None,
         typer.Option(help="faiss index of these faces, if there is one.", show_default=False),
     ] = None,
-    max_memory: Annotated[
-        str | None,
-        typer.Option(help="Refuse to start beyond this, such as 8GiB.", show_default=False),
-    ] = None,
+    max_memory: MaxMemory = None,
     as_json: Json = False,
 ) -> None:
     """Find the people in a file of face embeddings.

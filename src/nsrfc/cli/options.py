@@ -20,6 +20,7 @@ __all__ = [
     "Key",
     "Layout",
     "LayoutOption",
+    "MaxMemory",
     "ModelName",
     "Neighbors",
     "Search",
@@ -82,5 +83,9 @@ Cache = Annotated[
         help="Folder where results of stages are kept, for later runs on these faces.",
         show_default=False,
     ),
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(help="Refuse to start beyond this, such as 8GiB.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

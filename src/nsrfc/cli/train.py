@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nsrfc.cli.console import ConsoleProgress, print_json, print_table, seconds_text
-from nsrfc.cli.options import Dimension, EmbeddingsFile, Json, Key
+from nsrfc.cli.console import ConsoleProgress, announce, print_json, print_table, seconds_text
+from nsrfc.cli.options import Dimension, EmbeddingsFile, Json, Key, MaxMemory
 
 if TYPE_CHECKING:
     from nsrfc.models.bundle import NSRFC
+    from nsrfc.models.settings import NetworkName
 
 
 class Preset(StrEnum):
@@ -62,6 +63,7 @@ def run(
         typer.Option(min=0, help="Instead of that of the preset or file.", show_default=False),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    max_memory: MaxMemory = None,
     as_json: Json = False,
 ) -> None:
     """Learn from labelled people how to cluster others.
@@ -70,24 +72,37 @@ def run(
     command is given again.
     """
     from nsrfc.data import read_embeddings, read_identities
+    from nsrfc.plan import parse_bytes, peak_memory
     from nsrfc.training import TrainingConfig, train
+    from nsrfc.training.plan import check_training_plan, plan_training
 
     started = time.perf_counter()
+    limit = None if max_memory is None else parse_bytes(max_memory)
     settings = TrainingConfig.load(preset.value, config, {} if seed is None else {"seed": seed})
+    name: NetworkName | None = None if only is None else only.value
     progress = ConsoleProgress()
     faces = read_embeddings(embeddings, key=key, dimension=dimension)
+    n, d = faces.vectors.shape
+    planned = plan_training(n, d, settings, name)
+    announce(planned)
+    check_training_plan(planned, settings, limit, name)
     model = train(
         faces.vectors,
-        read_identities(identities, n=len(faces.vectors)),
+        read_identities(identities, n=n),
         settings,
         output,
         progress,
-        only=None if only is None else only.value,
+        only=name,
         device=device,
     )
     seconds = time.perf_counter() - started
     if as_json:
-        print_json(_record(output, model) | {"seconds": progress.seconds | {"total": seconds}})
+        taken = {
+            "plan": planned.as_dict(),
+            "seconds": progress.seconds | {"total": seconds},
+            "peak_bytes": peak_memory(),
+        }
+        print_json(_record(output, model) | taken)
     else:
         _print_summary(output, model, seconds)
 
