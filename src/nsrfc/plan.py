@@ -282,7 +282,7 @@ def plan_reranking(n: int, k: int) -> Plan:
                 "re-ranking",
                 0,
                 RERANKING_BYTES_PER_NEIGHBOR * entries,
-                RERANKING_SECONDS * entries / availableavailable_cores(),
+                RERANKING_SECONDS * entries / available_cores(),
             ),
         ),
     )
@@ -294,7 +294,7 @@ def _plan_learned(
     """Expect what :func:`nsrfc.learned.cluster` takes."""
     search = plan_search(n, dimension, config.model_copy(update={"k": model.k}))
     vectors, neighbors = search.stages
-    width, entries, cores = model.width("pcenet"), n * model.k, availableavailable_cores()
+    width, entries, cores = model.width("pcenet"), n * model.k, available_cores()
     published = model.family == "coordinates"
     judging = (
         ATTENTION_SECONDS * entries * width if published else FEATURE_SECONDS * entries * model.k
@@ -414,7 +414,7 @@ def peak_memory() -> int | None:
     return peak if os.uname().sysname == "Darwin" else 1024 * peak
 
 
-def availableavailable_cores() -> int:
+def available_cores() -> int:
     """Return the number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
