@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nsrfc.config import ClusterConfig
+from nsrfc.data.synthetic import generate
 from nsrfc.errors import InputError, MemoryPlanError
 from nsrfc.graph.neighbors import EXACT_LIMIT
 from nsrfc.plan import check_plan, parse_bytes, peak_memory, plan, plan_reranking, plan_search
@@ -52,7 +56,7 @@ def test_a_given_graph_saves_time_and_a_search_alone_is_less_than_the_whole() ->
 
 def test_refusal_names_a_number_of_faces_and_a_k_that_fit() -> None:
     config = ClusterConfig()
-    limit = parse_bytes("1100MiB")
+    limit = parse_bytes("800MiB")
     planned = plan(100_000, 256, config)
     with pytest.raises(MemoryPlanError) as refused:
         check_plan(planned, config, limit)
@@ -135,3 +139,13 @@ def test_a_model_takes_more_and_every_step_of_it_counts(family: str) -> None:
     assert planned()[0] > plan_search(50_000, 256).peak_bytes
     listed = 4 * 4096 * 80 * 256
     assert planned("refine")[0] > plan_search(50_000, 256).peak_bytes + listed, "rescored by parts"
+
+
+def test_fifty_thousand_faces_take_no_more_memory_than_planned(tmp_path: Path) -> None:
+    if peak_memory() is None:
+        pytest.skip("this system does not tell the peak memory of a process")
+    np.save(tmp_path / "faces.npy", generate(50_000, "wild", dimension=64, seed=0).embeddings)
+    command = [sys.executable, "-m", "nsrfc", "cluster", "faces.npy", "-o", "people"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    record = json.loads((tmp_path / "people" / "run.json").read_text())
+    assert record["peak_bytes"] <= 1.2 * record["plan"]["peak_bytes"]
