@@ -20,6 +20,7 @@ from nsrfc.plan import (
     BLOCK_BYTES,
     CONVOLVED_BYTES_PER_VALUE,
     FEATURE_SECONDS,
+    LAYER_NUMBERS,
     RERANKING_BYTES_PER_NEIGHBOR,
     TORCH_BYTES,
     Plan,
@@ -53,7 +54,10 @@ WEIGHT_COPIES = 6
 """Weights, gradients, two moments of the optimiser, the best weights so far, and a checkpoint."""
 
 KEPT_IN_TRAINING = 2
-"""What a sample keeps in a training step, against a verdict alone."""
+"""What a network on structure keeps of a sample in a training step, against a verdict alone."""
+
+RETAINED_SHARE = 0.6
+"""Of what a C-GCN learns with, what the C library does not give back: its batches differ in size."""
 
 STEP_PASSES = 3
 """A training step takes the time of so many verdicts."""
@@ -110,6 +114,7 @@ def plan_training(
         reranking = RERANKING_BYTES_PER_NEIGHBOR * lists
         seconds = plan_reranking(n, config.k).stages[-1].seconds
         stages.append(Stage("re-ranking", 4 * n * config.k, reranking, seconds))
+    retained = 0
     for name in NETWORKS if only is None else NETWORKS[: NETWORKS.index(only) + 1]:
         load = _load(name, config, dimension, groups)
         epochs = getattr(config, name).loop.epochs if only in (None, name) else 0
@@ -119,7 +124,9 @@ def plan_training(
             width = dimension * (1 if config.family == "structure" else 2)
             held, work = 4 * n * width, _refinement_bytes(groups.larger, config, dimension, width)
             seconds += 2 * scoring + SEARCHES[config.family] * searching
-        stages.append(Stage(name, held, work + load.bytes, seconds))
+        stages.append(Stage(name, held, work + load.bytes(epochs) + retained, seconds))
+        if isinstance(getattr(config, name), CGCNSettings):
+            retained = round(RETAINED_SHARE * load.bytes(epochs))
     return Plan(n, dimension, config.k, search.method, tuple(stages))
 
 
@@ -165,28 +172,31 @@ class _Load:
     Attributes
     ----------
     parameters : int
-    numbers : float
-        float32 values that a sample keeps in a training step.
-    at_once, judged_at_once : int
-        Samples of a step, and of a batch that is only judged.
+    learning, judging : float
+        float32 values that a sample takes in a training step, and for a verdict alone.
+    step, batch : int
+        Samples of a training step, and of a batch that is judged.
     token_seconds : float
         Of judging, on one core.
     learned, judged : float
-        Tokens of both groups in an epoch.
+        Tokens of the two groups in an epoch.
     """
 
     parameters: int
-    numbers: float
-    at_once: int
-    judged_at_once: int
+    learning: float
+    judging: float
+    step: int
+    batch: int
     token_seconds: float
     learned: float
     judged: float
 
-    @property
-    def bytes(self) -> int:
-        samples = max(self.at_once, self.judged_at_once / KEPT_IN_TRAINING)
-        return round(4 * (WEIGHT_COPIES * self.parameters + samples * self.numbers))
+    def bytes(self, epochs: int) -> int:
+        """Weights and batches; without an epoch those of a known network, which only judges."""
+        judging = self.batch * self.judging
+        if epochs == 0:
+            return round(4 * (self.parameters + judging))
+        return round(4 * (WEIGHT_COPIES * self.parameters + max(self.step * self.learning, judging)))
 
     def seconds(self, epochs: int) -> float:
         """Training, then verdicts on both groups."""
@@ -201,15 +211,17 @@ def _load(name: NetworkName, config: TrainingConfig, dimension: int, groups: _Gr
     if isinstance(settings, CGCNSettings):
         return _convolution_load(network, settings, config.k, groups)
     if config.family == "structure":
-        tokens, numbers = _structure_numbers(name, network, config.k, dimension)
+        tokens, judging = _structure_tokens(name, network, config.k, dimension)
+        learning = KEPT_IN_TRAINING * judging
         token_seconds = FEATURE_SECONDS * config.k
     else:
-        tokens, numbers = _attention_numbers(name, network, config.k)
+        tokens, learning, judging = _attention_tokens(name, network, config.k)
         token_seconds = 2 * _parameters(network.encoder) / MULTIPLY_FLOP_PER_SECOND
     samples = 1 + settings.hard_pairs if isinstance(settings, EdgeSettings) else 1
     return _Load(
         _parameters(network),
-        numbers,
+        learning,
+        judging,
         min(settings.loop.batch, groups.teaching),
         min(BATCH, groups.larger),
         token_seconds,
@@ -233,6 +245,7 @@ def _convolution_load(
     return _Load(
         _parameters(network),
         faces * (90 * network.dimension + 12 * faces),
+        0.0,  # the pass over all faces is counted with what it refines
         min(settings.loop.batch, groups.teaching) if published else 1,
         0,
         2 * _parameters(network) / MULTIPLY_FLOP_PER_SECOND,
@@ -241,33 +254,34 @@ def _convolution_load(
     )
 
 
-def _structure_numbers(
+def _structure_tokens(
     name: NetworkName,
     network: Any,  # noqa: ANN401
     k: int,
     dimension: int,
 ) -> tuple[int, float]:
-    """Tokens of a list or edge, and what it keeps: its vectors, similarities and layers."""
+    """Tokens of a list or edge, and what its verdict takes: vectors, similarities, and the layers."""
     if name == "cgcn":
-        return k, 8 * k * network.first.correction[1].out_features
+        return k, 4 * k * network.first.correction[1].out_features
     tokens = 2 * network.reach if name == "pcenet" else k
     width = network.embed[1].out_features
     layers = sum(2 * layer.heads * tokens**2 + 4 * tokens * width for layer in network.layers)
-    return tokens, KEPT_IN_TRAINING * (tokens * dimension + 4 * tokens**2 + layers)
+    return tokens, tokens * dimension + 4 * tokens**2 + layers
 
 
-def _attention_numbers(
+def _attention_tokens(
     name: NetworkName,
     network: Any,  # noqa: ANN401
     k: int,
-) -> tuple[int, float]:
-    """Tokens of a list or edge, and what it keeps; PCENet's last layer works on two tokens only."""
+) -> tuple[int, float, float]:
+    """Tokens of a list or edge, what they take in a training step, and what for a verdict alone."""
     tokens, layers = k, list(network.encoder.layers)
-    width = layers[0].query.in_features
     if name == "pcenet":
+        # Its last layer works on two tokens only.
         tokens, layers = 2 * k, layers[:-1]
+    width = network.dimension + (0 if name == "pairs" else tokens)
     kept = [10 * width + 5 * x.heads * tokens + 4 * x.widen.out_features for x in layers]
-    return tokens, tokens * (12 * width + sum(kept))
+    return tokens, tokens * (12 * width + sum(kept)), tokens * (4 * width + LAYER_NUMBERS)
 
 
 def _refinement_bytes(faces: int, config: TrainingConfig, dimension: int, width: int) -> int:
