@@ -55,7 +55,7 @@ def test_another_key_starts_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["numbers.npy", "done.json"])
-@pytest.mark.parametrize("damage", ["cut", "foreign", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "foreign", "flipped", "gone"])
 def test_a_damaged_result_is_made_anew(
     tmp_path: Path, file: str, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -64,10 +64,13 @@ def test_a_damaged_result_is_made_anew(
     if damage == "gone":
         path.unlink()
     else:
-        path.write_bytes(path.read_bytes()[:-5] if damage == "cut" else b"something else")
+        content = path.read_bytes()
+        flipped = content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+        spoilt = {"cut": content[:-5], "foreign": b"something else", "flipped": flipped}
+        path.write_bytes(spoilt[damage])
     with caplog.at_level(logging.WARNING):
         assert fill(Pieces(tmp_path / "x", "key")) == ([0, 3, 6, 9], list(range(ROWS)))
-    assert damage == "gone" or str(path) in caplog.text
+    assert damage == "gone" or str(path.parent) in caplog.text
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

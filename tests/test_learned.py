@@ -233,7 +233,7 @@ def test_spoilt_results_are_refused_and_made_anew(
 ) -> None:
     model = make(STRUCTURE, used={"pairs": True, "density": True})
     expected = learned.cluster(X, model, execution=Execution(cache=tmp_path)).labels
-    lists, pairs = (next(tmp_path.glob(f"{stage}-*")) for stage in ("lcenet", "pairs"))
+    lists, pairs = (next(tmp_path.glob(f"{stage}-*/*.npy")) for stage in ("lcenet", "pairs"))
     content = {
         "cut short": pairs.read_bytes()[:-200],
         "foreign": lists.read_bytes(),

@@ -7,7 +7,7 @@ A result is named by a hash of its stage, of everything it depends on (content o
 weights, settings) and of the version of the package. A run with other data, another model or another
 setting looks for other names, so that it cannot take an old result for its own; a file that is damaged,
 or does not hold what its name says, is refused with a warning and made anew. Files are written whole or
-not at all.
+not at all, arrays row after row with a check sum.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import logging
 import mmap
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -128,7 +129,13 @@ class Pieces:
     folder: Path | None = None
     key: str = ""
     _arrays: Arrays = field(default_factory=dict, init=False)
-    _done: int = field(default=0, init=False)
+    _sums: dict[str, int] = field(default_factory=dict, init=False)
+    _done: int | None = field(default=None, init=False)
+
+    @property
+    def done(self) -> int:
+        """Rows that are filled."""
+        return self._done or 0
 
     def array(
         self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32
@@ -141,64 +148,63 @@ class Pieces:
             If the folder cannot be written.
         """
         if self.folder is None:
-            self._arrays[name] = np.empty(shape, dtype)
-            return self._arrays[name]
+            return np.empty(shape, dtype)
         path = self.folder / f"{name}.npy"
-        done = self._read_done()
-        try:
-            found = open_npy(path) if done else None
-        except InputError as error:
-            _logger.warning("%s Its stage is run again.", error)
-            found = None
-        if found is None or (found.shape, found.dtype) != (shape, np.dtype(dtype)):
-            done = 0
+        done, self._sums[name] = self._filled(path, shape, dtype)
+        if done == 0:
             with _writing(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 (self.folder / _DONE).unlink(missing_ok=True)
                 np.lib.format.open_memmap(path, "w+", dtype, shape)
                 _take_room(path)
-        self._done = done if not self._arrays else min(done, self._done)
+        self._done = done if self._done is None else min(done, self._done)
         self._arrays[name] = np.load(path, mmap_mode="r+", allow_pickle=False)
         return self._arrays[name]
 
     def remaining(self, n: int, size: int) -> Iterator[slice]:
         """Yield the slices of n rows that are still to be filled, ``size`` rows or fewer at a time."""
         recorded = time.monotonic()
-        for start in range(self._done, n, size):
+        for start in range(self.done, n, size):
             stop = min(start + size, n)
             yield slice(start, stop)
             if self.folder is not None and (stop == n or time.monotonic() - recorded >= RECORD_SECONDS):
                 self._record(stop)
                 recorded = time.monotonic()
 
-    @property
-    def done(self) -> int:
-        """Rows that were filled when the arrays were opened."""
-        return self._done
-
     def _record(self, done: int) -> None:
+        """Write out what is filled, then that it is."""
         assert self.folder is not None
-        with _writing(self.folder):
-            for array in self._arrays.values():
-                assert isinstance(array, np.memmap)
+        for name, array in self._arrays.items():
+            assert isinstance(array, np.memmap)
+            with _writing(self.folder):
                 array.flush()
-                release(array)
+            self._sums[name] = zlib.crc32(array[self.done : done], self._sums[name])
+            release(array)
+        self._done = done
+        record = {"key": self.key, "rows": done, "crc32": self._sums}
         with atomic_path(self.folder / _DONE) as temporary:
-            temporary.write_text(json.dumps({"key": self.key, "rows": done}), encoding="utf-8")
+            temporary.write_text(json.dumps(record), encoding="utf-8")
 
-    def _read_done(self) -> int:
-        """Rows that an earlier run has filled; 0 if what is there is of another key, or damaged."""
-        assert self.folder is not None
-        path = self.folder / _DONE
-        if not path.is_file():
-            return 0
+    def _filled(self, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[int, int]:
+        """Rows that an earlier run has filled and their CRC-32; 0, 0 if they are not as recorded."""
+        record = path.with_name(_DONE)
+        if not record.is_file():
+            return 0, 0
         try:
-            with reading(path):
-                record = json.loads(path.read_text(encoding="utf-8"))
-                return int(record["rows"]) if record["key"] == self.key else 0
+            with reading(record):
+                found = json.loads(record.read_text(encoding="utf-8"))
+                key, rows, expected = found["key"], int(found["rows"]), found["crc32"].get(path.stem)
+            if key != self.key:
+                return 0, 0
+            array = open_npy(path)
+            right = (array.shape, array.dtype) == (shape, np.dtype(dtype)) and 0 <= rows <= len(array)
+            if not right or zlib.crc32(array[:rows]) != expected:
+                raise InputError(f"{path} is not the result that its name says.")
         except InputError as error:
             _logger.warning("%s Its stage is run again.", error)
-            return 0
+            return 0, 0
+        release(array)
+        return rows, expected
 
 
 def release(array: npt.NDArray[Any]) -> None:

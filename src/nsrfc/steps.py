@@ -177,11 +177,12 @@ def list_probability(
     n = len(faces.ids)
     pieces = pieces or Pieces()
     probability: _Floats = pieces.array("probability", faces.ids.shape)
-    gather = lists_of(network, faces) if pieces.done < n else None
+    if pieces.done == n:
+        return probability
+    gather = lists_of(network, faces)
     with torch.no_grad(), (progress or Progress()).stage(name, n) as advance:
         advance(pieces.done)
         for part in pieces.remaining(n, batch):
-            assert gather is not None
             judged = _judged(network, gather(np.arange(part.start, part.stop)))
             judged[faces.ids[part] < 0] = 0
             judged[:, 0] = 1

@@ -120,14 +120,14 @@ def build_neighbor_graph(
     pieces = pieces or Pieces()
     ids, similarities = _lists_of(pieces, len(vectors), width)
     approximate = method == "approximate" or (method == "auto" and len(X) > EXACT_LIMIT)
-    lists: _Lists = partial(exact_lists, k=width)
     if pieces.done < len(vectors):
+        lists: _Lists = partial(exact_lists, k=width)
         if index is not None:
             _check_index(index, X, copies.group)
             lists = partial(index_lists, k=width, index=index, group=copies.group)
         elif approximate:
             lists = partial(index_lists, k=width, index=inverted_file(vectors, width, seed))
-    _fill(vectors, lists, ids, similarities, pieces, progress)
+        _fill(vectors, lists, ids, similarities, pieces, progress)
     if copies.any:
         faces = np.arange(len(X))
         ids, similarities = copies.spread(ids, similarities, faces, copies.group, k)
@@ -170,8 +170,9 @@ def rebuild_neighbor_graph(
     n, k = around.shape
     pieces = pieces or Pieces()
     ids, similarities = _lists_of(pieces, n, k)
-    lists = partial(lists_among, k=k, around=around, width=min(REBUILD_WIDTH, k))
-    _fill(X, lists, ids, similarities, pieces, progress)
+    if pieces.done < n:
+        lists = partial(lists_among, k=k, around=around, width=min(REBUILD_WIDTH, k))
+        _fill(X, lists, ids, similarities, pieces, progress)
     return NeighborGraph(ids, similarities)
 
 
