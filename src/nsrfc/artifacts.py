@@ -178,7 +178,7 @@ class Pieces:
             assert isinstance(array, np.memmap)
             with _writing(self.folder):
                 array.flush()
-            self._sums[name] = zlib.crc32(array[self.done : done], self._sums[name])
+            self._sums[name] = zlib.crc32(array[self.done : done].data, self._sums[name])
             release(array)
         self._done = done
         record = {"key": self.key, "rows": done, "crc32": self._sums}
@@ -198,7 +198,7 @@ class Pieces:
                 return 0, 0
             array = open_npy(path)
             right = (array.shape, array.dtype) == (shape, np.dtype(dtype)) and 0 <= rows <= len(array)
-            if not right or zlib.crc32(array[:rows]) != expected:
+            if not right or zlib.crc32(array[:rows].data) != expected:
                 raise InputError(f"{path} is not the result that its name says.")
         except InputError as error:
             _logger.warning("%s Its stage is run again.", error)
