@@ -103,7 +103,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shared", type=Path, default=SHARED, help="where data/ holds them")
     parser.add_argument("--skip-rivals", action="store_true", help="print the learned rows only")
     parser.add_argument("--json", type=Path, help="write everything here as well")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.real and not (arguments.shared / "data").is_dir():
+        parser.error(f"--real needs {arguments.shared / 'data'}: say with --shared where data/ is.")
+    return arguments
 
 
 def generated_people(arguments: argparse.Namespace) -> tuple[People, People]:

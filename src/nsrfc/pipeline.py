@@ -12,7 +12,7 @@ Nothing here reads a label, and no threshold is fixed in units of an embedder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,12 +150,21 @@ class _Strengths:
 
 @dataclass
 class _Run:
-    """The steps on distinct faces in canonical order."""
+    """The steps on distinct faces in canonical order.
+
+    _sample stands for strangers; _key is that of all results so far, on which the next depends.
+    """
 
     X: _Floats
     config: ClusterConfig
     progress: Progress
     artifacts: Artifacts
+    _sample: npt.NDArray[np.int64] = field(init=False)
+    _key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        faces = np.random.default_rng(self.config.seed).permutation(len(self.X))
+        self._sample = np.sort(faces[:SAMPLE])
 
     def cluster(self, graph: NeighborGraph | None) -> tuple[npt.NDArray[np.int64], _Floats]:
         """Labels (n,) and confidence (n,)."""
@@ -163,7 +172,6 @@ class _Run:
         given = () if graph is None else (graph.ids, graph.similarities)
         content = [self._fingerprint(array) for array in (X, *given)]
         self._key = key_of("embeddings", {"sha256": content})
-        self._sample = np.sort(np.random.default_rng(self.config.seed).permutation(n)[:SAMPLE])
         graph = graph or self._search()
         listed = graph.ids
         with progress.stage("strengths", n) as advance:
