@@ -10,12 +10,15 @@ import numpy.typing as npt
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.background import SAMPLE, Background, measure_background
 from nsrfc.graph.mixture import EdgeLaw, fit_edge_law, probability
-from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.graph.search import exact_lists
 
 __all__ = ["Assignment"]
 
 _Floats = npt.NDArray[np.float32]
 _Labels = npt.NDArray[np.int64]
+
+LAW_FACES = 16_384
+"""Faces whose best neighbours show the odds; more would hardly move them."""
 
 _CHUNK = 4096
 
@@ -51,10 +54,13 @@ class Assignment:
     def fit(cls, X: _Floats, labels: _Labels, config: ClusterConfig) -> Assignment:
         """Measure the known faces: unit vectors X (n, d) and their labels (n,)."""
         n = len(X)
-        reference = X[np.sort(np.random.default_rng(config.seed).permutation(n)[:SAMPLE])]
+        order = np.random.default_rng(config.seed).permutation(n)
+        reference = X[np.sort(order[:SAMPLE])]
         background = measure_background(X, reference)
-        nearest = build_neighbor_graph(X, 2, method=config.search, seed=config.seed)
-        best = _strengths(nearest.similarities[:, 1:], nearest.ids[:, 1:], background, background)
+        rows = np.sort(order[:LAW_FACES])
+        ids, similarities = exact_lists(X, rows, min(2, n))
+        own = Background(background.center[rows], background.deviation[rows])
+        best = _strengths(similarities[:, 1:], ids[:, 1:], own, background)
         return cls(
             X,
             labels,
