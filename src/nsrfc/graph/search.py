@@ -38,8 +38,9 @@ FACES_PER_CELL = 32
 FLAT_CENTRES = 32_768
 """Fewer centres than this are compared one by one."""
 
-FEWEST_CELLS = 16
-"""Cells that an approximate search visits at least."""
+FEWEST_CELLS, MOST_CELLS = 16, 64
+"""Cells that an approximate search visits at least and at most: people are in the first few, and what is
+found in more are strangers."""
 
 _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
@@ -147,7 +148,8 @@ def inverted_file(vectors: _Vectors, k: int, seed: int) -> faiss.IndexIVFFlat:
     and their centres are near to nobody. Centres are the means of some of the rows nearest to a random
     row each, and from `FLAT_CENTRES` on they are themselves found through a graph (HNSW, Malkov and
     Yashunin, 2018). The number of cells that a search visits is doubled until it finds 90 % of the true
-    neighbours of a sample; what is missed are strangers at the end of the lists, for the most part.
+    neighbours of a sample, or visits `MOST_CELLS`; what is missed are strangers at the end of the lists,
+    for the most part.
 
     Parameters
     ----------
@@ -172,11 +174,12 @@ def inverted_file(vectors: _Vectors, k: int, seed: int) -> faiss.IndexIVFFlat:
     sample = rng.permutation(n)[:_TUNING_SAMPLE]
     truth, _ = exact_lists(vectors, sample, k)
     index.nprobe = min(FEWEST_CELLS, len(centers))
-    while index.nprobe < len(centers):
+    most = min(MOST_CELLS, len(centers))
+    while index.nprobe < most:
         found, _ = index_lists(vectors, sample, k, index)
         if recall(truth, found) >= _TARGET_RECALL:
             break
-        index.nprobe = min(2 * index.nprobe, len(centers))
+        index.nprobe = min(2 * index.nprobe, most)
     return index
 
 
