@@ -73,6 +73,23 @@ def test_a_damaged_result_is_made_anew(
     assert damage == "gone" or str(path.parent) in caplog.text
 
 
+def test_arrays_that_one_damaged_file_made_anew_are_found_again(tmp_path: Path) -> None:
+    def starts() -> list[int]:
+        pieces = Pieces(tmp_path / "x", "key")
+        arrays = [pieces.array(name, (ROWS,), np.int64) for name in ("whole", "damaged")]
+        found = []
+        for part in pieces.remaining(ROWS, 3):
+            for array in arrays:
+                array[part] = np.arange(part.start, part.stop)
+            found.append(part.start)
+        return found
+
+    assert starts() == [0, 3, 6, 9]
+    (tmp_path / "x" / "damaged.npy").unlink()
+    assert starts() == [0, 3, 6, 9]
+    assert starts() == []
+
+
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):

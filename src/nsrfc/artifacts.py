@@ -157,6 +157,8 @@ class Pieces:
                 (self.folder / _DONE).unlink(missing_ok=True)
                 np.lib.format.open_memmap(path, "w+", dtype, shape)
                 _take_room(path)
+            # All arrays of a result are filled together, and so begun anew together.
+            self._sums = dict.fromkeys(self._sums, 0)
         self._done = done if self._done is None else min(done, self._done)
         self._arrays[name] = np.load(path, mmap_mode="r+", allow_pickle=False)
         return self._arrays[name]
