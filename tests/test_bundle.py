@@ -77,7 +77,7 @@ def test_networks_that_are_not_there_stay_away(tmp_path: Path) -> None:
 def test_files_are_those_of_the_hub_and_the_card_tells_what_matters(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors", "README.md"}
     card = ModelCard.load(folder / "README.md")
-    assert card.data.library_name == "nsrfc"
+    assert card.data.to_dict()["library_name"] == "nsrfc"
     for words in ("| embedding dimension | 16 |", "| refine | 91.00% |", "| people | 56 |"):
         assert words in card.text
 
