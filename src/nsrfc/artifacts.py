@@ -20,7 +20,6 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,17 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc import __version__
-from nsrfc.data.files import atomic_path, npz_headers, open_npy, read_npz_array, reading, write_npz
+from nsrfc.data.files import (
+    atomic_path,
+    npz_headers,
+    open_npy,
+    read_npz_array,
+    reading,
+    write_npz,
+    writing,
+)
 from nsrfc.errors import InputError
+from nsrfc.report.run import fingerprint
 
 __all__ = ["Arrays", "Artifacts", "Pieces", "key_of", "release"]
 
@@ -104,6 +112,10 @@ class Artifacts:
         """Open a result of arrays that are filled piece by piece."""
         return Pieces(None if self.folder is None else self.folder / f"{stage}-{key[:16]}", key)
 
+    def fingerprint(self, array: npt.NDArray[Any]) -> str:
+        """Return what names the content of an array in a key; without a folder none is needed."""
+        return "" if self.folder is None else fingerprint(array)
+
     def _path(self, stage: str, key: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{stage}-{key[:16]}.npz"
 
@@ -152,7 +164,7 @@ class Pieces:
         path = self.folder / f"{name}.npy"
         done, self._sums[name] = self._filled(path, shape, dtype)
         if done == 0:
-            with _writing(self.folder):
+            with writing(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 (self.folder / _DONE).unlink(missing_ok=True)
                 np.lib.format.open_memmap(path, "w+", dtype, shape)
@@ -178,7 +190,7 @@ class Pieces:
         assert self.folder is not None
         for name, array in self._arrays.items():
             assert isinstance(array, np.memmap)
-            with _writing(self.folder):
+            with writing(self.folder):
                 array.flush()
             self._sums[name] = zlib.crc32(array[self.done : done].data, self._sums[name])
             release(array)
@@ -239,17 +251,6 @@ def _take_room(path: Path) -> None:
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Turn what the system says of a folder that cannot be written into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{folder} cannot be written ({error.strerror}): make room or choose another folder."
-        ) from error
 
 
 def _read(path: Path, key: str) -> Arrays:

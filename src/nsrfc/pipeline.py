@@ -23,6 +23,7 @@ from nsrfc.artifacts import Artifacts, Pieces, key_of, release
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
 from nsrfc.graph.background import SAMPLE, measure_background, standardize
+from nsrfc.graph.chunks import chunks
 from nsrfc.graph.cohesion import join_alike_groups, join_cohesive
 from nsrfc.graph.components import drop_small, relabel_by_first_appearance
 from nsrfc.graph.copies import canonical_rows
@@ -37,7 +38,6 @@ from nsrfc.graph.neighbors import (
 from nsrfc.graph.refinement import average_neighbors, linkage
 from nsrfc.graph.structures import Clustering, EdgeList, NeighborGraph
 from nsrfc.progress import Progress
-from nsrfc.report.run import fingerprint
 
 if TYPE_CHECKING:
     import faiss
@@ -56,8 +56,6 @@ since the groups that they would join are compared first."""
 
 SIMILARITY_MARGIN = 1.0
 """Local strength above the threshold of density edges at which a pair is linked at once."""
-
-_CHUNK = 65_536
 
 
 def cluster(
@@ -141,10 +139,10 @@ class _Strengths:
     def density_edges(self) -> EdgeList:
         """Return the density edges E_d, with strengths as scores."""
         law, density = self.law(self.top), np.empty(len(self.ids), np.float32)
-        for start in range(0, len(density), _CHUNK):
-            strength = self.strength[start : start + _CHUNK]
+        for part in chunks(len(density)):
+            strength = self.strength[part]
             same = probability(law.log_odds(strength))
-            density[start : start + _CHUNK] = neighbor_density(strength, same)
+            density[part] = neighbor_density(strength, same)
         return density_edges(self.ids, self.strength, density)
 
 
@@ -170,7 +168,7 @@ class _Run:
         """Labels (n,) and confidence (n,)."""
         X, n, progress = self.X, len(self.X), self.progress
         given = () if graph is None else (graph.ids, graph.similarities)
-        content = [self._fingerprint(array) for array in (X, *given)]
+        content = [self.artifacts.fingerprint(array) for array in (X, *given)]
         self._key = key_of("embeddings", {"sha256": content})
         graph = graph or self._search()
         listed = graph.ids
@@ -221,8 +219,7 @@ class _Run:
         """Turn similarities of a graph, which are used up, into strengths, each list in their order."""
         background = measure_background(X, X[self._sample], self._pieces("background"))
         ids, strength = np.empty_like(graph.ids), similarities
-        for start in range(0, len(ids), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for part in chunks(len(ids)):
             near = graph.ids[part]
             found = standardize(near, similarities[part], background, part)
             found[near < 0] = -np.inf
@@ -237,9 +234,6 @@ class _Run:
         settings = self.config.model_dump(exclude={"min_cluster_size"})
         self._key = key_of(stage, {"of": self._key, **settings})
         return self.artifacts.pieces(stage, self._key)
-
-    def _fingerprint(self, array: npt.NDArray[np.generic]) -> str:
-        return "" if self.artifacts.folder is None else fingerprint(array)
 
 
 def _judge(known: _Strengths, edges: EdgeList) -> tuple[EdgeList, _Floats]:

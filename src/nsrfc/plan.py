@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError, MemoryPlanError
+from nsrfc.graph.chunks import CHUNK
 from nsrfc.graph.neighbors import EXACT_LIMIT
 from nsrfc.graph.search import FACES_PER_CELL, FLAT_CENTRES
 from nsrfc.pipeline import REFINEMENTS
@@ -52,8 +53,8 @@ RESCORED_FACES = 4096
 INDEX_BYTES_PER_VALUE = 5
 """Per face and dimension: the index of the approximate search, with its centres."""
 
-CHUNK_FACES, CHUNK_BYTES_PER_NEIGHBOR = 65_536, 40
-"""Faces that the steps work on at a time, and their working copies per neighbour."""
+CHUNK_BYTES_PER_NEIGHBOR = 40
+"""Per neighbour of the faces that the steps work on at a time: working copies."""
 
 REFINED_BYTES_PER_VALUE = 4
 """Per face and dimension beside input and unit vectors: refined vectors."""
@@ -225,7 +226,7 @@ def plan(
     vectors, neighbors = search.stages
     values, entries, rounds = n * dimension, n * search.k, len(REFINEMENTS)
     refined = REFINED_BYTES_PER_VALUE * values + STRENGTH_BYTES_PER_NEIGHBOR * entries
-    chunk = CHUNK_BYTES_PER_NEIGHBOR * min(n, CHUNK_FACES) * search.k
+    chunk = CHUNK_BYTES_PER_NEIGHBOR * min(n, CHUNK) * search.k
     seconds = rounds * REBUILD_SECONDS * entries * dimension + STRUCTURE_SECONDS * n
     return Plan(
         n,

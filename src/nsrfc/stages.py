@@ -28,7 +28,6 @@ from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.models.bundle import NSRFC
 from nsrfc.models.settings import NetworkName
 from nsrfc.progress import Progress
-from nsrfc.report.run import fingerprint
 from nsrfc.steps import BATCH, Faces, edge_probability, list_probability, listed_cosines, padded, refine
 
 __all__ = ["DTYPES", "Known", "Stages"]
@@ -163,12 +162,12 @@ class Stages:
 
     def _nearest(self, given: NeighborGraph | None) -> tuple[NeighborGraph, str]:
         """Return the neighbours of the embeddings in lists of the model's length, and their key."""
-        data = key_of("embeddings", {"sha256": self._fingerprint(self.X)})
+        data = key_of("embeddings", {"sha256": self.artifacts.fingerprint(self.X)})
         if given is None:
             return self._searched(self.X, data)
         k = self.settings.k
         lists = NeighborGraph(given.ids[:, :k], given.similarities[:, :k])
-        content = [self._fingerprint(lists.ids), self._fingerprint(lists.similarities)]
+        content = [self.artifacts.fingerprint(lists.ids), self.artifacts.fingerprint(lists.similarities)]
         return NeighborGraph(*padded(lists, k)), key_of("neighbours", {"of": data, "given": content})
 
     def _searched(self, vectors: _Floats, of: str) -> tuple[NeighborGraph, str]:
@@ -246,6 +245,3 @@ class Stages:
             "device": self.place.type,
             "dtype": self.dtype,
         }
-
-    def _fingerprint(self, array: npt.NDArray[np.generic]) -> str:
-        return "" if self.artifacts.folder is None else fingerprint(array)

@@ -14,7 +14,7 @@ from nsrfc.cli.console import (
     print_table,
     seconds_text,
 )
-from nsrfc.cli.options import Device, Dtype, DtypeOption, Json
+from nsrfc.cli.options import Device, Dtype, DtypeOption, Json, MaxMemory
 from nsrfc.cli.train import Preset
 
 if TYPE_CHECKING:
@@ -62,12 +62,7 @@ def run(
     ] = None,
     device: Device = "auto",
     dtype: DtypeOption = Dtype.FLOAT32,
-    max_memory: Annotated[
-        str | None,
-        typer.Option(
-            help="Refuse to start if clustering a part takes more, such as 8GiB.", show_default=False
-        ),
-    ] = None,
+    max_memory: MaxMemory = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse files that are not the published ones.")
     ] = False,

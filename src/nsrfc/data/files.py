@@ -36,6 +36,7 @@ __all__ = [
     "reading",
     "write_npy",
     "write_npz",
+    "writing",
 ]
 
 PathLike = str | os.PathLike[str]
@@ -99,6 +100,17 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path} cannot be read as {path.suffix.lower()} ({reason}): "
             f"it is damaged or another kind of file, so write or copy it anew."
+        ) from error
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn what the system says of a folder that takes no more into an `InputError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written ({error.strerror}): make room or choose another folder."
         ) from error
 
 

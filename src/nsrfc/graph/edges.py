@@ -12,14 +12,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.graph.chunks import chunks
 from nsrfc.graph.structures import EdgeList
 
 __all__ = ["density_edges", "local_strength", "neighbor_density", "similarity_edges"]
 
 _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
-
-_CHUNK = 65_536
 
 
 def neighbor_density(strength: _Floats, probability: _Floats) -> _Floats:
@@ -47,8 +46,7 @@ def density_edges(ids: _Ids, strength: _Floats, density: _Floats) -> EdgeList:
     n = len(ids)
     target, score = np.empty(n, np.int32), np.empty(n, np.float32)
     rows = np.arange(n, dtype=np.int32)
-    for start in range(0, n, _CHUNK):
-        part = slice(start, start + _CHUNK)
+    for part in chunks(n):
         near, own, row = ids[part], density[part, None], rows[part, None]
         around = density[near]
         higher = (around > own) | ((around == own) & (near < row))
@@ -97,16 +95,16 @@ def similarity_edges(ids: _Ids, strength: _Floats, top: _Floats, threshold: floa
     EdgeList
         With local strengths as scores.
     """
-    parts = []
-    for start in range(0, len(ids), _CHUNK):
-        near, strong = ids[start : start + _CHUNK], strength[start : start + _CHUNK]
+    found = []
+    for part in chunks(len(ids)):
+        near, strong = ids[part], strength[part]
         # Local strength is at most the strength: this leaves few pairs to gather for.
         row, column = np.nonzero((strong[:, 1:] >= threshold) & (near[:, 1:] >= 0))
-        source, target = (row + start).astype(np.int32), near[row, column + 1]
+        source, target = (row + part.start).astype(np.int32), near[row, column + 1]
         score = local_strength(source, target, strong[row, column + 1], top)
-        parts.append(EdgeList(source, target, score).where(score >= threshold))
+        found.append(EdgeList(source, target, score).where(score >= threshold))
     return EdgeList(
-        np.concatenate([part.source for part in parts]),
-        np.concatenate([part.target for part in parts]),
-        np.concatenate([part.score for part in parts]),
+        np.concatenate([edges.source for edges in found]),
+        np.concatenate([edges.target for edges in found]),
+        np.concatenate([edges.score for edges in found]),
     )

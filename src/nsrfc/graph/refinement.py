@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
+from nsrfc.graph.chunks import chunks
 from nsrfc.graph.structures import NeighborGraph
 
 __all__ = ["Neighborhoods", "average_neighbors", "linkage"]
@@ -31,7 +32,6 @@ _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
 
 _VANISHED = 1e-6
-_CHUNK = 65_536
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,13 @@ def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
     columns = np.take_along_axis(columns, order, axis=1)
     weights = np.take_along_axis(weights, order, axis=1)
     mean, norm = np.empty_like(X), np.empty(n, np.float32)
-    for start in range(0, n, _CHUNK):
-        part = slice(start, min(start + _CHUNK, n))
-        pointers = np.arange(0, (part.stop - start) * width + 1, width)
-        chosen = weights[part].ravel(), columns[part].ravel(), pointers
-        mean[part] = csr_array(chosen, shape=(part.stop - start, n)) @ X
+    for part in chunks(n):
+        rows = part.stop - part.start
+        chosen = weights[part].ravel(), columns[part].ravel(), np.arange(0, rows * width + 1, width)
+        mean[part] = csr_array(chosen, shape=(rows, n)) @ X
         norm[part] = np.linalg.norm(mean[part], axis=1)
         # A mean can vanish only if neighbours of weight oppose the face; it then stays itself.
-        vanished = start + np.flatnonzero(norm[part] < _VANISHED)
+        vanished = part.start + np.flatnonzero(norm[part] < _VANISHED)
         mean[vanished], norm[vanished] = X[vanished], 1
         mean[part] /= norm[part, None]
     return Neighborhoods(mean, norm, weights.sum(axis=1), columns, weights)

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
+from nsrfc.graph.chunks import chunks
+
 if TYPE_CHECKING:
     import faiss
 
@@ -29,7 +31,6 @@ _TARGET_RECALL = 0.9
 _TUNING_SAMPLE = 500
 _LINKS, _BEAM = 32, 64
 _AVERAGED_SHARE = 4
-_CHUNK = 65_536
 _VANISHED = np.float32(1e-6)
 
 FACES_PER_CELL = 32
@@ -206,8 +207,7 @@ def _center_index(centers: _Vectors) -> faiss.Index:
 def _nearest_center(vectors: _Vectors, index: faiss.Index) -> _Rows:
     """Return the number (n,) of each row's nearest centre."""
     nearest = np.empty(len(vectors), np.int64)
-    for start in range(0, len(vectors), _CHUNK):
-        part = slice(start, start + _CHUNK)
+    for part in chunks(len(vectors)):
         nearest[part] = index.search(vectors[part], 1)[1][:, 0]
     return nearest
 

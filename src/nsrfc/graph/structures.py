@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.errors import InputError
+from nsrfc.graph.chunks import chunks
 
 __all__ = ["Clustering", "EdgeList", "Mutual", "NeighborGraph"]
 
 Mutual = Literal["present", "published"]
 """How p_ij is made where only one of two faces lists the other; see
 :mod:`nsrfc.graph.published_edges`."""
-
-_CHUNK = 65_536
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,8 @@ class NeighborGraph:
             )
         if not np.array_equal(ids[:, 0], np.arange(len(ids), dtype=np.int32)):
             raise InputError("Column 0 of a neighbour graph must be the face itself, in row order.")
-        for start in range(0, len(ids), _CHUNK):
-            _check_lists(ids[start : start + _CHUNK], similarities[start : start + _CHUNK], len(ids))
+        for part in chunks(len(ids)):
+            _check_lists(ids[part], similarities[part], len(ids))
 
     @property
     def n(self) -> int:

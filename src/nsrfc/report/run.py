@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from nsrfc import __version__
 from nsrfc.data import read_identities
-from nsrfc.data.files import PathLike, atomic_path, reading
+from nsrfc.data.files import PathLike, atomic_path, reading, writing
 from nsrfc.errors import InputError
 from nsrfc.graph.structures import Clustering
 
@@ -216,11 +216,8 @@ def _staging(folder: Path) -> Iterator[Path]:
             f"{folder} cannot be written ({error.strerror}): choose another folder or mend its rights."
         ) from error
     try:
-        yield staging
-    except OSError as error:
-        raise InputError(
-            f"{folder} cannot be written ({error.strerror}): make room or choose another folder."
-        ) from error
+        with writing(folder):
+            yield staging
     finally:
         shutil.rmtree(staging)
         for place in made:
