@@ -4,7 +4,8 @@
    them; a_ij, the probability that a neighbour is the same person, by the pair network.
 2. Local density graph: S_ij by LCENet, density of every face, density edges and similarity edges.
 3. Connectivity: PCENet judges the density edges that can still change the answer.
-4. Clusters: connected components of what is kept.
+4. Clusters: connected components of what is kept, but for an edge that would join two groups unlike each
+   other.
 
 A step that did not earn its place in training is left out (`ModelSettings.used`). No label is read.
 """
@@ -122,9 +123,12 @@ def cluster(
     known = stages.density(known)
     density = known.faces.density_graph(settings.tau)
     found = stages.connect(known, density, settings.connect)
+    joined = found.labels
+    if settings.groups:
+        joined = stages.compare_groups(density, found, settings.connect)
 
-    confidence = _confidence(density, found.probability, found.labels)[rows.place]
-    labels = relabel_by_first_appearance(found.labels[rows.place])
+    confidence = _confidence(density, found.probability, joined)[rows.place]
+    labels = relabel_by_first_appearance(joined[rows.place])
     return Clustering(drop_small(labels, config.min_cluster_size), confidence)
 
 

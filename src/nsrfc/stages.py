@@ -20,8 +20,10 @@ from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
 from nsrfc.device import find_device
 from nsrfc.errors import InputError
+from nsrfc.graph.background import stranger_similarity
+from nsrfc.graph.cohesion import join_cohesive
 from nsrfc.graph.connect import Connected, connect
-from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
 from nsrfc.graph.published_edges import DensityGraph
 from nsrfc.graph.reranking import rerank
 from nsrfc.graph.structures import EdgeList, NeighborGraph
@@ -105,7 +107,7 @@ class Stages:
         Z, key = self._refined(near, key)
         if not self.settings.uses("rebuild"):
             return Known(self._faces(Z, near.ids, listed_cosines(Z, near.ids)), key)
-        rebuilt, key = self._searched(Z, key)
+        rebuilt, key = self._searched(Z, key, near.ids)
         return Known(self._faces(Z, rebuilt.ids, rebuilt.similarities), key)
 
     def refined_vectors(self, graph: NeighborGraph | None = None) -> _Floats:
@@ -136,7 +138,7 @@ class Stages:
             return connect(n, certain, edges, lambda chosen: edges.score[chosen], threshold)
         faces = self._read_by("pcenet", known.faces)
         network = self.model.network("pcenet")
-        rules = {"mutual": self.settings.mutual, "veto": self.settings.veto}
+        rules = self.settings.model_dump(include={"mutual", "weighted", "veto"})
         key = key_of("edges", {"of": known.key, **rules, **self._made_with("pcenet")})
         found = self.artifacts.find("edges", key)
         # Edges that other thresholds spared are judged when a run first asks for them.
@@ -160,6 +162,21 @@ class Stages:
             advance(connected.spared)
         return connected
 
+    def compare_groups(
+        self, graph: DensityGraph, connected: Connected, threshold: float
+    ) -> npt.NDArray[np.int64]:
+        """Labels (g,) where edges that would join groups unlike each other are left out.
+
+        Edges that were spared, as surer ones join their ends, stay out of it.
+        """
+        edges = graph.density_edges
+        kept = EdgeList(edges.source, edges.target, connected.probability)
+        kept = graph.similarity_edges + kept.where(kept.score >= threshold)
+        with self.progress.stage("groups", len(self.X)) as advance:
+            labels = join_cohesive(self.X, kept, stranger_similarity(self.X, self.config.seed))
+            advance(len(self.X))
+        return labels
+
     def _nearest(self, given: NeighborGraph | None) -> tuple[NeighborGraph, str]:
         """Return the neighbours of the embeddings in lists of the model's length, and their key."""
         data = key_of("embeddings", {"sha256": self.artifacts.fingerprint(self.X)})
@@ -170,15 +187,24 @@ class Stages:
         content = [self.artifacts.fingerprint(lists.ids), self.artifacts.fingerprint(lists.similarities)]
         return NeighborGraph(*padded(lists, k)), key_of("neighbours", {"of": data, "given": content})
 
-    def _searched(self, vectors: _Floats, of: str) -> tuple[NeighborGraph, str]:
+    def _searched(
+        self, vectors: _Floats, of: str, before: npt.NDArray[np.int32] | None = None
+    ) -> tuple[NeighborGraph, str]:
         """Return the neighbours of vectors in lists of the model's length, and their key."""
         settings = {"k": self.settings.k, "search": self.config.search, "seed": self.config.seed}
         key = key_of("neighbours", {"of": of, **settings})
 
-        graph = self._search(vectors, self.artifacts.pieces("neighbours", key))
+        graph = self._search(vectors, before, self.artifacts.pieces("neighbours", key))
         return NeighborGraph(*padded(graph, self.settings.k)), key
 
-    def _search(self, vectors: _Floats, pieces: Pieces | None = None) -> NeighborGraph:
+    def _search(
+        self,
+        vectors: _Floats,
+        before: npt.NDArray[np.int32] | None = None,
+        pieces: Pieces | None = None,
+    ) -> NeighborGraph:
+        if before is not None and self.settings.family == "structure":
+            return rebuild_neighbor_graph(vectors, before, progress=self.progress, pieces=pieces)
         return build_neighbor_graph(
             vectors,
             self.settings.k,
@@ -224,7 +250,8 @@ class Stages:
         return found, key
 
     def _faces(self, vectors: _Floats, ids: npt.NDArray[np.int32], similarities: _Floats) -> Faces:
-        return Faces(vectors, ids, similarities, mutual=self.settings.mutual)
+        rules = self.settings
+        return Faces(vectors, ids, similarities, mutual=rules.mutual, weighted=rules.weighted)
 
     def _read_by(self, name: NetworkName, faces: Faces) -> Faces:
         return replace(faces, vectors=self.X) if name in self.settings.unrefined else faces

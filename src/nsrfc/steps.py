@@ -52,7 +52,7 @@ _Floats = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.integer]
 
-Search = Callable[[_Floats], NeighborGraph]
+Search = Callable[[_Floats, _Ids], NeighborGraph]
 GatherLists = Callable[[_Rows], tuple[Tensor, ...]]
 GatherEdges = Callable[[_Rows, _Rows], tuple[Tensor, ...]]
 
@@ -81,6 +81,8 @@ class Faces:
         S_ij: probability of LCENet.
     mutual : {"present", "published"}
         How p_ij is made of S_ij and S_ji; see :mod:`nsrfc.graph.published_edges`.
+    weighted : bool
+        Whether cosines weigh the density.
     """
 
     vectors: _Floats
@@ -89,6 +91,7 @@ class Faces:
     pair: _Floats | None = None
     same: _Floats | None = None
     mutual: Mutual = "present"
+    weighted: bool = False
 
     @property
     def a(self) -> _Floats:
@@ -102,7 +105,8 @@ class Faces:
 
     def density_graph(self, tau: float | None = None) -> DensityGraph:
         """Density, density edges and similarity edges; tau by the published rule if it is None."""
-        return published_density_graph(self.ids, self.a, self.S, tau, self.mutual)
+        weight = self.similarities if self.weighted else None
+        return published_density_graph(self.ids, self.a, self.S, tau, self.mutual, weight)
 
 
 def refine(
@@ -128,7 +132,7 @@ def refine(
     lists : ndarray of int32, shape (n, k)
         The neighbours that a C-GCN convolves over: those of ``graph``, or re-ranked.
     search : callable
-        Builds the neighbour graph of other vectors, which a C-GCN does not need.
+        Builds the neighbour graph of other vectors, given the lists before; a C-GCN does not need it.
     whiten : bool
         Whether the refinement of the family "structure" works on whitened embeddings.
     rows : int

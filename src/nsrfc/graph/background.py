@@ -20,7 +20,7 @@ from numba import njit, prange
 
 from nsrfc.artifacts import Pieces
 
-__all__ = ["Background", "measure_background", "standardize"]
+__all__ = ["Background", "measure_background", "standardize", "stranger_similarity"]
 
 _Floats = npt.NDArray[np.float32]
 
@@ -28,8 +28,8 @@ SAMPLE = 4096
 """Faces that stand for all: the median of so many values is known to 0.02 standard deviations."""
 
 PRIOR_PAIRS = 200
-"""Weight of what is assumed before looking: strangers are orthogonal, with deviation 1 / sqrt(d).
-It decides for a handful of faces, which show no background of their own, and fades beyond a hundred."""
+"""Weight of what is assumed before looking: strangers are orthogonal, with deviation 1 / sqrt(d), where d
+counts the coordinates that are not zero throughout. It decides for a handful of faces, which show no background of their own, and fades beyond a hundred."""
 
 _CHUNK = 1024
 _GRID = np.float32(2.0**12)
@@ -79,8 +79,8 @@ def measure_background(X: _Floats, reference: _Floats, pieces: Pieces | None = N
     -----
     2 n m d FLOP and chunks of 1,024 x m x 4 bytes.
     """
-    n, d = X.shape
-    m = len(reference)
+    n, m = len(X), len(reference)
+    d = max(1, int(np.count_nonzero(reference.any(axis=0))))
     pieces = pieces or Pieces()
     quantiles = pieces.array("quantiles", (n, 2))
     strangers = _on_grid(reference).T
@@ -92,6 +92,20 @@ def measure_background(X: _Floats, reference: _Floats, pieces: Pieces | None = N
     variance = trust * np.square(median - low) + (1 - trust) / d
     deviation = np.sqrt(np.maximum(variance, 1e-12))
     return Background(trust * median, deviation)
+
+
+def stranger_similarity(X: _Floats, seed: int = 0) -> float:
+    """Mean similarity of strangers, on a sample of faces.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Unit vectors.
+    seed : int
+        Chooses the sample, if there are more than 4,096.
+    """
+    sample = X[np.sort(np.random.default_rng(seed).permutation(len(X))[:SAMPLE])]
+    return float(measure_background(sample, sample).center.mean())
 
 
 def standardize(

@@ -13,6 +13,8 @@ list of k:
     company        cosine of the two lists as sparse vectors of squared strengths
     own r          strength / 10 of the r-th best neighbour of i, r = 1, 2, 3, 5, 10, 20, 40, 79
     other r        the same of j
+    odds           log-odds / 10 of s_ij by the law of best edges (:mod:`nsrfc.graph.mixture`), within 12
+    threshold      strength / 10 at which that law is even: what a pair must show in this set of faces
 
 Where a list is shorter than m or r, its end stands for what is missing.
 """
@@ -26,6 +28,7 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from nsrfc.graph.background import SAMPLE, measure_background, standardize
+from nsrfc.graph.mixture import EdgeLaw, fit_edge_law
 
 __all__ = [
     "LIST_FEATURES",
@@ -46,6 +49,7 @@ _ABSENT = np.float32(-100)
 _RANK_UNIT = np.float32(1 / np.log(80))
 _STRENGTH_UNIT = np.float32(0.1)
 _BOUNDS = np.float32(-5), np.float32(40)
+_MOST_ODDS = np.float32(12)
 
 LIST_FEATURES = (
     *("strength", "rank", "reverse rank", "mutual"),
@@ -53,6 +57,7 @@ LIST_FEATURES = (
     "company",
     *(f"own {rank}" for rank in _CURVE),
     *(f"other {rank}" for rank in _CURVE),
+    *("odds", "threshold"),
 )
 """Names of the features, in their order."""
 
@@ -73,6 +78,8 @@ class ListStructure:
         Strengths, descending; where there is no neighbour, that of the last there is (0 if none).
     center, deviation : ndarray of float32, shape (n,)
         The background, see :class:`~nsrfc.graph.background.Background`.
+    law : EdgeLaw
+        Odds of strengths, fitted to the best neighbour of every face.
     """
 
     ids: _Ids
@@ -81,6 +88,7 @@ class ListStructure:
     curve: _Floats
     center: _Floats
     deviation: _Floats
+    law: EdgeLaw
 
 
 def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats, seed: int = 0) -> ListStructure:
@@ -116,7 +124,8 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats, seed: int
     end = np.where(last > 0, curve[np.arange(n), last], 0).astype(np.float32)
     curve = np.where(curve == _ABSENT, end[:, None], curve)
     strength[ids < 0] = 0
-    return ListStructure(ids, strength, rank, curve, background.center, background.deviation)
+    law = fit_edge_law(curve[:, 1:2].ravel(), n, background.identical)
+    return ListStructure(ids, strength, rank, curve, background.center, background.deviation, law)
 
 
 def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
@@ -150,6 +159,11 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
         np.minimum(_CURVE, k - 1),
         out,
     )
+    law = structure.law
+    odds = np.clip(law.log_odds(structure.strength[rows]), -_MOST_ODDS, _MOST_ODDS)
+    listed = structure.ids[rows] >= 0
+    out[..., -2] = odds * _STRENGTH_UNIT * listed
+    out[..., -1] = np.float32(law.threshold) * _STRENGTH_UNIT * listed
     return out
 
 

@@ -7,11 +7,12 @@ Kajarekar and Stolcke, Interspeech 2006), with neighbourhoods in the place of cl
 
     u_i = sum_j w_ij x_j / t_i,   t_i = sum_j w_ij      over neighbours of weight above 1/2, and i itself
     C = mean of (x_i - u_i) (x_i - u_i)^T t_i / (t_i - 1)
-    x'_i = unit((C + e I)^(-1/2) x_i)
+    x'_i = unit((C + e I)^(-power) x_i)              power = 1/2: alike in all directions
 
 C is measured on the faces that are to be clustered, so whitening commutes with every rotation. The ridge
 e = sqrt(r / m) tr(C^2) / tr(C), r = tr(C)^2 / tr(C^2) being the number of directions in use and m that
-of the faces measured, stands for the error of C: with few faces little is changed.
+of the faces measured, stands for the error of C: with few faces little is changed. A lower power trusts
+C less, which is safer where people have few photos and C is poorly known.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _LIKELY = 0.5
 _FEWEST = 1.5
 
 
-def whiten(X: _Floats, ids: npt.NDArray[np.int32], weights: _Floats) -> _Floats:
+def whiten(X: _Floats, ids: npt.NDArray[np.int32], weights: _Floats, power: float = 0.5) -> _Floats:
     """Whiten embeddings by the scatter inside neighbourhoods.
 
     Parameters
@@ -40,6 +41,8 @@ def whiten(X: _Floats, ids: npt.NDArray[np.int32], weights: _Floats) -> _Floats:
         Neighbours, the face itself in column 0; -1 = none.
     weights : ndarray of float32, shape (n, k)
         Probability that the neighbour is the same person.
+    power : float
+        In 0..1/2; with 0 nothing changes.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def whiten(X: _Floats, ids: npt.NDArray[np.int32], weights: _Floats) -> _Floats:
     if square <= 0:
         return X
     ridge = np.sqrt(trace**2 / square / len(residual)) * square / trace
-    transform = (axes / np.sqrt(variance + ridge)) @ axes.T
+    transform = (axes * (variance + ridge) ** -power) @ axes.T
     white: _Floats = X @ transform.astype(np.float32)
     white /= np.maximum(np.linalg.norm(white, axis=1, keepdims=True), np.float32(1e-12))
     return white

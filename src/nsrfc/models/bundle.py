@@ -108,7 +108,7 @@ class NSRFC(
         InputError
             If ``dimension`` is not that of the model.
         """
-        if dimension != self.settings.dimension:
+        if self.settings.dimension not in (None, dimension):
             raise InputError(
                 f"The model is for embeddings of dimension {self.settings.dimension}, these have "
                 f"{dimension}: give a model trained on the same embedder."

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nsrfc.graph.structures import Mutual
 
@@ -37,8 +37,8 @@ class ModelSettings(BaseModel):
     family: Literal["structure", "coordinates"]
     """What the networks read: neighbour structure, or the vectors themselves as published."""
 
-    dimension: Annotated[int, Field(ge=1)]
-    """Length of an embedding."""
+    dimension: Annotated[int, Field(ge=1)] | None
+    """Length of an embedding; None: any, which networks on structure allow."""
 
     k: Annotated[int, Field(ge=1)] = 80
     """Neighbours per face, the face itself included."""
@@ -62,6 +62,13 @@ class ModelSettings(BaseModel):
     mutual: Mutual = "present"
     """How p_ij is made of S_ij and S_ji: the mean of those there are, or the published one."""
 
+    weighted: bool = False
+    """Whether the density is weighted by cosines; otherwise it is as published."""
+
+    groups: bool = False
+    """Whether an edge is left out that would join two groups less alike than their own faces are, as
+    the clusterer without a model does (:mod:`nsrfc.graph.cohesion`)."""
+
     veto: bool = True
     """Whether the probability of a density edge is PCENet's verdict times the strength a_ij p_ij;
     otherwise it is the verdict alone, as published."""
@@ -72,12 +79,19 @@ class ModelSettings(BaseModel):
     connect: Annotated[float, Field(ge=0)] = 0.5
     """Probability from which on a density edge is kept."""
 
+    @model_validator(mode="after")
+    def _dimension_is_known(self) -> Self:
+        if self.dimension is None and self.family == "coordinates":
+            raise ValueError("networks on coordinates are for one dimension")
+        return self
+
     def uses(self, step: Step) -> bool:
         """Whether a step is taken: it is wanted, and its network is there."""
         return self.used.get(step, False) and STEPS[step] in self.networks
 
     def width(self, network: NetworkName) -> int:
         """Length of the vectors that a network reads; a C-GCN of the family "coordinates" doubles it."""
+        assert self.dimension is not None
         refined = self.used.get("refine", False) and network not in ("cgcn", *self.unrefined)
         return self.dimension * (2 if refined and self.family == "coordinates" else 1)
 

@@ -42,7 +42,13 @@ _Floats = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.integer]
 
-Search = Callable[[_Floats], NeighborGraph]
+Search = Callable[[_Floats, _Ids], NeighborGraph]
+
+ODDS = LIST_FEATURES.index("odds")
+"""The known evidence among the features."""
+
+TRUST = 0.3
+"""What the odds of the best edges are worth for all of a list, before learning."""
 
 ROWS = 1024
 """Lists that the refinement judges at a time; the result does not depend on it."""
@@ -51,9 +57,10 @@ ROWS = 1024
 class PairScorer(nn.Module):
     """Log-odds that a listed neighbour is the same person, from the features of the pair alone.
 
-    With f_ij the features of :mod:`nsrfc.graph.list_features`, the strength being the first::
+    With f_ij the features of :mod:`nsrfc.graph.list_features`, o_ij / 10 among them, the log-odds by the
+    law of best edges::
 
-        logit_ij = u (s_ij / 10 - v) + w . MLP(BN(f_ij))        MLP: f -> hidden -> hidden, GELU
+        logit_ij = u (o_ij / 10 - v) + w . MLP(BN(f_ij))        MLP: f -> hidden -> hidden, GELU
 
     with u, v learned, w zero before training, BN batch normalisation without weights.
 
@@ -64,7 +71,7 @@ class PairScorer(nn.Module):
 
     def __init__(self, hidden: int = 48) -> None:
         super().__init__()
-        self.evidence = Evidence()
+        self.evidence = Evidence(TRUST)
         self.correction = nn.Sequential(
             FeatureNorm(len(LIST_FEATURES)),
             nn.Linear(len(LIST_FEATURES), hidden),
@@ -86,7 +93,7 @@ class PairScorer(nn.Module):
         Tensor, shape (b, k)
             Logits; without meaning where there is no neighbour.
         """
-        odds: Tensor = self.evidence(features[..., 0]) + self.correction(features).squeeze(-1)
+        odds: Tensor = self.evidence(features[..., ODDS]) + self.correction(features).squeeze(-1)
         return odds
 
     def lists_of(self, faces: ListedFaces) -> Callable[[_Rows], tuple[Tensor, ...]]:
@@ -107,7 +114,7 @@ class StructureRefinement(nn.Module):
     neighbourhood: a poor image is drawn to its person. With whitening the same is done once more::
 
         x' = whiten(x, w)                       by the scatter inside neighbourhoods
-        N' = k nearest by x'
+        N' = k nearest by x', among the neighbours of neighbours
         z  = the mean as above of x' with N'    weights of a second PairScorer
 
     which takes away what a poor image has in common with poor images of others
@@ -122,17 +129,19 @@ class StructureRefinement(nn.Module):
         Width of the scorers.
     own : float
         b.
+    whitening : float
+        Power of whitening.
     """
 
-    def __init__(self, hidden: int = 48, own: float = 0.6) -> None:
+    def __init__(self, hidden: int = 48, own: float = 0.6, whitening: float = 0.5) -> None:
         super().__init__()
-        self.own = own
+        self.own, self.whitening = own, whitening
         self.first = PairScorer(hidden)
         self.second = PairScorer(hidden)
 
     def whiten(self, X: _Floats, graph: NeighborGraph) -> _Floats:
         """Embeddings x' (n, d), unit vectors, from embeddings and their neighbours."""
-        return whiten(X, graph.ids, _weights(self.first, X, graph))
+        return whiten(X, graph.ids, _weights(self.first, X, graph), self.whitening)
 
     def refine(self, X: _Floats, graph: NeighborGraph, search: Search | None = None) -> _Floats:
         """Refine embeddings; the module is in evaluation mode.
@@ -144,7 +153,8 @@ class StructureRefinement(nn.Module):
         graph : NeighborGraph
             Their neighbours by cosine.
         search : callable, optional
-            Builds the neighbour graph of unit vectors (n, d), for whitening; without it there is none.
+            Builds the neighbour graph of other unit vectors (n, d), given the lists (n, k) before, for
+            whitening; without it there is none.
 
         Returns
         -------
@@ -154,7 +164,7 @@ class StructureRefinement(nn.Module):
         if search is None:
             return self._average(self.first, X, graph)
         white = self.whiten(X, graph)
-        return self._average(self.second, white, search(white))
+        return self._average(self.second, white, search(white, graph.ids))
 
     def _average(self, scorer: PairScorer, X: _Floats, graph: NeighborGraph) -> _Floats:
         mean = average_neighbors(X, graph.ids, _weights(scorer, X, graph)).mean
@@ -172,7 +182,7 @@ class StructurePairs(nn.Module):
         t_j = W BN(f_ij) + b
         t = t + Attention(LayerNorm(t)),   logits of head h: q_j . k_l / sqrt(width) + g_h c_jl
         t = t + FeedForward(LayerNorm(t))                                   GELU
-        logit_ij = u (s_ij / 10 - v) + w . LayerNorm(t_j)
+        logit_ij = u (o_ij / 10 - v) + w . LayerNorm(t_j)
 
     A list is a set here: rank enters as a feature, and attention leans on the k x k similarities, so
     that evidence spreads among neighbours that resemble each other. g_h starts at 0, 1, 2, ... x 5.
@@ -184,10 +194,11 @@ class StructurePairs(nn.Module):
     """
 
     extra = 0
+    trust = TRUST
 
     def __init__(self, width: int = 64, layers: int = 1, heads: int = 4, hidden: int = 128) -> None:
         super().__init__()
-        self.evidence = Evidence()
+        self.evidence = Evidence(self.trust)
         features = len(LIST_FEATURES) + self.extra
         self.embed = nn.Sequential(FeatureNorm(features), nn.Linear(features, width))
         self.layers = nn.ModuleList(LeaningLayer(width, heads, hidden) for _ in range(layers))
@@ -212,7 +223,7 @@ class StructurePairs(nn.Module):
         tokens = self.embed(features)
         for layer in self.layers:
             tokens = layer(tokens, similarity, present)
-        odds: Tensor = self.evidence(features[..., 0]) + self.correction(tokens).squeeze(-1)
+        odds: Tensor = self.evidence(features[..., ODDS]) + self.correction(tokens).squeeze(-1)
         return odds
 
     def lists_of(self, faces: ListedFaces) -> Callable[[_Rows], tuple[Tensor, ...]]:
@@ -249,6 +260,7 @@ class StructureLists(StructurePairs):
     """
 
     extra = 2
+    trust = 1.0
 
     def forward(self, features: Tensor, similarity: Tensor, present: Tensor) -> Tensor:
         """Judge lists; as :meth:`StructurePairs.forward`."""
@@ -258,10 +270,6 @@ class StructureLists(StructurePairs):
         evidence = self.evidence(features[..., -2:].mean(dim=-1))
         odds: Tensor = evidence + self.correction(tokens).squeeze(-1)
         return odds
-
-    def __init__(self, width: int = 64, layers: int = 1, heads: int = 4, hidden: int = 128) -> None:
-        super().__init__(width, layers, heads, hidden)
-        self.evidence = Evidence(even=0.0)
 
     def _more(self, faces: ListedFaces) -> _Floats:
         return both_directions(faces.ids, log_odds_of(faces.a)) * np.float32(0.1)

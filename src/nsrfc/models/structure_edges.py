@@ -58,7 +58,7 @@ class StructureEdges(nn.Module):
     ) -> None:
         super().__init__()
         self.reach = reach
-        self.evidence = Evidence(even=0.0)
+        self.evidence = Evidence()
         self.embed = nn.Sequential(FeatureNorm(_TOKEN_FEATURES), nn.Linear(_TOKEN_FEATURES, width))
         self.layers = nn.ModuleList(LeaningLayer(width, heads, hidden) for _ in range(layers))
         self.edge_norm = FeatureNorm(_EDGE_FEATURES)

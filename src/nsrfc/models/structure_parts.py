@@ -29,9 +29,6 @@ _Ids = npt.NDArray[np.int32]
 MOST_ODDS = 12.0
 """Bound of log-odds that networks read."""
 
-_SLOPE, _EVEN = 10.0, 0.5
-"""Evidence before learning: odds grow e-fold per deviation and are even at 5 (the unit is 10)."""
-
 
 class ListedFaces(Protocol):
     """What these networks read of faces; see :class:`nsrfc.steps.Faces`."""
@@ -49,16 +46,16 @@ class ListedFaces(Protocol):
 
 
 class Evidence(nn.Module):
-    """u (s - v)."""
+    """u (e - v) of known log-odds e in units of 10, with u = 10 trust and v = 0 before learning."""
 
-    def __init__(self, slope: float = _SLOPE, even: float = _EVEN) -> None:
+    def __init__(self, trust: float = 1.0) -> None:
         super().__init__()
-        self.slope = nn.Parameter(torch.tensor(slope))
-        self.even = nn.Parameter(torch.tensor(even))
+        self.slope = nn.Parameter(torch.tensor(10.0 * trust))
+        self.even = nn.Parameter(torch.tensor(0.0))
 
-    def forward(self, strength: Tensor) -> Tensor:
-        """Log-odds of strengths."""
-        odds: Tensor = self.slope * (strength - self.even)
+    def forward(self, known: Tensor) -> Tensor:
+        """Log-odds learned from log-odds known."""
+        odds: Tensor = self.slope * (known - self.even)
         return odds
 
 

@@ -26,7 +26,7 @@ __all__ = [
     "TrainingConfig",
 ]
 
-PRESETS = ("default", "paper")
+PRESETS = ("default", "paper", "universal")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -78,6 +78,14 @@ class _NetworkSettings(_Settings):
     loop: LoopSettings
 
 
+class _JudgeSettings(_NetworkSettings):
+    of_a_set: Count | None = None
+    """Lists or edges of a set of faces in an epoch, at most, where several sets teach."""
+
+    sets_in_batch: Count = 1
+    """Batches, each of one set, that make a step where several sets teach."""
+
+
 class CGCNSettings(_NetworkSettings):
     """C-GCN of the family "coordinates"."""
 
@@ -89,14 +97,14 @@ class CGCNSettings(_NetworkSettings):
     """Faces of a piece."""
 
 
-class ListSettings(_NetworkSettings):
+class ListSettings(_JudgeSettings):
     """Pair network, LCENet, and the refinement of the family "structure", which judges lists as well."""
 
     balance: Share
     """0: every listed pair weighs the same; 1: the same person and strangers weigh the same in all."""
 
 
-class EdgeSettings(_NetworkSettings):
+class EdgeSettings(_JudgeSettings):
     """PCENet."""
 
     balance: Share
@@ -126,6 +134,12 @@ class TrainingConfig(_Settings):
 
     mutual: Mutual
     """How p_ij is made of S_ij and S_ji: the mean of those there are, or the published one."""
+
+    weighted: bool
+    """Whether the density is weighted by cosines; otherwise it is as published."""
+
+    groups: bool
+    """Whether an edge is left out that would join two groups less alike than their own faces are."""
 
     validation: Annotated[float, Field(gt=0, lt=1)]
     """Share of the people that are held out to stop training and choose thresholds."""

@@ -10,16 +10,18 @@ in those after it, as a better graph does.
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
 from nsrfc.graph.reranking import rerank
 from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.models.settings import NetworkName, Step
@@ -29,10 +31,10 @@ from nsrfc.steps import Faces, edge_probability, list_probability, listed_cosine
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import LoopSettings, TrainingConfig
 from nsrfc.training.loop import Epoch, Report, Task, fit, seed_of
-from nsrfc.training.quality import Clusters, best_clusters
-from nsrfc.training.tasks import EdgeTask, ListTask, People, refinement_tasks
+from nsrfc.training.quality import Clusters, Judged, best_clusters
+from nsrfc.training.tasks import People, edge_task, list_task, refinement_tasks
 
-__all__ = ["Course"]
+__all__ = ["Course", "Labelled"]
 
 _logger = logging.getLogger(__name__)
 
@@ -40,6 +42,16 @@ _START = "embeddings"
 
 _Floats = npt.NDArray[np.float32]
 _Identities = npt.NDArray[np.int64]
+
+Labelled = tuple[_Floats, _Identities]
+"""Unit vectors (n, d) and identities (n,)."""
+
+
+class _Sides(NamedTuple):
+    """The sets of faces that teach, and those that validate."""
+
+    learning: list[People]
+    judging: list[People]
 
 
 @dataclass
@@ -89,93 +101,101 @@ class Course:
     best: Clusters = field(init=False)
     curves: dict[str, list[Epoch]] = field(default_factory=dict)
 
-    def run(self, train: tuple[_Floats, _Identities], validation: tuple[_Floats, _Identities]) -> None:
+    def run(self, train: Sequence[Labelled], validation: Sequence[Labelled]) -> None:
         """Train every network that is wanted.
 
         Parameters
         ----------
-        train, validation : (ndarray of float32, shape (n, d); ndarray of int64, shape (n,))
-            Unit vectors and identities of both groups. Each is a graph of its own, so that the
-            validation people are strangers as those will be that are clustered later.
+        train, validation : sequence of (ndarray of float32, shape (n, d); ndarray of int64, shape (n,))
+            Unit vectors and identities of both groups: one set of faces in each, or several, whose
+            dimensions may differ if the networks read structure. Each set is a graph of its own, so
+            that the validation people are strangers as those will be that are clustered later.
         """
-        learning, judging = self._people(*train), self._people(*validation)
-        self.measured[_START] = best_clusters(judging.faces, judging.identity)
-        learning, judging = self._refine(learning, judging)
-        learning, judging = self._judge_lists("pairs", learning, judging)
-        learning, judging = self._judge_lists("lcenet", learning, judging)
-        self._judge_edges(learning, judging)
+        sides = _Sides(*(list(itertools.starmap(self._people, side)) for side in (train, validation)))
+        self.measured[_START] = best_clusters(*map(self._judged, sides.judging))
+        sides = self._refine(sides)
+        sides = self._judge_lists("pairs", sides)
+        sides = self._judge_lists("lcenet", sides)
+        self._judge_edges(sides)
         self._cut()
 
-    def _refine(self, learning: People, judging: People) -> tuple[People, People]:
+    def _refine(self, sides: _Sides) -> _Sides:
         """Train the C-GCN; return both groups with refined vectors, if these are used."""
         settings = self.config.cgcn
 
         def tasks(network: nn.Module) -> Iterator[Task]:
-            return refinement_tasks(
-                network, learning, judging, settings, self._search, self._seed("cgcn")
-            )
+            return refinement_tasks(network, *sides, settings, self._search, self._seed("cgcn"))
 
         network = self._trained("cgcn", tasks, settings.loop)
         if network is None:
-            return learning, judging
-        Z = self._refined(network, judging)
-        rescored = replace(judging, faces=_rescored(judging.faces, Z))
-        rebuilt = replace(judging, faces=self._faces(Z))
+            return sides
+        Z = [self._refined(network, people) for people in sides.judging]
+        rescored = [_rescored(people, z) for people, z in zip(sides.judging, Z, strict=True)]
+        rebuilt = [self._rebuilt(people, z) for people, z in zip(sides.judging, Z, strict=True)]
         self._accept("refine", rescored)
         self._accept("rebuild", rebuilt)
-        whitened = self._whitened(network, judging)
+        whitened = self._whitened(network, sides.judging)
         if whitened is not None:
             self.used["rebuild"], rebuilt = True, whitened
         self.used["refine"] |= self.used["rebuild"]
         if not self.used["refine"]:
-            return learning, judging
-        Z = self._refined(network, learning, whiten=whitened is not None)
-        if self.used["rebuild"]:
-            return replace(learning, faces=self._faces(Z)), rebuilt
-        return replace(learning, faces=_rescored(learning.faces, Z)), rescored
+            return sides
+        move = self._rebuilt if self.used["rebuild"] else _rescored
+        learning = [
+            move(people, self._refined(network, people, whiten=whitened is not None))
+            for people in sides.learning
+        ]
+        return _Sides(learning, rebuilt if self.used["rebuild"] else rescored)
 
-    def _whitened(self, network: nn.Module, judging: People) -> People | None:
+    def _whitened(self, network: nn.Module, judging: list[People]) -> list[People] | None:
         """Return the validation people refined with whitening, if it is of use.
 
         It stands beside the steps before it, not on top of them, so no harm is forgiven.
         """
         if not isinstance(network, StructureRefinement):
             return None
-        whitened = replace(judging, faces=self._faces(self._refined(network, judging, whiten=True)))
+        whitened = [
+            self._rebuilt(people, self._refined(network, people, whiten=True)) for people in judging
+        ]
         return whitened if self._accept("whiten", whitened, slack=0) else None
 
-    def _judge_lists(
-        self, name: NetworkName, learning: People, judging: People
-    ) -> tuple[People, People]:
+    def _judge_lists(self, name: NetworkName, sides: _Sides) -> _Sides:
         """Train a network of lists; return both groups with what it finds, if that is used."""
         settings = self.config.pairs if name == "pairs" else self.config.lcenet
 
         def tasks(network: nn.Module) -> Iterator[Task]:
-            yield ListTask(name, network, learning, judging, settings, self._seed(name))
+            yield list_task(name, network, *sides, settings, self._seed(name))
 
         network = self._trained(name, tasks, settings.loop)
         if network is None:
-            return learning, judging
-        judged = _with(judging, name, list_probability(network, judging.faces))
-        if not self._accept("pairs" if name == "pairs" else "density", judged):
-            return learning, judging
-        probability = list_probability(network, learning.faces, progress=self.progress, name=name)
-        return _with(learning, name, probability), judged
+            return sides
 
-    def _judge_edges(self, learning: People, judging: People) -> None:
+        def judged(people: People, progress: Progress | None = None) -> People:
+            found = list_probability(network, people.faces, progress=progress, name=name)
+            return _with(people, name, found)
+
+        judging = [judged(people) for people in sides.judging]
+        if not self._accept("pairs" if name == "pairs" else "density", judging):
+            return sides
+        return _Sides([judged(people, self.progress) for people in sides.learning], judging)
+
+    def _judge_edges(self, sides: _Sides) -> None:
         """Train PCENet."""
         settings = self.config.pcenet
 
         def tasks(network: nn.Module) -> Iterator[Task]:
-            yield EdgeTask(network, learning, judging, settings, self._seed("pcenet"))
+            yield edge_task(network, *sides, settings, self._seed("pcenet"))
 
         network = self._trained("pcenet", tasks, settings.loop)
         if network is None:
             return
-        edges = judging.faces.density_graph().density_edges
-        probability = edge_probability(network, judging.faces, edges, veto=settings.veto)
-        judged = EdgeList(edges.source, edges.target, probability)
-        self._accept("connect", judging, judged)
+
+        def connectivity(people: People) -> EdgeList:
+            edges = people.faces.density_graph().density_edges
+            probability = edge_probability(network, people.faces, edges, veto=settings.veto)
+            return EdgeList(edges.source, edges.target, probability)
+
+        self._accept("connect", sides.judging, [connectivity(people) for people in sides.judging])
 
     def _trained(
         self,
@@ -207,12 +227,12 @@ class Course:
     def _accept(
         self,
         step: Step,
-        judged: People,
-        connectivity: EdgeList | None = None,
+        judging: list[People],
+        connectivity: list[EdgeList] | None = None,
         slack: float | None = None,
     ) -> bool:
         """Whether the steps to come are to learn on what this one gives: unless it does harm."""
-        found = best_clusters(judged.faces, judged.identity, connectivity)
+        found = best_clusters(*map(self._judged, judging, connectivity or [None] * len(judging)))
         before = self.measured[self._last() or _START].quality
         self.measured[step] = found
         slack = self.config.slack if slack is None else slack
@@ -222,6 +242,10 @@ class Course:
             *(step, found.quality, before, "" if self.used[step] else ": left out"),
         )
         return self.used[step]
+
+    def _judged(self, people: People, connectivity: EdgeList | None = None) -> Judged:
+        embeddings = people.embeddings if self.config.groups else None
+        return Judged(people.faces, people.identity, connectivity, embeddings)
 
     def _last(self) -> Step | None:
         """Return the last step that is used."""
@@ -239,21 +263,29 @@ class Course:
         self.best = self.measured[self._last() or _START]
 
     def _people(self, X: _Floats, identity: _Identities) -> People:
-        faces = self._faces(X)
+        faces = self._faces(X, self._search(X))
         if not self.config.rerank:
-            return People(faces, identity, faces.ids)
+            return People(faces, identity, faces.ids, X)
         again = rerank(NeighborGraph(faces.ids, faces.similarities), X=X, progress=self.progress)
-        return People(faces, identity, again.ids)
+        return People(faces, identity, again.ids, X)
 
-    def _faces(self, X: _Floats) -> Faces:
-        return Faces(X, *padded(self._search(X), self.config.k), mutual=self.config.mutual)
+    def _rebuilt(self, people: People, Z: _Floats) -> People:
+        """Search the graph anew with refined vectors."""
+        return replace(people, faces=self._faces(Z, self._search(Z, people.faces.ids)))
+
+    def _faces(self, X: _Floats, graph: NeighborGraph) -> Faces:
+        config = self.config
+        lists = padded(graph, config.k)
+        return Faces(X, *lists, mutual=config.mutual, weighted=config.weighted)
 
     def _refined(self, network: nn.Module, people: People, *, whiten: bool = False) -> _Floats:
         vectors = people.faces.vectors
         return refine(network, vectors, people.graph, people.lists, self._search, whiten=whiten)
 
-    def _search(self, X: _Floats) -> NeighborGraph:
+    def _search(self, X: _Floats, before: npt.NDArray[np.int32] | None = None) -> NeighborGraph:
         config = self.config
+        if before is not None and config.family == "structure":
+            return rebuild_neighbor_graph(X, before, progress=self.progress)
         return build_neighbor_graph(
             X, config.k, method=config.search, seed=config.seed, progress=self.progress
         )
@@ -262,9 +294,10 @@ class Course:
         return seed_of(self.config.seed, name)
 
 
-def _rescored(faces: Faces, Z: _Floats) -> Faces:
+def _rescored(people: People, Z: _Floats) -> People:
     """Keep the lists as they were, with the cosines of refined vectors."""
-    return replace(faces, vectors=Z, similarities=listed_cosines(Z, faces.ids))
+    cosines = listed_cosines(Z, people.faces.ids)
+    return replace(people, faces=replace(people.faces, vectors=Z, similarities=cosines))
 
 
 def _with(people: People, name: str, probability: _Floats) -> People:

@@ -27,7 +27,7 @@ from nsrfc.training.config import TrainingConfig
 from nsrfc.training.course import Course
 from nsrfc.training.curves import CurveLog, draw_curves
 from nsrfc.training.result import earlier_networks, new_network, trained_model
-from nsrfc.training.split import Split, split_people
+from nsrfc.training.split import split_people
 
 __all__ = ["train"]
 
@@ -115,7 +115,8 @@ def train(
             progress=progress or Progress(),
             report=report,
         )
-        course.run(*_sides(faces, identity, split))
+        sides = (split.train, split.validation)
+        course.run(*([(faces[rows], identity[rows])] for rows in sides))
         report.close()
         model = trained_model(course, faces.shape[1], data)
         if output is not None:
@@ -144,15 +145,6 @@ def _distinct(X: npt.ArrayLike, identities: npt.ArrayLike) -> tuple[_Floats, _Id
     of_faces = np.full(len(faces), np.iinfo(np.int64).max)
     np.minimum.at(of_faces, place, identity)
     return unit[faces], of_faces
-
-
-def _sides(
-    faces: _Floats, identity: _Identities, split: Split
-) -> tuple[tuple[_Floats, _Identities], tuple[_Floats, _Identities]]:
-    return (
-        (faces[split.train], identity[split.train]),
-        (faces[split.validation], identity[split.validation]),
-    )
 
 
 @contextmanager

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nsrfc import metrics
+from nsrfc.graph.background import stranger_similarity
+from nsrfc.graph.cohesion import join_cohesive
 from nsrfc.graph.components import connected_components
 from nsrfc.graph.structures import EdgeList
 from nsrfc.steps import Faces
 
-__all__ = ["Clusters", "best_clusters", "ranking_quality"]
+__all__ = ["Clusters", "Judged", "best_clusters", "ranking_quality"]
 
 _Floats = npt.NDArray[np.float32]
 _Bools = npt.NDArray[np.bool_]
@@ -30,13 +34,63 @@ _NEAR = 3
 _SWEEPS = 3
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A set of faces as far as it is judged.
+
+    Attributes
+    ----------
+    faces : Faces
+    identity : ndarray of int64, shape (n,)
+    connectivity : EdgeList, optional
+        The density edges with their probability; without it that is their strength a_ij p_ij.
+    embeddings : ndarray of float32, shape (n, d), optional
+        Unit vectors as they were given: groups are compared by them. Without it they are not compared.
+    """
+
+    faces: Faces
+    identity: npt.NDArray[np.int64]
+    connectivity: EdgeList | None = None
+    embeddings: _Floats | None = None
+
+    @cached_property
+    def similar(self) -> EdgeList:
+        """Every edge that may be a similarity edge."""
+        return self.faces.density_graph(tau=0.0).similarity_edges
+
+    @cached_property
+    def density(self) -> EdgeList:
+        """Density edges with their probability."""
+        if self.connectivity is not None:
+            return self.connectivity
+        return self.faces.density_graph(tau=NONE).density_edges
+
+    @cached_property
+    def _stranger(self) -> float:
+        assert self.embeddings is not None
+        return stranger_similarity(self.embeddings)
+
+    def labels(self, tau: float, connect: float) -> npt.NDArray[np.int64]:
+        """Cluster with given thresholds; labels (n,)."""
+        similar, density = self.similar, self.density
+        edges = similar.where(similar.score >= tau) + density.where(density.score >= connect)
+        if self.embeddings is None:
+            return connected_components(len(self.identity), edges)
+        return join_cohesive(self.embeddings, edges, self._stranger)
+
+    def quality(self, tau: float, connect: float) -> float:
+        """Mean of the pairwise and the BCubed F with given thresholds."""
+        labels = self.labels(tau, connect)
+        return (metrics.pairwise(self.identity, labels).f + metrics.bcubed(self.identity, labels).f) / 2
+
+
 class Clusters(NamedTuple):
     """The best clusters that some faces can be given.
 
     Attributes
     ----------
     quality : float
-        Mean of the pairwise and the BCubed F, in 0..1.
+        Mean of the pairwise and the BCubed F, in 0..1; of several sets of faces, in the mean.
     tau : float
         Strength from which on a pair is joined at once; ``NONE``: none is.
     connect : float
@@ -74,17 +128,13 @@ def ranking_quality(score: _Floats, same: _Bools) -> float:
     return float(above / (ones * twos))
 
 
-def best_clusters(
-    faces: Faces, identity: npt.NDArray[np.int64], connectivity: EdgeList | None = None
-) -> Clusters:
+def best_clusters(*sets: Judged) -> Clusters:
     """Find the thresholds under which faces are clustered best.
 
     Parameters
     ----------
-    faces : Faces
-    identity : ndarray of int64, shape (n,)
-    connectivity : EdgeList, optional
-        The density edges with their probability; without it that is their strength a_ij p_ij.
+    *sets : Judged
+        One set of faces or several, each a graph of its own.
 
     Returns
     -------
@@ -96,16 +146,12 @@ def best_clusters(
     taken: a low tau chains people once there are many. Of those within ``TOLERANCE`` of it, the highest
     tau is taken, and the connect in the middle of those that do as well. Some hundred clusterings.
     """
-    graph = faces.density_graph(tau=0.0)
-    density = graph.density_edges if connectivity is None else connectivity
-    similar = graph.similarity_edges
-    taus, connects = [*_candidates(similar.score), NONE], _candidates(density.score)
+    taus = [*_candidates([each.similar.score for each in sets]), NONE]
+    connects = _candidates([each.density.score for each in sets])
 
     @cache
     def quality(tau: float, connect: float) -> float:
-        edges = similar.where(similar.score >= tau) + density.where(density.score >= connect)
-        labels = connected_components(len(identity), edges)
-        return (metrics.pairwise(identity, labels).f + metrics.bcubed(identity, labels).f) / 2
+        return float(np.mean([each.quality(tau, connect) for each in sets]))
 
     tau, connect = NONE, 0.5
     for _ in range(_SWEEPS):
@@ -121,11 +167,12 @@ def best_clusters(
     return Clusters(quality(tau, connect), tau, connect)
 
 
-def _candidates(score: _Floats) -> list[float]:
+def _candidates(scores: Sequence[_Floats]) -> list[float]:
     """Return thresholds worth trying, ascending: near an even grid, near what parts scores evenly.
 
     Each is in the middle of the widest gap near there, so that rounding flips no edge.
     """
+    score = np.concatenate(scores)
     known = np.unique(score).astype(np.float64)
     if len(known) < 2:
         return list(_GRID)

@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 
 def model_settings(
     config: TrainingConfig,
-    dimension: int,
+    dimension: int | None,
     networks: Iterable[NetworkName],
     used: Mapping[Step, bool],
     *,
@@ -38,13 +38,17 @@ def model_settings(
         networks={name: getattr(config, name).network for name in networks},
         used={step: used[step] for step in STEPS if step in used},
         mutual=config.mutual,
+        weighted=config.weighted,
+        groups=config.groups,
         veto=config.pcenet.veto,
         tau=tau,
         connect=connect,
     )
 
 
-def new_network(config: TrainingConfig, name: NetworkName, dimension: int, refined: bool) -> nn.Module:
+def new_network(
+    config: TrainingConfig, name: NetworkName, dimension: int | None, refined: bool
+) -> nn.Module:
     """Make a network as the configuration wants it, with random weights.
 
     Parameters
@@ -76,15 +80,15 @@ def earlier_networks(folder: Path, only: NetworkName | None) -> dict[NetworkName
     return {name: network for name in before if (network := getattr(model, name)) is not None}
 
 
-def trained_model(course: Course, dimension: int, data: Mapping[str, Any]) -> NSRFC:
+def trained_model(course: Course, dimension: int | None, data: Mapping[str, Any]) -> NSRFC:
     """Put the networks that are used together, with the thresholds found.
 
     Parameters
     ----------
     course : Course
         Run to its end.
-    dimension : int
-        Length of the embeddings.
+    dimension : int or None
+        Length of the embeddings; None: any.
     data : mapping
         Facts of the training data, for the model card.
     """

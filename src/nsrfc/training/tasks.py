@@ -4,6 +4,7 @@
     ListTask        pair network    lists; cross-entropy over the listed neighbours
                     LCENet
     EdgeTask        PCENet          density edges and hard pairs; cross-entropy
+    Together        any of these, on several sets of faces at once
 
 A task gathers its batches on the fly and never loops over faces. It scores its network by how well it
 ranks pairs of validation people.
@@ -11,7 +12,7 @@ ranks pairs of validation people.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,10 @@ __all__ = [
     "People",
     "RefineTask",
     "Shuffle",
+    "Together",
+    "edge_task",
     "hard_pairs",
+    "list_task",
     "refinement_tasks",
 ]
 
@@ -73,11 +77,14 @@ class People:
     identity : ndarray of int64, shape (n,)
     lists : ndarray of int32, shape (n, k)
         The neighbours that the C-GCN convolves over: re-ranked, or those of ``faces``.
+    embeddings : ndarray of float32, shape (n, d)
+        Unit vectors as they were given.
     """
 
     faces: Faces
     identity: _Identities
     lists: _Ids
+    embeddings: npt.NDArray[np.float32]
 
     @property
     def graph(self) -> NeighborGraph:
@@ -109,24 +116,31 @@ class Shuffle:
     seed : int
     pool, drawn : int
         Every epoch holds ``drawn`` of the numbers n..n+pool-1 beside them.
+    most : int, optional
+        Numbers in an epoch, at most: others in each.
     """
 
-    def __init__(self, n: int, batch: int, seed: int, pool: int = 0, drawn: int = 0) -> None:
+    def __init__(
+        self, n: int, batch: int, seed: int, pool: int = 0, drawn: int = 0, most: int | None = None
+    ) -> None:
         self.n, self.batch, self.seed = n, batch, seed
         self.pool, self.drawn = pool, min(pool, drawn)
+        whole = n + self.drawn
+        self.held = whole if most is None else min(most, whole)
         self._order = -1, np.empty(0, np.int64)
 
     @property
     def steps(self) -> int:
         """Batches of an epoch."""
-        return -(-(self.n + self.drawn) // self.batch)
+        return -(-self.held // self.batch)
 
     def __call__(self, epoch: int, step: int) -> _Rows:
         """Return the numbers of a batch."""
         if self._order[0] != epoch:
             rng = np.random.default_rng([self.seed, epoch])
             drawn = self.n + rng.choice(self.pool, self.drawn, replace=False)
-            self._order = epoch, rng.permutation(np.concatenate((np.arange(self.n), drawn)))
+            numbers = rng.permutation(np.concatenate((np.arange(self.n), drawn)))
+            self._order = epoch, numbers[: self.held]
         return self._order[1][step * self.batch : (step + 1) * self.batch]
 
 
@@ -220,7 +234,7 @@ class ListTask:
         seed: int,
     ) -> None:
         self.name, self.network, self.train, self.validation = name, network, train, validation
-        self._rows = Shuffle(len(train.identity), settings.loop.batch, seed)
+        self._rows = Shuffle(len(train.identity), settings.loop.batch, seed, most=settings.of_a_set)
         self.steps = self._rows.steps
         self._gather = lists_of(network, train.faces)
         self._same, self._listed = train.same, train.listed
@@ -267,7 +281,9 @@ class EdgeTask:
         hard = hard_pairs(train)
         edges = density + hard
         drawn = round(settings.hard_pairs * len(density))
-        self._chosen = Shuffle(len(density), settings.loop.batch, seed, len(hard), drawn)
+        self._chosen = Shuffle(
+            len(density), settings.loop.batch, seed, len(hard), drawn, settings.of_a_set
+        )
         self.steps = self._chosen.steps
         self._gather = edges_of(network, train.faces)
         self._source, self._target = edges.source, edges.target
@@ -293,10 +309,56 @@ class EdgeTask:
         return ranking_quality(probability, identity[edges.source] == identity[edges.target])
 
 
+class Together:
+    """One network on several sets of faces at once: a batch holds some lists, or edges, of many sets.
+
+    Parameters
+    ----------
+    tasks : sequence of ListTask or EdgeTask
+        Of one network, each on its own set.
+    judges : sequence of ListTask or EdgeTask
+        Of that network, on sets that validate: the score is the mean of theirs.
+    parts : int
+        Batches of the tasks that make one.
+    seed : int
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[ListTask | EdgeTask],
+        judges: Sequence[ListTask | EdgeTask],
+        parts: int,
+        seed: int,
+    ) -> None:
+        self.name, self.network = tasks[0].name, tasks[0].network
+        self._tasks, self._judges = tasks, judges
+        number = np.repeat(np.arange(len(tasks)), [task.steps for task in tasks])
+        step = np.concatenate([np.arange(task.steps) for task in tasks])
+        self._places = np.stack((number, step), axis=1)
+        self._order = Shuffle(len(number), parts, seed)
+        self.steps = self._order.steps
+
+    def batch(self, epoch: int, step: int) -> JudgedBatch:
+        """Gather what some tasks gather, one after the other."""
+        places = self._places[self._order(epoch, step)]
+        batches = [self._tasks[number].batch(epoch, part) for number, part in places]
+        inputs, targets = zip(*batches, strict=True)
+        joined = tuple(torch.cat(part) for part in zip(*inputs, strict=True))
+        return joined, torch.cat(targets, dim=1)
+
+    def loss(self, batch: JudgedBatch) -> Tensor:
+        """Cross-entropy over all of them."""
+        return _cross_entropy(self.network, batch)
+
+    def score(self) -> float:
+        """How well the network ranks pairs, in the mean over the sets that validate."""
+        return float(np.mean([judge.score() for judge in self._judges]))
+
+
 def refinement_tasks(
     network: nn.Module,
-    train: People,
-    validation: People,
+    train: Sequence[People],
+    validation: Sequence[People],
     settings: CGCNSettings | ListSettings,
     search: Search,
     seed: int,
@@ -308,16 +370,55 @@ def refinement_tasks(
     """
     if isinstance(settings, CGCNSettings):
         assert isinstance(network, CGCN)
-        yield RefineTask(network, train, validation, settings, seed)
+        (one,), (other,) = train, validation
+        yield RefineTask(network, one, other, settings, seed)
         return
     assert isinstance(network, StructureRefinement)
-    yield ListTask("cgcn", network.first, train, validation, settings, seed)
-    whitened = []
-    for people in (train, validation):
+    yield list_task("cgcn", network.first, train, validation, settings, seed)
+
+    def whitened(people: People) -> People:
         vectors = network.whiten(people.faces.vectors, people.graph)
-        faces = Faces(vectors, *padded(search(vectors), people.faces.ids.shape[1]))
-        whitened.append(People(faces, people.identity, faces.ids))
-    yield ListTask("cgcn-second", network.second, whitened[0], whitened[1], settings, seed)
+        graph = search(vectors, people.faces.ids)
+        faces = Faces(vectors, *padded(graph, people.faces.ids.shape[1]))
+        return People(faces, people.identity, faces.ids, people.embeddings)
+
+    sides = [[whitened(people) for people in side] for side in (train, validation)]
+    yield list_task("cgcn-second", network.second, *sides, settings, seed)
+
+
+def list_task(
+    name: str,
+    network: nn.Module,
+    train: Sequence[People],
+    validation: Sequence[People],
+    settings: ListSettings,
+    seed: int,
+) -> Task:
+    """Make the task of a network that judges lists, on one set of faces or on several."""
+    if len(train) == 1:
+        return ListTask(name, network, train[0], validation[0], settings, seed)
+    tasks, judges = (
+        [ListTask(name, network, people, people, settings, seed) for people in side]
+        for side in (train, validation)
+    )
+    return Together(tasks, judges, settings.sets_in_batch, seed)
+
+
+def edge_task(
+    network: nn.Module,
+    train: Sequence[People],
+    validation: Sequence[People],
+    settings: EdgeSettings,
+    seed: int,
+) -> Task:
+    """Make the task of a network that judges edges, on one set of faces or on several."""
+    if len(train) == 1:
+        return EdgeTask(network, train[0], validation[0], settings, seed)
+    tasks, judges = (
+        [EdgeTask(network, people, people, settings, seed) for people in side]
+        for side in (train, validation)
+    )
+    return Together(tasks, judges, settings.sets_in_batch, seed)
 
 
 def hard_pairs(people: People) -> EdgeList:
@@ -375,5 +476,6 @@ def _cross_entropy(network: nn.Module, batch: JudgedBatch) -> Tensor:
     return mean
 
 
-def _no_search(vectors: npt.NDArray[np.float32]) -> NeighborGraph:
+def _no_search(vectors: npt.NDArray[np.float32], before: _Ids) -> NeighborGraph:
+    del vectors, before
     raise AssertionError("A C-GCN searches no neighbours.")
