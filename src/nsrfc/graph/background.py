@@ -28,8 +28,9 @@ SAMPLE = 4096
 """Faces that stand for all: the median of so many values is known to 0.02 standard deviations."""
 
 PRIOR_PAIRS = 200
-"""Weight of what is assumed before looking: strangers are orthogonal, with deviation 1 / sqrt(d), where d
-counts the coordinates that are not zero throughout. It decides for a handful of faces, which show no background of their own, and fades beyond a hundred."""
+"""Weight of what is assumed before looking: strangers are orthogonal, with deviation 1 / sqrt(d). Only
+coordinates that are not zero throughout count. It decides for a handful of faces, which show no
+background of their own, and fades beyond a hundred."""
 
 _CHUNK = 1024
 _GRID = np.float32(2.0**12)

@@ -4,9 +4,9 @@
 
 Networks that read neighbour structure alone have no tie to coordinates. What ties them still is the kind
 of faces they learned from; so these learn from many generated sets (:mod:`nsrfc.data.synthetic`) that
-differ in all that embedders and collections differ in: dimension, spectrum, noise, look-alikes, sub-modes,
-quality of images, faces per person from one to a thousand, number of faces, wrong labels. No real face
-is read. Other sets of the same kinds validate.
+differ in all that embedders and collections differ in: dimension, spectrum, noise, look-alikes,
+sub-modes, quality of images, faces per person from one to a thousand, number of faces, wrong labels. No
+real face is read. Other sets of the same kinds validate.
 
 The same command, given again, goes on where it was cut off. All draws follow from the seeds.
 """
