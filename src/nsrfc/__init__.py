@@ -7,8 +7,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nsrfc.errors import learning
-
 if TYPE_CHECKING:
     from nsrfc.clusterer import FaceClusterer
     from nsrfc.config import ClusterConfig
@@ -53,5 +51,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     # Heavy libraries are loaded by what needs them, so that the command line starts at once.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with learning():
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from nsrfc.assignment import Assignment
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
-from nsrfc.errors import InputError, learning
+from nsrfc.errors import InputError
 from nsrfc.graph.structures import Clustering
 from nsrfc.pipeline import cluster
 
@@ -24,15 +24,20 @@ __all__ = ["FaceClusterer"]
 
 
 class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
-    """Group faces by person: from neighbour structure alone, or with a trained model.
+    """Group faces by person.
 
     Parameters
     ----------
-    model : NSRFC, path-like or str, optional
-        A model of :func:`nsrfc.train`, its folder, or its id on the hub.
+    model : NSRFC, path-like, str or None, default="universal"
+        "universal" is the model that the package brings, for every embedder. Or a model of
+        :func:`nsrfc.train`, its folder, or its id on the hub. None: rules without learned weights, which
+        take a fraction of the time.
     threshold : float, optional
         With a model: probability from which on a density edge joins two faces; by default that which
         was best for the people held out in training.
+    precision : float, optional
+        With a model, in the place of ``threshold``: share of the joined pairs that are to show one
+        person, at least, as far as the people held out in training tell.
     device : str, default="auto"
         Where the model runs: "auto", "cpu", "cuda", ...
     dtype : {"float32", "bfloat16"}, default="float32"
@@ -40,9 +45,9 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     cache : path-like, optional
         Folder where what takes long is kept: a run that was cut off goes on, and with a model another
         run on the same faces, with another threshold for instance, takes seconds.
-    k : int, default=80
-        Neighbours per face, the face itself included; clamped to the number of faces. A model brings
-        its own.
+    k : int, optional
+        Without a model: neighbours per face, the face itself included; 80 by default, clamped to the
+        number of faces. A model brings its own.
     search : {"auto", "exact", "approximate"}, default="auto"
         How neighbours are found; "auto" is exact up to 100,000 faces.
     min_cluster_size : int, default=1
@@ -71,18 +76,20 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(
         self,
         *,
-        model: NSRFC | str | Path | None = None,
+        model: NSRFC | str | Path | None = "universal",
         threshold: float | None = None,
+        precision: float | None = None,
         device: str = "auto",
         dtype: str = "float32",
         cache: str | Path | None = None,
-        k: int = 80,
+        k: int | None = None,
         search: str = "auto",
         min_cluster_size: int = 1,
         seed: int = 0,
     ) -> None:
         self.model = model
         self.threshold = threshold
+        self.precision = precision
         self.device = device
         self.dtype = dtype
         self.cache = cache
@@ -112,8 +119,9 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             If a parameter or a row of ``X`` cannot be used, or the model is for another dimension.
         """
         vectors = validate_data(self, X, dtype=[np.float32, np.float64, np.float16])
+        given = {} if self.k is None else {"k": self.k}
         config = ClusterConfig.of(
-            k=self.k, search=self.search, min_cluster_size=self.min_cluster_size, seed=self.seed
+            search=self.search, min_cluster_size=self.min_cluster_size, seed=self.seed, **given
         )
         found = self._cluster(vectors, config)
         self.labels_ = found.labels
@@ -124,15 +132,25 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     def _cluster(self, X: npt.NDArray[np.floating], config: ClusterConfig) -> Clustering:
         cache = None if self.cache is None else Path(self.cache)
         if self.model is None:
-            if self.threshold is not None:
+            if (self.threshold, self.precision) != (None, None):
                 raise InputError(
-                    "threshold is for a model, and there is none: give one or leave it out."
+                    "threshold and precision are for a model, and there is none: give one or leave them "
+                    "out."
                 )
             return cluster(X, config, cache=cache)
-        with learning():
-            from nsrfc import learned
+        if self.k is not None:
+            raise InputError("k is for model=None, as a model brings its own: leave it out.")
+        from nsrfc import learned
+
         execution = learned.Execution(self.device, self.dtype, cache)
-        return learned.cluster(X, self.model, config, threshold=self.threshold, execution=execution)
+        return learned.cluster(
+            X,
+            self.model,
+            config,
+            threshold=self.threshold,
+            precision=self.precision,
+            execution=execution,
+        )
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Assign new faces to the people found.

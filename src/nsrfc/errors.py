@@ -9,12 +9,7 @@ Every message is one sentence or two: what is wrong, where, and the mend. The co
 and exits with code 2.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-__all__ = ["InputError", "MemoryPlanError", "NsrfcError", "OptionalDependencyError", "learning"]
-
-_LEARN = ("huggingface_hub", "safetensors", "torch", "yaml")
+__all__ = ["InputError", "MemoryPlanError", "NsrfcError", "OptionalDependencyError"]
 
 
 class NsrfcError(Exception):
@@ -44,21 +39,3 @@ class OptionalDependencyError(NsrfcError, ImportError):
         super().__init__(
             f"This needs {package}, which is not installed: run pip install 'nsrfc[{extra}]'."
         )
-
-
-@contextmanager
-def learning() -> Iterator[None]:
-    """Name the extra where the block imports a library of it that is not installed.
-
-    Raises
-    ------
-    OptionalDependencyError
-        In the place of the `ModuleNotFoundError` of a library that trained models need.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in _LEARN:
-            raise
-        raise OptionalDependencyError(package, "learn") from None

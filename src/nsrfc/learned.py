@@ -73,6 +73,7 @@ def cluster(
     index: faiss.Index | None = None,
     threshold: float | None = None,
     tau: float | None = None,
+    precision: float | None = None,
     execution: Execution | None = None,
 ) -> Clustering:
     """Group faces by person with a trained model.
@@ -93,6 +94,9 @@ def cluster(
         Probability from which on a density edge is kept; that of the model by default.
     tau : float, optional
         Strength from which on a pair is joined at once; that of the model by default.
+    precision : float, optional
+        Share of the joined pairs that are to show one person, at least: the threshold becomes the lowest
+        that gave so much on people held out in training. In the place of ``threshold``.
     execution : Execution, optional
 
     Returns
@@ -104,12 +108,12 @@ def cluster(
     Raises
     ------
     InputError
-        If there is no such model, it is for another dimension, ``X`` is not 2-D, holds rows that are
-        zero, NaN or infinite, or does not fit the graph or index.
+        If there is no such model, it is for another dimension, never reached the precision, ``X`` is not
+        2-D, holds rows that are zero, NaN or infinite, or does not fit the graph or index.
     """
     config, execution = config or ClusterConfig(), execution or Execution()
     model = load_model(model)
-    settings = model.settings.changed(connect=threshold, tau=tau)
+    settings = model.settings.decided(threshold, tau, precision)
     unit = normalize(X)
     if index is not None and graph is None:
         graph = build_neighbor_graph(unit, settings.k, index=index, progress=execution.progress)

@@ -17,6 +17,7 @@ from nsrfc.cli.console import (
     seconds_text,
 )
 from nsrfc.cli.options import (
+    NO_MODEL,
     Cache,
     Device,
     Dimension,
@@ -26,7 +27,8 @@ from nsrfc.cli.options import (
     Json,
     Key,
     MaxMemory,
-    Neighbors,
+    ModelOrNone,
+    NeighborsOfRules,
     Search,
     SearchOption,
     Seed,
@@ -37,21 +39,16 @@ if TYPE_CHECKING:
 
     from nsrfc.models.bundle import NSRFC
 
+Thresholds = tuple[float | None, float | None, float | None]
+"""Threshold, tau and precision as they were given."""
+
 
 def run(
     embeddings: EmbeddingsFile,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the results.", show_default=False)
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="Folder of a trained model, or its id on the hub; without it no model is needed.",
-            show_default=False,
-        ),
-    ] = None,
+    model: ModelOrNone = "universal",
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -70,12 +67,21 @@ def run(
             show_default=False,
         ),
     ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="With a model: least share of joined pairs that show one person; no --threshold.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
     dtype: DtypeOption = Dtype.FLOAT32,
     cache: Cache = None,
     key: Key = None,
     dimension: Dimension = None,
-    k: Neighbors = 80,
+    k: NeighborsOfRules = None,
     search: SearchOption = Search.AUTO,
     min_cluster_size: Annotated[int, typer.Option(min=1, help="Smaller groups get the label -1.")] = 1,
     seed: Seed = 0,
@@ -93,8 +99,9 @@ def run(
     """Find the people in a file of face embeddings.
 
     Writes labels.npy, clusters.parquet and run.json, all or none. A run that was cut off goes on when
-    the same command is given again. With a model, results of its stages are kept in the folder "stages"
-    there, unless --cache names another: a run with other thresholds takes seconds.
+    the same command is given again. With a model of your own, results of its stages are kept in the
+    folder "stages" there; with any model, in the one that --cache names: a run with other thresholds
+    takes seconds.
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.data import read_embeddings, read_neighbors
@@ -103,15 +110,18 @@ def run(
     from nsrfc.report.run import UNFINISHED, check_folder, fingerprint, versions, write_run
 
     started = time.perf_counter()
+    thresholds = threshold, tau, precision
     limit = None if max_memory is None else parse_bytes(max_memory)
     if knn is not None and index is not None:
         raise InputError("--knn and --index both bring the neighbours: give one of them.")
     check_folder(output)
-    if model is None and (threshold, tau) != (None, None):
-        raise InputError("--threshold and --tau are for a model: give one with --model.")
-    trained = None if model is None else _read_model(model)
+    trained = None if model == NO_MODEL else _read_model(model)
+    if trained is None and thresholds != (None, None, None):
+        raise InputError("--threshold, --tau and --precision are for a model: give one with --model.")
+    if trained is not None and k is not None:
+        raise InputError(f"-k is for --model {NO_MODEL}, as a model brings its own: leave it out.")
     settings = None if trained is None else trained.settings
-    k = k if settings is None else settings.k
+    k = (k or ClusterConfig().k) if settings is None else settings.k
     config = ClusterConfig(k=k, search=search.value, min_cluster_size=min_cluster_size, seed=seed)
     progress = ConsoleProgress()
     with progress.stage("reading", 1) as advance:
@@ -144,7 +154,9 @@ def run(
         )
     else:
         from nsrfc import learned
+        from nsrfc.models.bundle import UNIVERSAL
 
+        kept = cache or output / (UNFINISHED if model == UNIVERSAL else "stages")
         found = learned.cluster(
             faces.vectors,
             trained,
@@ -153,12 +165,13 @@ def run(
             index=found_index,
             threshold=threshold,
             tau=tau,
-            execution=learned.Execution(device, dtype.value, cache or output / "stages", progress),
+            precision=precision,
+            execution=learned.Execution(device, dtype.value, kept, progress),
         )
     record = {
         "command": "cluster",
         "config": config.model_dump(),
-        "model": None if trained is None else _model_record(trained, model, threshold, tau),
+        "model": None if trained is None else _model_record(trained, model, thresholds),
         "input": source,
         "knn": None if knn is None else str(knn),
         "index": None if index is None else str(index),
@@ -180,13 +193,11 @@ def _read_model(name: str) -> NSRFC:
     return load_model(name)
 
 
-def _model_record(
-    model: NSRFC, name: str | None, threshold: float | None, tau: float | None
-) -> dict[str, Any]:
+def _model_record(model: NSRFC, name: str, thresholds: Thresholds) -> dict[str, Any]:
     """Say which model it was, by content, and with which thresholds it ran."""
     import torch
 
-    settings = model.settings.changed(connect=threshold, tau=tau)
+    settings = model.settings.decided(*thresholds)
     return {
         "name": name,
         "settings": settings.model_dump(mode="json"),

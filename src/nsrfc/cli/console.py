@@ -27,7 +27,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from nsrfc.errors import NsrfcError, learning
+from nsrfc.errors import NsrfcError
 from nsrfc.progress import Progress
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         _show_log()
         try:
-            with learning():
-                command(*args, **kwargs)
+            command(*args, **kwargs)
         except NsrfcError as error:
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(REFUSED) from None

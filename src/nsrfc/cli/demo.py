@@ -29,6 +29,7 @@ def run(
     """Generate faces, find the people, and compare with well-known methods."""
     from nsrfc.data import atomic_path
     from nsrfc.data.synthetic import generate
+    from nsrfc.models.bundle import UNIVERSAL, load_model
     from nsrfc.plan import plan
     from nsrfc.report.comparison import compare
     from nsrfc.report.picture import draw, require_matplotlib
@@ -38,7 +39,7 @@ def run(
     check_folder(output)
     made = generate(faces, preset, seed=seed)
     X, identities = made.embeddings, made.identities
-    announce(plan(*X.shape))
+    announce(plan(*X.shape, model=load_model(UNIVERSAL).settings))
     progress = ConsoleProgress()
     results = compare(X, identities, seed=seed, progress=progress)
     with (

@@ -14,7 +14,7 @@ from nsrfc.cli.console import (
     print_table,
     seconds_text,
 )
-from nsrfc.cli.options import Device, Dtype, DtypeOption, Json, MaxMemory
+from nsrfc.cli.options import NO_MODEL, Device, Dtype, DtypeOption, Json, MaxMemory
 from nsrfc.cli.train import Preset
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from nsrfc.models.settings import ModelSettings
     from nsrfc.training import TrainingConfig
 
-NO_MODEL = "none"
 RECORD, MODEL = "ms1m.json", "model"
 
 
@@ -46,8 +45,8 @@ def run(
         typer.Option(
             "--model",
             "-m",
-            help="Folder of a trained model, or its id on the hub; none: without a model and without "
-            "labels. Otherwise one is trained on part0.",
+            help=f"universal, folder of a trained model, or its id on the hub; {NO_MODEL}: rules "
+            "without learned weights. Otherwise one is trained on part0.",
             show_default=False,
         ),
     ] = None,

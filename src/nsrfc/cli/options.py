@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "NO_MODEL",
     "Cache",
     "Device",
     "Dimension",
@@ -22,7 +23,9 @@ __all__ = [
     "LayoutOption",
     "MaxMemory",
     "ModelName",
+    "ModelOrNone",
     "Neighbors",
+    "NeighborsOfRules",
     "Search",
     "SearchOption",
     "Seed",
@@ -74,6 +77,28 @@ LayoutOption = Annotated[
 ModelName = Annotated[
     str,
     typer.Option("--model", "-m", help="Folder of a model, or its id on the hub.", show_default=False),
+]
+NO_MODEL = "none"
+"""Word for the rules without learned weights."""
+
+ModelOrNone = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="universal, which is for every embedder; folder of a trained model, or its id on the hub; "
+        f"{NO_MODEL}: rules without learned weights, faster.",
+    ),
+]
+NeighborsOfRules = Annotated[
+    int | None,
+    typer.Option(
+        "--k",
+        "-k",
+        min=1,
+        help=f"Neighbours per face, itself included, with --model {NO_MODEL}: 80 by default.",
+        show_default=False,
+    ),
 ]
 Device = Annotated[str, typer.Option(help="Where networks run: auto, cpu or cuda.")]
 DtypeOption = Annotated[Dtype, typer.Option("--dtype", help="bfloat16: faster on GPUs, less precise.")]

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from nsrfc.cli.console import bytes_text, print_json, print_table, seconds_text
-from nsrfc.cli.options import Dimension, Json, Key, Neighbors, Search, SearchOption
+from nsrfc.cli.options import (
+    NO_MODEL,
+    Dimension,
+    Json,
+    Key,
+    ModelOrNone,
+    NeighborsOfRules,
+    Search,
+    SearchOption,
+)
 
 
 def run(
@@ -22,20 +31,12 @@ def run(
     ] = None,
     dimension: Dimension = None,
     key: Key = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="Folder of a trained model, or its id on the hub; k is the model's.",
-            show_default=False,
-        ),
-    ] = None,
-    k: Neighbors = 80,
+    model: ModelOrNone = "universal",
+    k: NeighborsOfRules = None,
     search: SearchOption = Search.AUTO,
     as_json: Json = False,
 ) -> None:
-    """Tell the memory and time that clustering is expected to take, without or with a model."""
+    """Tell the memory and time that clustering is expected to take."""
     from nsrfc.config import ClusterConfig
     from nsrfc.data import read_embeddings
     from nsrfc.errors import InputError
@@ -46,13 +47,16 @@ def run(
     elif embeddings is not None or n is None or dimension is None:
         raise InputError("Give either a file of embeddings, or both -n and --dimension.")
     settings = None
-    if model is not None:
+    if model != NO_MODEL:
         from nsrfc.models.bundle import load_model
 
         trained = load_model(model)
         trained.check_dimension(dimension)
         settings = trained.settings
-    planned = plan(n, dimension, ClusterConfig(k=k, search=search.value), model=settings)
+    if settings is not None and k is not None:
+        raise InputError(f"-k is for --model {NO_MODEL}, as a model brings its own: leave it out.")
+    config = ClusterConfig(k=k or ClusterConfig().k, search=search.value)
+    planned = plan(n, dimension, config, model=settings)
     if as_json:
         print_json(planned.as_dict())
         return

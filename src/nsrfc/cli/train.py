@@ -58,6 +58,13 @@ def run(
             show_default=False,
         ),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="Model to start from: universal, a folder, an id on the hub. For few labelled people.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(min=0, help="Instead of that of the preset or file.", show_default=False),
@@ -93,6 +100,7 @@ def run(
         output,
         progress,
         only=name,
+        start=start,
         device=device,
     )
     seconds = time.perf_counter() - started

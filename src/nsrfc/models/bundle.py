@@ -38,10 +38,14 @@ from nsrfc.models.structure import (
     StructureRefinement,
 )
 
-__all__ = ["NSRFC", "build_network", "load_model"]
+__all__ = ["NSRFC", "UNIVERSAL", "build_network", "load_model"]
+
+UNIVERSAL = "universal"
+"""Name of the model that the package brings: for every embedder (:mod:`nsrfc.training.universal`)."""
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
+_SHIPPED = Path(__file__).parents[1] / UNIVERSAL
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -257,7 +261,7 @@ def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:
 
 
 def load_model(model: NSRFC | str | Path) -> NSRFC:
-    """Return the model itself, or the one in a folder or on the hub.
+    """Return the model itself, the one that the package brings, or one in a folder or on the hub.
 
     Raises
     ------
@@ -267,9 +271,10 @@ def load_model(model: NSRFC | str | Path) -> NSRFC:
     if isinstance(model, NSRFC):
         return model
     if isinstance(model, str | Path):
-        return NSRFC.from_pretrained(model)
+        return NSRFC.from_pretrained(_SHIPPED if model == UNIVERSAL else model)
     raise InputError(
-        f"model must be a folder, an id of the hub or an NSRFC, got {type(model).__name__}."
+        f"model must be {UNIVERSAL!r}, a folder, an id of the hub or an NSRFC, "
+        f"got {type(model).__name__}."
     )
 
 

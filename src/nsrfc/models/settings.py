@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from nsrfc.errors import InputError
 from nsrfc.graph.structures import Mutual
 
 __all__ = ["NETWORKS", "STEPS", "Hyperparameters", "ModelSettings", "NetworkName", "Step"]
@@ -79,6 +80,10 @@ class ModelSettings(BaseModel):
     connect: Annotated[float, Field(ge=0)] = 0.5
     """Probability from which on a density edge is kept."""
 
+    precision: tuple[tuple[float, float], ...] = ()
+    """Pairwise precision of the people held out in training, and the ``connect`` that reached it, both
+    ascending."""
+
     @model_validator(mode="after")
     def _dimension_is_known(self) -> Self:
         if self.dimension is None and self.family == "coordinates":
@@ -95,8 +100,40 @@ class ModelSettings(BaseModel):
         refined = self.used.get("refine", False) and network not in ("cgcn", *self.unrefined)
         return self.dimension * (2 if refined and self.family == "coordinates" else 1)
 
-    def changed(self, **changes: Any) -> ModelSettings:  # noqa: ANN401
-        """Return these settings with some of them changed; None leaves one as it is."""
+    def connect_for(self, precision: float) -> float:
+        """Return the lowest threshold of density edges that reached a precision in training.
+
+        Raises
+        ------
+        InputError
+            If it is not in 0..1, or none reached it.
+        """
+        if not 0 <= precision <= 1:
+            raise InputError(f"precision must be in 0..1, got {precision:g}.")
+        reached = [connect for found, connect in self.precision if found >= precision]
+        if not reached:
+            most = max((found for found, _ in self.precision), default=0.0)
+            raise InputError(
+                f"precision {precision:g} was not reached by this model on the people held out in "
+                f"training (at most {most:.3f}): ask for less, or give a threshold."
+            )
+        return reached[0]
+
+    def decided(
+        self, threshold: float | None, tau: float | None, precision: float | None = None
+    ) -> ModelSettings:
+        """Return these settings with other thresholds; None leaves one as it is.
+
+        Raises
+        ------
+        InputError
+            As :meth:`connect_for`, and if both threshold and precision are given.
+        """
+        if precision is not None:
+            if threshold is not None:
+                raise InputError("threshold and precision decide the same: give one of them.")
+            threshold = self.connect_for(precision)
+        wanted = {"connect": threshold, "tau": tau}
         return self.model_copy(
-            update={name: value for name, value in changes.items() if value is not None}
+            update={name: value for name, value in wanted.items() if value is not None}
         )

@@ -10,16 +10,17 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc import baselines
+from nsrfc import baselines, learned
 from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.graph.structures import NeighborGraph
 from nsrfc.metrics import Scores, evaluate
+from nsrfc.models.bundle import UNIVERSAL
 from nsrfc.pipeline import cluster
 from nsrfc.progress import Progress
 
-__all__ = ["OURS", "Result", "compare"]
+__all__ = ["OURS", "RULES", "Result", "compare"]
 
-OURS = "nsrfc"
+OURS, RULES = "nsrfc", "nsrfc, rules"
 
 DBSCAN_THRESHOLDS = 12
 DBSCAN_MIN_SAMPLES = (2, 4)
@@ -36,7 +37,7 @@ class Result:
     Attributes
     ----------
     method : str
-        Its name; :data:`OURS` for this package.
+        Its name; :data:`OURS` for this package, :data:`RULES` for it without learned weights.
     setting : str
         The setting that gave the labels, and where it came from.
     labels : ndarray of int64, shape (n,)
@@ -57,7 +58,7 @@ class Result:
         return {
             "method": self.method,
             "setting": self.setting,
-            "needs_labels": self.method != OURS,
+            "needs_labels": self.method not in (OURS, RULES),
             "seconds": self.seconds,
             **self.scores.as_dict(),
         }
@@ -89,13 +90,20 @@ def compare(
     Returns
     -------
     list of Result
-        This package first.
+        This package first, with the model that it brings and without.
     """
     progress = progress or Progress()
     graph = build_neighbor_graph(X, progress=progress)
     people = len(np.unique(identities))
-    labels, seconds = _timed(lambda: cluster(X, graph=graph, progress=progress).labels)
-    results = [Result(OURS, "defaults", labels, evaluate(identities, labels), seconds)]
+    execution = learned.Execution(progress=progress)
+    own = {
+        OURS: lambda: learned.cluster(X, UNIVERSAL, graph=graph, execution=execution).labels,
+        RULES: lambda: cluster(X, graph=graph, progress=progress).labels,
+    }
+    results = []
+    for name, find in own.items():
+        labels, seconds = _timed(find)
+        results.append(Result(name, "defaults", labels, evaluate(identities, labels), seconds))
     methods: dict[str, Callable[[], tuple[str, _Labels]]] = {
         "threshold": lambda: _best_threshold(graph, identities),
         "DBSCAN": lambda: _best_dbscan(graph, identities),

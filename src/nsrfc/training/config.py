@@ -11,10 +11,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nsrfc.data.files import PathLike, reading
-from nsrfc.errors import InputError, OptionalDependencyError
+from nsrfc.errors import InputError
 from nsrfc.graph.structures import Mutual
 
 __all__ = [
@@ -209,10 +210,6 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _parse(text: str) -> Any:  # noqa: ANN401
-    try:
-        import yaml
-    except ImportError:
-        raise OptionalDependencyError("yaml", "learn") from None
     return yaml.safe_load(text)
 
 

@@ -28,10 +28,10 @@ from nsrfc.models.settings import NetworkName, Step
 from nsrfc.models.structure import StructureRefinement
 from nsrfc.progress import Progress
 from nsrfc.steps import Faces, edge_probability, list_probability, listed_cosines, padded, refine
-from nsrfc.training.checkpoint import CheckpointFolder
+from nsrfc.training.checkpoint import CheckpointFolder, state_of
 from nsrfc.training.config import LoopSettings, TrainingConfig
 from nsrfc.training.loop import Epoch, Report, Task, fit, seed_of
-from nsrfc.training.quality import Clusters, Judged, best_clusters
+from nsrfc.training.quality import Clusters, Judged, best_clusters, precision_steps
 from nsrfc.training.tasks import People, edge_task, list_task, refinement_tasks
 
 __all__ = ["Course", "Labelled"]
@@ -71,6 +71,9 @@ class Course:
         Names of the networks to be trained.
     keep_all : bool
         Whether every step is used, whatever the validation people say.
+    starting : bool
+        Whether networks start from weights that are worth keeping: one that learns nothing better stays
+        as it was built.
     progress : Progress
     report : callable, optional
         Told of every epoch.
@@ -83,6 +86,9 @@ class Course:
         How well the validation people are clustered: ``embeddings``, and with each step tried.
     best : Clusters
         With all steps that are used.
+    precision : list of (float, float)
+        Precision and the threshold that reaches it, with all steps that are used; see
+        :func:`nsrfc.training.quality.precision_steps`.
     curves : dict of str to list of Epoch
     """
 
@@ -93,13 +99,16 @@ class Course:
     known: Mapping[NetworkName, nn.Module]
     wanted: tuple[NetworkName, ...]
     keep_all: bool
+    starting: bool = False
     progress: Progress = field(default_factory=Progress)
     report: Report | None = None
     networks: dict[NetworkName, nn.Module] = field(default_factory=dict)
     used: dict[Step, bool] = field(default_factory=dict)
     measured: dict[str, Clusters] = field(default_factory=dict)
     best: Clusters = field(init=False)
+    precision: list[tuple[float, float]] = field(init=False)
     curves: dict[str, list[Epoch]] = field(default_factory=dict)
+    _judged_sets: dict[str, list[Judged]] = field(default_factory=dict)
 
     def run(self, train: Sequence[Labelled], validation: Sequence[Labelled]) -> None:
         """Train every network that is wanted.
@@ -112,7 +121,7 @@ class Course:
             that the validation people are strangers as those will be that are clustered later.
         """
         sides = _Sides(*(list(itertools.starmap(self._people, side)) for side in (train, validation)))
-        self.measured[_START] = best_clusters(*map(self._judged, sides.judging))
+        self._measure(_START, sides.judging)
         sides = self._refine(sides)
         sides = self._judge_lists("pairs", sides)
         sides = self._judge_lists("lcenet", sides)
@@ -209,6 +218,7 @@ class Course:
                 torch.manual_seed(self._seed(name))
                 network = self.build(name, self.used.get("refine", False)).to(self.device)
             for task in tasks(network):
+                built = state_of(task.network), self._score(task) if self.starting else -np.inf
                 self.curves[task.name] = fit(
                     task,
                     settings,
@@ -218,6 +228,8 @@ class Course:
                     progress=self.progress,
                     report=self.report,
                 )
+                if built[1] >= max(epoch.score for epoch in self.curves[task.name]):
+                    task.network.load_state_dict(built[0])
             network.eval()
             self.networks[name] = network
         elif name in self.known:
@@ -232,9 +244,8 @@ class Course:
         slack: float | None = None,
     ) -> bool:
         """Whether the steps to come are to learn on what this one gives: unless it does harm."""
-        found = best_clusters(*map(self._judged, judging, connectivity or [None] * len(judging)))
         before = self.measured[self._last() or _START].quality
-        self.measured[step] = found
+        found = self._measure(step, judging, connectivity)
         slack = self.config.slack if slack is None else slack
         self.used[step] = self.keep_all or found.quality >= before - slack
         _logger.info(
@@ -242,6 +253,15 @@ class Course:
             *(step, found.quality, before, "" if self.used[step] else ": left out"),
         )
         return self.used[step]
+
+    def _measure(
+        self, step: str, judging: list[People], connectivity: list[EdgeList] | None = None
+    ) -> Clusters:
+        """Find out how well the validation people are clustered."""
+        sets = list(map(self._judged, judging, connectivity or [None] * len(judging)))
+        self._judged_sets[step] = sets
+        self.measured[step] = best_clusters(*sets)
+        return self.measured[step]
 
     def _judged(self, people: People, connectivity: EdgeList | None = None) -> Judged:
         embeddings = people.embeddings if self.config.groups else None
@@ -260,7 +280,9 @@ class Course:
                 assert step is not None
                 self.used[step] = False
                 _logger.info("%-8s adds nothing and is left out", step)
-        self.best = self.measured[self._last() or _START]
+        last = self._last() or _START
+        self.best = self.measured[last]
+        self.precision = precision_steps(self.best.tau, *self._judged_sets[last])
 
     def _people(self, X: _Floats, identity: _Identities) -> People:
         faces = self._faces(X, self._search(X))
@@ -289,6 +311,12 @@ class Course:
         return build_neighbor_graph(
             X, config.k, method=config.search, seed=config.seed, progress=self.progress
         )
+
+    @staticmethod
+    def _score(task: Task) -> float:
+        task.network.eval()
+        with torch.no_grad():
+            return task.score()
 
     def _seed(self, name: str) -> int:
         return seed_of(self.config.seed, name)

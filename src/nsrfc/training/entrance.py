@@ -18,7 +18,7 @@ from nsrfc.data.files import PathLike
 from nsrfc.device import find_device
 from nsrfc.errors import InputError
 from nsrfc.graph.copies import canonical_rows
-from nsrfc.models.bundle import NSRFC
+from nsrfc.models.bundle import NSRFC, load_model
 from nsrfc.models.settings import NETWORKS, NetworkName
 from nsrfc.progress import Progress
 from nsrfc.report.run import check_folder, fingerprint, versions, write_json
@@ -26,7 +26,7 @@ from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.course import Course
 from nsrfc.training.curves import CurveLog, draw_curves
-from nsrfc.training.result import earlier_networks, new_network, trained_model
+from nsrfc.training.result import earlier_networks, new_network, started_from, trained_model
 from nsrfc.training.split import split_people
 
 __all__ = ["train"]
@@ -47,6 +47,7 @@ def train(
     progress: Progress | None = None,
     *,
     only: NetworkName | None = None,
+    start: NSRFC | str | Path | None = None,
     device: str = "auto",
 ) -> NSRFC:
     """Learn the networks from labelled faces.
@@ -70,6 +71,10 @@ def train(
     only : {"cgcn", "pairs", "lcenet", "pcenet"}, optional
         Train this network alone and use it; those before it are taken from the model in ``output``, if
         there is one.
+    start : NSRFC, path-like or str, optional
+        Model whose weights the networks start from, such as "universal": its family and networks take
+        the place of those of ``config``, and a network that learns nothing better stays as it was. Few
+        people are enough.
     device : str
         "auto", "cpu", "cuda", ...
 
@@ -86,6 +91,9 @@ def train(
         people, or ``output`` cannot be used.
     """
     config = config or TrainingConfig.load()
+    first = None if start is None else load_model(start)
+    if first is not None:
+        config = started_from(config, first)
     if only is not None and only not in NETWORKS:
         raise InputError(f"There is no network {only!r}: take one of {', '.join(NETWORKS)}.")
     place = find_device(device)
@@ -102,15 +110,18 @@ def train(
     }
     with _folder(output) as folder:
         run = {"config": config.model_dump(mode="json"), "only": only, "data": data}
+        if first is not None:
+            run["start"] = {name: first.fingerprint(name) for name in first.settings.networks}
         checkpoints = CheckpointFolder(folder / CHECKPOINTS, run | {"versions": _versions()})
         report = CurveLog(None if output is None else folder / "tensorboard")
         course = Course(
             config=config,
             checkpoints=checkpoints,
             device=place,
-            build=lambda name, refined: new_network(config, name, faces.shape[1], refined),
+            build=lambda name, refined: new_network(config, name, faces.shape[1], refined, first),
             known=earlier_networks(folder, only),
-            wanted=NETWORKS if only is None else (only,),
+            wanted=_wanted(only, first),
+            starting=first is not None,
             keep_all=config.keep_all or only is not None,
             progress=progress or Progress(),
             report=report,
@@ -145,6 +156,13 @@ def _distinct(X: npt.ArrayLike, identities: npt.ArrayLike) -> tuple[_Floats, _Id
     of_faces = np.full(len(faces), np.iinfo(np.int64).max)
     np.minimum.at(of_faces, place, identity)
     return unit[faces], of_faces
+
+
+def _wanted(only: NetworkName | None, start: NSRFC | None) -> tuple[NetworkName, ...]:
+    """Return the networks to be trained: all of them, or those that the model to start from has."""
+    if only is not None:
+        return (only,)
+    return NETWORKS if start is None else tuple(n for n in NETWORKS if n in start.settings.networks)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from nsrfc.graph.components import connected_components
 from nsrfc.graph.structures import EdgeList
 from nsrfc.steps import Faces
 
-__all__ = ["Clusters", "Judged", "best_clusters", "ranking_quality"]
+__all__ = ["Clusters", "Judged", "best_clusters", "precision_steps", "ranking_quality"]
 
 _Floats = npt.NDArray[np.float32]
 _Bools = npt.NDArray[np.bool_]
@@ -29,6 +29,8 @@ TOLERANCE = 0.003
 """F that may be given up for thresholds that will hold with more strangers than validate."""
 
 _GRID = (*np.linspace(0.05, 0.95, 19), 0.98, 0.99)
+_STEPS = (*np.linspace(0.05, 0.95, 19), 0.97, 0.98, 0.99, 0.995, 0.999)
+_REACHED_BY = 0.75
 _QUANTILES = 12
 _NEAR = 3
 _SWEEPS = 3
@@ -165,6 +167,31 @@ def best_clusters(*sets: Judged) -> Clusters:
     middle = (good[0] + good[-1]) / 2
     connect = min(good, key=lambda value: abs(value - middle))
     return Clusters(quality(tau, connect), tau, connect)
+
+
+def precision_steps(tau: float, *sets: Judged) -> list[tuple[float, float]]:
+    """Measure which threshold of density edges gives which precision.
+
+    Parameters
+    ----------
+    tau : float
+        Strength from which on a pair is joined at once.
+    *sets : Judged
+        One set of faces or several.
+
+    Returns
+    -------
+    list of (float, float)
+        Pairwise precision and the lowest threshold that reaches it, both ascending; of several sets,
+        the precision that three in four of them reach.
+    """
+    found: list[tuple[float, float]] = []
+    for connect in _STEPS:
+        reached = [metrics.pairwise(each.identity, each.labels(tau, connect)).precision for each in sets]
+        precision = float(np.quantile(reached, 1 - _REACHED_BY))
+        if not found or precision > found[-1][0]:
+            found.append((precision, float(connect)))
+    return found
 
 
 def _candidates(scores: Sequence[_Floats]) -> list[float]:

@@ -9,12 +9,15 @@ from typing import Any
 
 from torch import nn
 
+from nsrfc.errors import InputError
 from nsrfc.models.bundle import NSRFC, build_network
 from nsrfc.models.settings import NETWORKS, STEPS, ModelSettings, NetworkName, Step
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.course import Course
 
-__all__ = ["earlier_networks", "model_settings", "new_network", "trained_model"]
+__all__ = ["earlier_networks", "model_settings", "new_network", "started_from", "trained_model"]
+
+_GENTLER = 0.1
 
 _logger = logging.getLogger(__name__)
 
@@ -27,6 +30,7 @@ def model_settings(
     *,
     tau: float | None = None,
     connect: float = 0.5,
+    precision: Iterable[tuple[float, float]] = (),
 ) -> ModelSettings:
     """Word what was trained as settings of a model."""
     return ModelSettings(
@@ -43,13 +47,18 @@ def model_settings(
         veto=config.pcenet.veto,
         tau=tau,
         connect=connect,
+        precision=tuple(precision),
     )
 
 
 def new_network(
-    config: TrainingConfig, name: NetworkName, dimension: int | None, refined: bool
+    config: TrainingConfig,
+    name: NetworkName,
+    dimension: int | None,
+    refined: bool,
+    start: NSRFC | None = None,
 ) -> nn.Module:
-    """Make a network as the configuration wants it, with random weights.
+    """Make a network as the configuration wants it, with random weights or those of a model.
 
     Parameters
     ----------
@@ -59,8 +68,46 @@ def new_network(
         Length of the embeddings.
     refined : bool
         Whether it reads refined embeddings.
+    start : NSRFC, optional
+        Model whose weights it gets.
     """
-    return build_network(name, model_settings(config, dimension, [name], {"refine": refined}))
+    network = build_network(name, model_settings(config, dimension, [name], {"refine": refined}))
+    if start is not None:
+        network.load_state_dict(start.network(name).state_dict())
+    return network
+
+
+def started_from(config: TrainingConfig, start: NSRFC) -> TrainingConfig:
+    """Lay what a model is made of over a configuration, so that training goes on from its weights.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    start : NSRFC
+
+    Returns
+    -------
+    TrainingConfig
+        With a tenth of the learning rates: what is known is to be moved, not forgotten.
+
+    Raises
+    ------
+    InputError
+        If the model is of another family than the configuration.
+    """
+    settings = start.settings
+    if settings.family != config.family:
+        raise InputError(
+            f"start is a model of the family {settings.family!r} and the settings are for "
+            f"{config.family!r}: take the preset of its family, or train without it."
+        )
+    same = settings.model_dump(include={"k", "rerank", "mutual", "weighted", "groups"})
+    changes: dict[str, Any] = dict(same)
+    for name, network in settings.networks.items():
+        given = getattr(config, name)
+        loop = given.loop.model_copy(update={"learning_rate": given.loop.learning_rate * _GENTLER})
+        changes[name] = given.model_copy(update={"network": network, "loop": loop})
+    return config.model_copy(update=changes)
 
 
 def earlier_networks(folder: Path, only: NetworkName | None) -> dict[NetworkName, nn.Module]:
@@ -102,6 +149,7 @@ def trained_model(course: Course, dimension: int | None, data: Mapping[str, Any]
         course.used,
         tau=None if config.keep_all else course.best.tau,
         connect=0.5 if config.keep_all else course.best.connect,
+        precision=course.precision,
     )
     metrics = {step: found.quality for step, found in course.measured.items()}
     model = NSRFC(settings, metrics=metrics, data=dict(data))
