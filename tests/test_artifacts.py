@@ -98,7 +98,7 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 def test_a_killed_clustering_goes_on_and_finds_the_same(tmp_path: Path) -> None:
     np.save(tmp_path / "faces.npy", generate(12_000, "wild", dimension=32, seed=0).embeddings)
-    command = [sys.executable, "-m", "nsrfc", "cluster", "faces.npy", "-o"]
+    command = [sys.executable, "-m", "nsrfc", "cluster", "faces.npy", "--model", "none", "-o"]
 
     def finished(output: str) -> list[int]:
         subprocess.run([*command, output], cwd=tmp_path, check=True, capture_output=True)

@@ -168,7 +168,9 @@ class TestRefusals:
         assert not (tmp_path / "clusters").exists()
 
     def test_thresholds_without_a_model(self, faces: Path, tmp_path: Path) -> None:
-        line = refused("cluster", faces, "-o", tmp_path / "clusters", "--threshold", "0.4")
+        line = refused(
+            "cluster", faces, "--model", "none", "-o", tmp_path / "clusters", "--threshold", "0.4"
+        )
         assert "are for a model" in line
 
 
@@ -192,13 +194,13 @@ def test_another_threshold_runs_no_network_again(faces: Path, model: Path, tmp_p
 
 
 def test_plan_of_a_model_is_what_cluster_expects(faces: Path, model: Path, tmp_path: Path) -> None:
-    planned = json.loads(run("plan", faces, "--model", model, "--k", "30", "--json"))
+    planned = json.loads(run("plan", faces, "--model", model, "--json"))
     stages = [stage["name"] for stage in planned["stages"]]
     assert stages[2:] == ["neighbours", "refinement", "pairs", "lcenet", "density graph", "edges"]
     assert planned["k"] == 12
     clustered = run("cluster", faces, "-m", model, "-o", tmp_path / "clusters", "--json")
     assert json.loads(clustered)["plan"] == planned
-    without = json.loads(run("plan", faces, "--k", "12", "--json"))
+    without = json.loads(run("plan", faces, "--model", "none", "--k", "12", "--json"))
     assert planned["peak_bytes"] > without["peak_bytes"]
     assert "lcenet" in run("plan", "-n", "100000", "--dimension", str(D), "-m", model)
     assert "dimension 16, these have 8" in refused("plan", "-n", "9", "--dimension", "8", "-m", model)

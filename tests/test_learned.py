@@ -18,7 +18,7 @@ from nsrfc.artifacts import Artifacts, key_of  # noqa: E402
 from nsrfc.config import ClusterConfig  # noqa: E402
 from nsrfc.data.embeddings import normalize  # noqa: E402
 from nsrfc.data.synthetic import generate  # noqa: E402
-from nsrfc.errors import InputError, OptionalDependencyError, learning  # noqa: E402
+from nsrfc.errors import InputError  # noqa: E402
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance  # noqa: E402
 from nsrfc.graph.copies import canonical_rows  # noqa: E402
 from nsrfc.graph.neighbors import build_neighbor_graph  # noqa: E402
@@ -310,7 +310,11 @@ class TestFaceClusterer:
             ({"model": model, "device": "abacus"}, "no device 'abacus'"),
             ({"model": model, "dtype": "int8"}, "dtype must be float32 or bfloat16"),
             ({"model": 3}, "got int"),
-            ({"threshold": 0.5}, "threshold is for a model"),
+            ({"model": None, "threshold": 0.5}, "threshold and precision are for a model"),
+            ({"model": model, "k": 20}, "k is for model=None"),
+            ({"model": model, "precision": 2}, "precision must be in 0..1"),
+            ({"model": model, "precision": 0.9}, "was not reached"),
+            ({"model": model, "precision": 0.9, "threshold": 0.5}, "decide the same"),
             ({"model": make(STRUCTURE, dimension=D + 1)}, "dimension 33, these have 32"),
         ):
             with pytest.raises(InputError, match=words):
@@ -322,9 +326,3 @@ def test_a_model_is_not_changed_by_its_use(X: npt.NDArray[np.float32], model: NS
     learned.cluster(X, model)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
-
-def test_a_missing_extra_is_named() -> None:
-    with pytest.raises(OptionalDependencyError, match=r"nsrfc\[learn\]"), learning():
-        raise ModuleNotFoundError(name="torch.nn")
-    with pytest.raises(ModuleNotFoundError, match="other"), learning():
-        raise ModuleNotFoundError("other", name="other")

@@ -37,13 +37,13 @@ from nsrfc.training.result import new_network, trained_model
 
 __all__ = ["GeneratedSet", "draw_set", "main", "train_universal"]
 
-TEACHING, VALIDATING = 160, 24
+TEACHING, VALIDATING = 120, 12
 """Sets of faces that teach, and that validate."""
 
 FIRST_VALIDATING = 1_000_000
 """Seeds of the sets that validate begin here."""
 
-FEWEST, USUAL, MOST = 500, 5_000, 20_000
+FEWEST, USUAL, MOST = 500, 4_000, 12_000
 """Faces of a set: five in six have up to the second number, the others up to the third."""
 
 DIMENSIONS = 64, 1024
