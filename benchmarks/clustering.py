@@ -2,10 +2,11 @@
 
     python -m benchmarks.clustering [--shared DIR] [--json FILE] [--sets NAME ...]
 
-Only ``FaceClusterer()`` with its defaults (nsrfc), and with ``model=None`` (rules), see no label. k-means
-is told the number of people, and the others have the setting of highest pairwise F on these very faces. All but k-means and HAC read
-the same 80 nearest neighbours. Real faces are taken from DIR/data; without them, or without infomap,
-the rest is run. About ten minutes on two idle cores; HAC takes up to 9 GB of memory.
+Only ``FaceClusterer()`` with its defaults (nsrfc), and with ``model=None`` (rules), see no label.
+k-means is told the number of people, and the others have the setting of highest pairwise F on these very
+faces. All but k-means and HAC read the same 80 nearest neighbours. Real faces are taken from DIR/data;
+without them, or without infomap, the rest is run. About ten minutes on two idle cores; HAC takes up to 9
+GB of memory.
 """
 
 from __future__ import annotations
