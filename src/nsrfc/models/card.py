@@ -28,7 +28,7 @@ import nsrfc
 labels = nsrfc.FaceClusterer(model="{name}").fit_predict(X)
 ```
 
-`X` holds one embedding of dimension {dimension} a row, from the embedder that the model was trained on.
+`X` holds one embedding a row, {embeddings}.
 """
 
 
@@ -55,13 +55,14 @@ def model_card(
     taken = [step for step in STEPS if settings.uses(step)]
     tau = "the published rule" if settings.tau is None else f"{settings.tau:.4g}"
     facts = {
-        "embedding dimension": settings.dimension,
+        "embedding dimension": settings.dimension or "any",
         "neighbours per face": settings.k,
         "family": settings.family,
         "networks": ", ".join(settings.networks) or "none",
         "steps": ", ".join(taken) or "none",
         "similarity threshold": tau,
         "connectivity threshold": f"{settings.connect:.4g}",
+        "groups compared": "yes" if settings.groups else "no",
     }
     parts = [
         _HEAD,
@@ -82,7 +83,10 @@ def model_card(
         ]
     if data:
         parts += ["\n## Training data\n", _table("", "value", data)]
-    parts.append(_USE.format(name=name, dimension=settings.dimension))
+    embeddings = "of any embedder and dimension"
+    if settings.dimension is not None:
+        embeddings = f"of dimension {settings.dimension}, from the embedder that the model was trained on"
+    parts.append(_USE.format(name=name, embeddings=embeddings))
     return "\n".join(parts)
 
 
