@@ -1,4 +1,4 @@
-"""The model that the package brings: small, tied to no embedder, better than rules, precise as wanted."""
+"""The model that the package brings: small, tied to no embedder, better than rules, precise."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ class _Run:
             group["lr"] = rate
         task.network.train()
         with torch.random.fork_rng():
-            torch.manual_seed(seed_of(self.seed, task.name, epoch, step))
+            self._draw_from(seed_of(self.seed, task.name, epoch, step))
             with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
                 loss = task.loss(task.batch(epoch, step))
             self.optimizer.zero_grad()
@@ -198,6 +198,12 @@ class _Run:
         place.step += 1
         if step + 1 == task.steps:
             self._end_epoch(rate)
+
+    def _draw_from(self, seed: int) -> None:
+        # torch.manual_seed would queue a call for CUDA, with its stack, at every step without CUDA.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def save(self) -> None:
         """Write all that the next step depends on."""
