@@ -1,0 +1,383 @@
+"""Print what the universal model is worth: one set of weights for every embedder and dimension.
+
+    python -m benchmarks.universal [--part NAME ...] [--sets NAME ...] [--infomap NAME ...]
+                                   [--model NAME] [--shared DIR] [--json FILE]
+
+Parts, the first by default:
+
+    table        F of the model, of the rules without one, and of Infomap at its best threshold
+    reliability  predicted probability beside the share that is the same person, on real faces
+    precision    precision and recall of pairs for several values of the knob ``precision``
+    things       things that are not faces, from the data that scikit-learn brings
+    trained      the model beside networks trained on that very embedding
+    fine-tuning  F over the number of labelled people from whom the model learned further
+
+Labels score, and choose the threshold of Infomap; they teach in the last two parts alone. Real faces are
+taken from DIR/data; without them their rows are left out. ``fine-tuning`` generates 340,000 faces and
+learns from up to 100,000 of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.preprocessing import StandardScaler
+
+import nsrfc
+from nsrfc import baselines, learned, pipeline
+from nsrfc.config import ClusterConfig
+from nsrfc.data.embeddings import normalize
+from nsrfc.data.synthetic import generate
+from nsrfc.graph.copies import canonical_rows
+from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.metrics import evaluate
+from nsrfc.models.bundle import NSRFC, load_model
+from nsrfc.report.run import write_json
+from nsrfc.stages import Stages
+
+from .clustering import (
+    GENERATED,
+    REAL,
+    SHARED,
+    Faces,
+    Floats,
+    Labels,
+    Record,
+    cell,
+    infomap,
+    library_versions,
+    line,
+    real,
+)
+
+SEEDS = 7, 8
+"""Of the generated faces that teach, and of those that are clustered."""
+
+EMBEDDER = "ov256"
+"""The one that is taken where one must do: to the other, few faces of celeba_lowres tell anything."""
+
+BINS = (0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1)
+
+PRECISIONS = (0.9, 0.95, 0.98, 0.99)
+
+LABELLED = (0, 50, 200, 1000, 5000)
+"""Numbers of labelled people."""
+
+PHOTOS = 20
+"""Photos of a labelled person, at most."""
+
+LABELLED_FACES = 340_000
+"""Generated faces of the preset ms1m: enough for 5,000 people with two photos or more."""
+
+UNLABELLED_FACES = 10_000
+"""Generated faces that are clustered after fine-tuning."""
+
+
+def table(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
+    """Print F_P / F_B on every set."""
+    header("faces of", "faces", "people", "Infomap, tuned", "rules", "universal")
+    records = []
+    for name, faces in faces_of(arguments.sets, arguments.shared):
+        results = {
+            "Infomap": tuned(faces) if name in arguments.infomap else {"skipped": "not asked for"},
+            "rules": scored(faces, pipeline.cluster(faces.X).labels),
+            "universal": scored(faces, learned.cluster(faces.X, model).labels),
+        }
+        records.append(row(faces, results))
+    return records
+
+
+def reliability(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
+    """Print for each bin of probability the mean predicted and the share that is the same person."""
+    records = []
+    for _, faces in faces_of([name for name in arguments.sets if name in REAL], arguments.shared):
+        for kind, (probability, same) in judged(model, faces).items():
+            curve = reliability_curve(probability, same)
+            records.append({"set": faces.name, "pairs": kind, **curve})
+    for kind in dict.fromkeys(record["pairs"] for record in records):
+        columns = [record for record in records if record["pairs"] == kind]
+        print(f"{kind}: predicted / the same person, in %\n")
+        header("probability", *(column["set"] for column in columns))
+        for place, (low, high) in enumerate(itertools.pairwise(BINS)):
+            found = [column["bins"][place] for column in columns]
+            cells = [
+                f"{100 * one['predicted']:.1f} / {100 * one['same']:.1f}" if one["count"] else "-"
+                for one in found
+            ]
+            print(line([f"{low:g} to {high:g}", *cells]))
+        errors = [f"{100 * column['error']:.1f}" for column in columns]
+        print(line(["mean error (ECE)", *errors]), end="\n\n", flush=True)
+    return records
+
+
+def precision(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
+    """Print pairwise precision / recall for each wanted precision."""
+    header("faces of", *(f"at least {100 * wanted:g}" for wanted in PRECISIONS))
+    records = []
+    for _, faces in faces_of(arguments.sets, arguments.shared):
+        # Only the threshold differs: the networks judge once, and what they found is kept.
+        with tempfile.TemporaryDirectory(prefix="nsrfc-") as cache:
+            execution = learned.Execution(cache=Path(cache))
+            results = {f"{wanted:g}": asked(model, faces, wanted, execution) for wanted in PRECISIONS}
+        cells = [
+            f"{100 * pairs['precision']:.1f} / {100 * pairs['recall']:.1f}" if pairs else "-"
+            for pairs in (result.get("pairwise") for result in results.values())
+        ]
+        print(line([faces.name, *cells]), flush=True)
+        records.append({"set": faces.name, "results": results})
+    return records
+
+
+def asked(model: NSRFC, faces: Faces, wanted: float, execution: learned.Execution) -> Record:
+    """Score the model where a precision is asked for; training may never have reached it."""
+    try:
+        found = learned.cluster(faces.X, model, precision=wanted, execution=execution)
+    except nsrfc.InputError as error:
+        return {"skipped": str(error)}
+    return scored(faces, found.labels)
+
+
+def things(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
+    """Print F_P / F_B on things that are not faces; k-means is told the number of kinds."""
+    del arguments
+    header("things", "items", "kinds", "k-means, told", "rules", "universal")
+    records = []
+    for items in builtin_data():
+        results = {
+            "k-means": scored(items, baselines.kmeans(items.X, len(np.unique(items.identities)))),
+            "rules": scored(items, pipeline.cluster(items.X).labels),
+            "universal": scored(items, learned.cluster(items.X, model).labels),
+        }
+        records.append(row(items, results))
+    return records
+
+
+def trained(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
+    """Print F_P / F_B of the model beside networks that learned from the same embedder."""
+    del arguments
+    header("faces of", "faces", "people", "rules", "universal", "trained on this embedder")
+    known, unknown = (generated("ms1m", GENERATED["ms1m"], seed) for seed in SEEDS)
+    own = nsrfc.train(known.X, known.identities)
+    results = {
+        "rules": scored(unknown, pipeline.cluster(unknown.X).labels),
+        "universal": scored(unknown, learned.cluster(unknown.X, model).labels),
+        "trained": scored(unknown, learned.cluster(unknown.X, own).labels),
+    }
+    return [row(unknown, results)]
+
+
+def fine_tuning(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
+    """Print F_P / F_B after learning further from more and more labelled people."""
+    header("labelled people of", "clustered", *(f"{count:,}" for count in LABELLED))
+    records = []
+    for known, unknown in labelled_and_unknown(arguments.shared):
+        results = {f"{count}": fine_tuned(model, known, count, unknown) for count in LABELLED}
+        print(line([known.name, unknown.name, *map(cell, results.values())]), flush=True)
+        records.append({"labelled": known.name, "set": unknown.name, "results": results})
+    return records
+
+
+def fine_tuned(model: NSRFC, known: Faces, count: int, unknown: Faces) -> Record:
+    """Learn further from some of the known people, cluster the unknown ones, and score."""
+    rows = labelled(known.identities, count)
+    if rows is None:
+        return {"skipped": "there are fewer people"}
+    if count:
+        model = nsrfc.train(known.X[rows], known.identities[rows], start=model)
+    found = scored(unknown, learned.cluster(unknown.X, model).labels)
+    return {"labelled_faces": len(rows), **found}
+
+
+PARTS: dict[str, Callable[[NSRFC, argparse.Namespace], list[Record]]] = {
+    "table": table,
+    "reliability": reliability,
+    "precision": precision,
+    "things": things,
+    "trained": trained,
+    "fine-tuning": fine_tuning,
+}
+
+
+def faces_of(names: Sequence[str], shared: Path) -> Iterator[tuple[str, Faces]]:
+    """Yield the faces of every embedder under the name of their set; sets not there are left out."""
+    for name in names:
+        if name in GENERATED:
+            yield name, generated(name, GENERATED[name], SEEDS[1])
+            continue
+        path = shared / "data" / f"{name}.npz"
+        for faces in real(path) if path.is_file() else []:
+            if name != "celeba_lowres" or faces.name.endswith(EMBEDDER):
+                yield name, faces
+
+
+def generated(preset: str, n: int, seed: int) -> Faces:
+    """Draw faces of a preset."""
+    faces = generate(n, preset, seed=seed)
+    return Faces(f'generated "{preset}"', faces.embeddings, faces.identities)
+
+
+def builtin_data() -> Iterator[Faces]:
+    """Yield unit vectors of things and their kinds: pixels centred, measurements standardised."""
+    for name, load, spread in (
+        ("digits", load_digits, False),
+        ("wine", load_wine, True),
+        ("breast cancer", load_breast_cancer, True),
+        ("iris", load_iris, True),
+    ):
+        X, kinds = load(return_X_y=True)
+        yield Faces(name, normalize(StandardScaler(with_std=spread).fit_transform(X)), kinds)
+
+
+def judged(model: NSRFC, faces: Faces) -> dict[str, tuple[Floats, npt.NDArray[np.bool_]]]:
+    """Probabilities, by who gave them, and whether it is the same person.
+
+    The pair network and LCENet judge all listed pairs, where the model uses them. A density edge has the
+    probability that decides whether it is kept.
+    """
+    rows = canonical_rows(faces.X)[0]
+    identities = faces.identities[rows]
+    stages = Stages(model, faces.X[rows], ClusterConfig())
+    known = stages.density(stages.pairs(stages.refine()))
+    ids = known.faces.ids[:, 1:]
+    listed, same = ids >= 0, identities[ids] == identities[:, None]
+    found = {}
+    for kind, probability in (("Pair network", known.faces.pair), ("LCENet", known.faces.same)):
+        if probability is not None:
+            found[f"{kind}, listed pairs"] = probability[:, 1:][listed], same[listed]
+    # Nothing is joined at an infinite threshold, so that every edge is judged and none is spared.
+    graph = known.faces.density_graph(np.inf)
+    edges = graph.density_edges
+    joined = identities[edges.source] == identities[edges.target]
+    found["Density edges"] = stages.connect(known, graph, np.inf).probability, joined
+    return found
+
+
+def reliability_curve(probability: Floats, same: npt.NDArray[np.bool_]) -> Record:
+    """Compare probabilities with what is true, in bins.
+
+    Parameters
+    ----------
+    probability : ndarray of float32, shape (m,)
+    same : ndarray of bool, shape (m,)
+
+    Returns
+    -------
+    dict
+        ``bins``, for each its number of pairs and the means of both, and ``error``, the expected
+        calibration error: the mean over all pairs of how far the two means of their bin are apart
+        (Guo et al., On calibration of modern neural networks, ICML 2017, equation 3).
+    """
+    place = np.digitize(probability, BINS[1:-1])
+    bins = []
+    for one in range(len(BINS) - 1):
+        inside = place == one
+        count = int(inside.sum())
+        means = (float(of[inside].mean()) if count else 0.0 for of in (probability, same))
+        bins.append({"count": count, **dict(zip(("predicted", "same"), means, strict=True))})
+    apart = [one["count"] * abs(one["predicted"] - one["same"]) for one in bins]
+    return {"bins": bins, "error": sum(apart) / max(1, len(probability))}
+
+
+def labelled_and_unknown(shared: Path) -> Iterator[tuple[Faces, Faces]]:
+    """Yield faces whose people may be labelled, and faces of others to be clustered."""
+    known, unknown = LABELLED_FACES, UNLABELLED_FACES
+    yield generated("ms1m", known, SEEDS[0]), generated("ms1m", unknown, SEEDS[1])
+    found = [
+        faces
+        for _, faces in faces_of(("lfw", "celeba_wild_dev"), shared)
+        if faces.name.endswith(EMBEDDER)
+    ]
+    if len(found) == 2:
+        yield found[0], found[1]
+
+
+def labelled(identities: Labels, count: int) -> npt.NDArray[np.int64] | None:
+    """Rows of some people with two photos or more, the first of each; None if there are too few.
+
+    More people are always the same ones and others.
+    """
+    people, person, photos = np.unique(identities, return_inverse=True, return_counts=True)
+    several = np.flatnonzero(photos > 1)
+    if len(several) < count:
+        return None
+    chosen = np.zeros(len(people), bool)
+    chosen[np.random.default_rng(0).permutation(several)[:count]] = True
+    order = np.argsort(person, kind="stable")
+    number = np.empty(len(person), np.int64)
+    number[order] = np.arange(len(person)) - np.repeat(np.cumsum(photos) - photos, photos)
+    return np.flatnonzero(chosen[person] & (number < PHOTOS))
+
+
+def tuned(faces: Faces) -> Record:
+    """Score Infomap at its best threshold by the labels."""
+    try:
+        setting, labels = infomap(faces, build_neighbor_graph(faces.X))
+    except nsrfc.OptionalDependencyError as error:
+        return {"skipped": str(error)}
+    return {"setting": setting, **scored(faces, labels)}
+
+
+def scored(faces: Faces, labels: Labels) -> Record:
+    """Compare labels with the identities."""
+    return evaluate(faces.identities, labels).as_dict()
+
+
+def header(first: str, *others: str) -> None:
+    """Print the head of a table."""
+    print(line([first, *others]))
+    print(line(["---", *["---:"] * len(others)]), flush=True)
+
+
+def row(faces: Faces, results: dict[str, Record]) -> Record:
+    """Print F_P / F_B of every method on a set."""
+    n, people = len(faces.X), len(np.unique(faces.identities))
+    print(line([faces.name, f"{n:,}", f"{people:,}", *map(cell, results.values())]), flush=True)
+    return {"set": faces.name, "faces": n, "people": people, "results": results}
+
+
+def main() -> None:
+    """Print the parts asked for, then which sets are missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    names = [*REAL, *GENERATED]
+    quick = [name for name in names if name != "celeba_lowres"]
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=["table"], help="what to print")
+    parser.add_argument("--sets", nargs="+", choices=names, default=names, help="rows to print")
+    parser.add_argument(
+        "--infomap",
+        nargs="*",
+        choices=names,
+        default=quick,
+        help="sets for Infomap; not celeba_lowres by default, which takes it long",
+    )
+    parser.add_argument("--model", default="universal", help="its name or folder")
+    parser.add_argument("--shared", type=Path, default=SHARED, metavar="DIR", help="real faces")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
+    arguments = parser.parse_args()
+    try:
+        model = load_model(arguments.model)
+    except nsrfc.InputError as error:
+        parser.error(str(error))
+
+    parts = {}
+    for part in arguments.part:
+        print(f"\n## {part}\n")
+        parts[part] = PARTS[part](model, arguments)
+    paths = [arguments.shared / "data" / f"{name}.npz" for name in arguments.sets if name in REAL]
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        print(f"\nNot there, and left out: {', '.join(missing)}")
+    if arguments.json:
+        settings = model.settings.model_dump(mode="json")
+        about = {"model": arguments.model, "settings": settings, "versions": library_versions()}
+        write_json(arguments.json, {**about, "parts": parts, "missing": missing})
+
+
+if __name__ == "__main__":
+    main()
