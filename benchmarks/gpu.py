@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsrfc.errors import InputError, learning
+from nsrfc.errors import InputError
 from nsrfc.report.run import versions, write_json
 from nsrfc.training.config import PRESETS
 
@@ -68,11 +68,9 @@ def describe_chip() -> Callable[[], dict[str, Any]]:
     ------
     InputError
         If there is none.
-    OptionalDependencyError
-        If torch is not installed.
     """
-    with learning():
-        import torch
+    import torch
+
     if not torch.cuda.is_available():
         raise InputError(
             "There is no CUDA here: run this on a machine with an NVIDIA GPU and a torch built for it."

@@ -14,7 +14,7 @@ from nsrfc.models.bundle import NSRFC
 from nsrfc.models.settings import NetworkName
 from nsrfc.models.structure import StructureEdges, StructurePairs, StructureRefinement
 
-from .work import Work, averages, background, list_features, search, total
+from .work import Work, averages, background, groups, list_features, rebuilding, search, total
 
 __all__ = ["lcenet", "learned", "pair_network", "pcenet", "structure_edges", "structure_lists"]
 
@@ -24,34 +24,38 @@ LOCAL = 20
 """Ties of a face in the local adjacency: its 10 nearest, and about as many that have it among theirs."""
 
 
-def learned(model: NSRFC, n: int, edges: int) -> dict[str, Work]:
+def learned(model: NSRFC, n: int, d: int, edges: int) -> dict[str, Work]:
     """Count the stages of :func:`nsrfc.learned.cluster`, every step being used.
 
     Parameters
     ----------
     model : NSRFC
-    n : int
+    n, d : int
+        Shape of the embeddings.
     edges : int
         Edges that the last network judged.
     """
     settings = model.settings
-    d, k, w = settings.dimension, settings.k, settings.width("pairs")
+    k = settings.k
 
     def network(name: NetworkName, kind: type[Network]) -> Network:
         found = model.network(name)
         assert isinstance(found, kind)
         return found
 
+    compared = {"groups": groups(n, d)} if settings.groups else {}
     if settings.family == "coordinates":
-        return {
+        w = settings.width("pairs")
+        return compared | {
             "neighbours": search(n, d, min(k, n)) + search(n, w, min(k, n)),
             "refinement": shared_convolution(network("cgcn", CGCN), n, k),
             "pairs": n * pair_network(network("pairs", PairNetwork), k),
             "lcenet": n * lcenet(network("lcenet", LCENet)),
             "edges": edges * pcenet(network("pcenet", PCENet)),
         }
-    return {
-        "neighbours": 3 * search(n, d, min(k, n)),
+    return compared | {
+        # Whitened and refined vectors are compared among neighbours of neighbours.
+        "neighbours": search(n, d, min(k, n)) + 2 * rebuilding(n, d, k),
         "refinement": structure_refinement(network("cgcn", StructureRefinement), n, d, k),
         # All three read one background, and two of them the same features.
         "pairs": background(n, d)

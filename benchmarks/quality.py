@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,9 +26,8 @@ import nsrfc
 from nsrfc import learned
 from nsrfc.data import synthetic
 from nsrfc.data.embeddings import normalize
-from nsrfc.graph.components import connected_components
 from nsrfc.graph.copies import canonical_rows
-from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
 from nsrfc.graph.reranking import rerank
 from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.models.bundle import NSRFC
@@ -36,10 +35,10 @@ from nsrfc.progress import Progress
 from nsrfc.report.run import versions, write_json
 from nsrfc.steps import Faces, edge_probability, list_probability, listed_cosines, padded, refine
 from nsrfc.training import TrainingConfig
-from nsrfc.training.quality import Clusters, best_clusters
+from nsrfc.training.quality import Judged, best_clusters
 from nsrfc.training.split import split_people
 
-from .clustering import METHODS, OURS, SHARED
+from .clustering import METHODS, OURS, RULES, SHARED
 from .clustering import Faces as Named
 
 Floats = npt.NDArray[np.float32]
@@ -52,20 +51,15 @@ SEEDS = 7, 8
 REAL_PEOPLE = 3000
 """People of celeba_lowres that teach, beside all of lfw."""
 
+TITLES = {OURS: "model of the package", RULES: "label-free rules"}
+"""Of methods whose names would not tell here what they are."""
+
 
 class People(NamedTuple):
     """Unit vectors (n, d) and identities (n,)."""
 
     vectors: Floats
     identity: Labels
-
-
-@dataclass(frozen=True)
-class State:
-    """Faces after a step, and probabilities of the density edges once they are judged."""
-
-    faces: Faces
-    connectivity: EdgeList | None = None
 
 
 def main() -> None:
@@ -178,8 +172,7 @@ def rivals(unknown: People) -> Iterator[Record]:
             print(f"| {name} | {error} | | | |", flush=True)
             continue
         words = ", ".join(f"{key} {value:g}" for key, value in setting.items())
-        title = "label-free" if name == OURS else name
-        result = row(title, words or "none", unknown.identity, labels)
+        result = row(TITLES.get(name, name), words or "none", unknown.identity, labels)
         yield result | {"seconds": time.perf_counter() - started}
 
 
@@ -193,32 +186,46 @@ def ablation(model: NSRFC, known: People, unknown: People, config: TrainingConfi
         People(X[held_out], identity[held_out]),
         People(normalize(unknown.vectors), unknown[1]),
     )
-    for name, validation, state in steps(model, judging, test):
-        found = best_clusters(validation.faces, judging.identity, validation.connectivity)
+    for name, validation, tested in steps(model, judging, test):
+        found = best_clusters(validation)
         setting = f"tau {found.tau:.2f}, connect {found.connect:.2f}: F {100 * found.quality:.2f}"
-        yield row(name, setting, test.identity, clusters(state, found))
-    published = Clusters(0, state.faces.density_graph().threshold, 0.5)
-    setting = f"tau {published.tau:.2f} by rule, connect 0.50"
-    yield row("published thresholds", setting, test.identity, clusters(state, published))
+        yield row(name, setting, test.identity, tested.labels(found.tau, found.connect))
+    tau = tested.faces.density_graph().threshold
+    setting = f"tau {tau:.2f} by rule, connect 0.50"
+    yield row("published thresholds", setting, test.identity, tested.labels(tau, 0.5))
 
 
-def steps(model: NSRFC, *sets: People) -> Iterator[tuple[str, State, State]]:
+def steps(model: NSRFC, *sets: People) -> Iterator[tuple[str, Judged, Judged]]:
     """Both sets after each step, in the order of the method, then with what is published."""
-    k, network = model.settings.k, model.network
+    settings, network = model.settings, model.network
+    k = settings.k
 
-    def search(vectors: Floats) -> NeighborGraph:
+    def search(vectors: Floats, before: npt.NDArray[np.int32]) -> NeighborGraph:
+        if settings.family == "structure":
+            return rebuild_neighbor_graph(vectors, before)
         return build_neighbor_graph(vectors, k)
 
-    def faces_of(vectors: Floats) -> Faces:
-        return Faces(vectors, *padded(search(vectors), k), mutual=model.settings.mutual)
+    def faces_of(vectors: Floats, graph: NeighborGraph) -> Faces:
+        lists = padded(graph, k)
+        return Faces(vectors, *lists, mutual=settings.mutual, weighted=settings.weighted)
 
-    graphs = [search(people.vectors) for people in sets]
-    faces = [faces_of(people.vectors) for people in sets]
+    def pair(
+        name: str, faces: list[Faces], connectivity: list[EdgeList] | None = None
+    ) -> tuple[str, Judged, Judged]:
+        edges: Sequence[EdgeList | None] = connectivity or [None] * len(faces)
+        validation, test = (
+            Judged(f, people.identity, e, people.vectors if settings.groups else None)
+            for f, people, e in zip(faces, sets, edges, strict=True)
+        )
+        return name, validation, test
+
+    graphs = [build_neighbor_graph(people.vectors, k) for people in sets]
+    faces = [faces_of(people.vectors, graph) for people, graph in zip(sets, graphs, strict=True)]
     yield pair("raw kNN", faces)
     lists = [padded(rerank(graph, X=f.vectors), k) for graph, f in zip(graphs, faces, strict=True)]
     again = [replace(f, ids=li[0], similarities=li[1]) for f, li in zip(faces, lists, strict=True)]
     yield pair("+ re-ranking", again)
-    convolved = again if model.settings.rerank else faces
+    convolved = again if settings.rerank else faces
 
     def refined(*, whiten: bool) -> list[Floats]:
         return [
@@ -232,10 +239,14 @@ def steps(model: NSRFC, *sets: People) -> Iterator[tuple[str, State, State]]:
         for Z, f in zip(plain, faces, strict=True)
     ]
     yield pair("+ C-GCN", rescored)
-    rebuilt = [faces_of(Z) for Z in plain]
+
+    def rebuild(refined: list[Floats]) -> list[Faces]:
+        return [faces_of(Z, search(Z, f.ids)) for Z, f in zip(refined, faces, strict=True)]
+
+    rebuilt = rebuild(plain)
     yield pair("+ rebuilt graph", rebuilt)
-    if model.settings.uses("whiten"):
-        rebuilt = [faces_of(Z) for Z in refined(whiten=True)]
+    if settings.uses("whiten"):
+        rebuilt = rebuild(refined(whiten=True))
         yield pair("+ whitening", rebuilt)
     judged = [replace(f, pair=list_probability(network("pairs"), f)) for f in rebuilt]
     yield pair("+ pair distances", judged)
@@ -249,28 +260,11 @@ def steps(model: NSRFC, *sets: People) -> Iterator[tuple[str, State, State]]:
     yield pair("both, as published", halved, [judged_edges(model, f, veto=False) for f in halved])
 
 
-def pair(
-    name: str, faces: list[Faces], connectivity: list[EdgeList] | None = None
-) -> tuple[str, State, State]:
-    """Both sets under one name."""
-    edges: Sequence[EdgeList | None] = connectivity or [None] * len(faces)
-    validation, test = map(State, faces, edges)
-    return name, validation, test
-
-
 def judged_edges(model: NSRFC, faces: Faces, *, veto: bool) -> EdgeList:
     """Density edges with their probability."""
     edges = faces.density_graph().density_edges
     probability = edge_probability(model.network("pcenet"), faces, edges, veto=veto)
     return EdgeList(edges.source, edges.target, probability)
-
-
-def clusters(state: State, found: Clusters) -> Labels:
-    """Labels by given thresholds."""
-    graph = state.faces.density_graph(found.tau)
-    edges = graph.density_edges if state.connectivity is None else state.connectivity
-    kept = edges.where(edges.score >= found.connect)
-    return connected_components(len(state.faces.ids), graph.similarity_edges + kept)
 
 
 def header(*names: str) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nsrfc import pipeline
-from nsrfc.errors import learning
 from nsrfc.graph import (
     build_neighbor_graph,
     connected_components,
@@ -74,10 +73,10 @@ def label_free(folder: Path) -> Callable[[], Run]:
 
 def learned(folder: Path, preset: str, device: str = "cpu", dtype: str = "float32") -> Callable[[], Run]:
     """Prepare the clustering with a model of a preset, every step of it being used."""
-    with learning():
-        from nsrfc.learned import Execution, cluster
+    from nsrfc.learned import Execution, cluster
 
-        from .network_work import learned as learned_work
+    from .network_work import learned as learned_work
+
     faces = FaceSet.load(folder)
     n, d = faces.X.shape
     model = untrained(preset, d, device)
@@ -93,7 +92,7 @@ def learned(folder: Path, preset: str, device: str = "cpu", dtype: str = "float3
 
         found = run(
             action,
-            work=lambda: learned_work(model, n, judged.count),
+            work=lambda: learned_work(model, n, d, judged.count),
             planned=plan(n, d, model=model.settings),
         )
         if layers is not None:
@@ -108,7 +107,7 @@ def untrained(preset: str, dimension: int, device: str = "cpu") -> NSRFC:
 
     Parameters
     ----------
-    preset : {"default", "paper"}
+    preset : {"default", "paper", "universal"}
     dimension : int
         Length of an embedding.
     device : str
@@ -166,10 +165,10 @@ def _steps(X: Floats, identities: Labels) -> Callable[[], Run]:
 
 def subgraph_form(folder: Path) -> Callable[[], Run]:
     """Prepare the C-GCN in its published form: a padded subgraph around each of some faces."""
-    with learning():
-        import torch
+    import torch
 
-        from nsrfc.models import CGCN, DenseAdjacency
+    from nsrfc.models import CGCN, DenseAdjacency
+
     X = FaceSet.load(folder).X
     n = len(X)
     graph = build_neighbor_graph(X, K)

@@ -26,6 +26,7 @@ __all__ = [
     "averages",
     "background",
     "graph_steps",
+    "groups",
     "label_free",
     "list_features",
     "rebuilding",
@@ -106,6 +107,11 @@ def search(n: int, d: int, k: int) -> Work:
     if plan_search(n, d).method == "exact":
         return Work(flop=2.0 * n * n * d, bytes=4.0 * n * d + 8.0 * n * k)
     return Work(flop=2.0 * n * k * d, bytes=4.0 * n * k * d + 8.0 * n * k)
+
+
+def groups(n: int, d: int) -> Work:
+    """Count what compares groups: sums start as a copy of the vectors; a sample stands for strangers."""
+    return Work(bytes=8.0 * n * d) + background(min(n, SAMPLE), d)
 
 
 def rebuilding(n: int, d: int, k: int) -> Work:

@@ -119,7 +119,8 @@ def test_a_page_without_a_place_is_refused(record: dict[str, Any], tmp_path: Pat
 
 def test_large_runs_are_shown_from_their_records(record: dict[str, Any], tmp_path: Path) -> None:
     np.save(tmp_path / "X.npy", generate(120, dimension=16).embeddings)
-    words = ["cluster", str(tmp_path / "X.npy"), "-o", str(tmp_path / "people"), "--model", "none", "--k", "20"]
+    output = str(tmp_path / "people")
+    words = ["cluster", str(tmp_path / "X.npy"), "-o", output, "--model", "none", "--k", "20"]
     assert CliRunner().invoke(app, words).exit_code == 0
     made = tmp_path / "people" / "run.json"
     page.write(tmp_path / "page.md", record, {made: json.loads(made.read_text())})

@@ -325,4 +325,3 @@ def test_a_model_is_not_changed_by_its_use(X: npt.NDArray[np.float32], model: NS
     before = {name: value.clone() for name, value in model.state_dict().items()}
     learned.cluster(X, model)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-

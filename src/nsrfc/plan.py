@@ -74,11 +74,20 @@ CONVOLVED_BYTES_PER_VALUE = 72
 STRUCTURE_BYTES_PER_NEIGHBOR = 40
 """Per face and neighbour beside the graph: strengths, ranks and their order."""
 
+WHITENED_BYTES_PER_VALUE = 16
+"""Per face and dimension beside the vectors: means of neighbourhoods and their scatter."""
+
 JUDGED_BYTES_PER_NEIGHBOR = 4
 """Per face and neighbour: a probability."""
 
 DENSITY_BYTES_PER_NEIGHBOR = 32
 """Per face and neighbour beside the graph and its probabilities: the density graph made of them."""
+
+GROUPS_BYTES_PER_VALUE = 4
+"""Per face and dimension beside the vectors: sums of groups that are compared."""
+
+GROUPS_BYTES_PER_NEIGHBOR = 16
+"""Per face and neighbour beside the density graph: its edges once more, in their order."""
 
 LAYER_NUMBERS = 2560
 """What a published network keeps per token beside four vectors."""
@@ -106,6 +115,9 @@ REBUILD_SECONDS = 6e-9
 
 STRUCTURE_SECONDS = 4e-4
 """Everything but search and rebuilding on one core, per face."""
+
+GROUPS_SECONDS = 1e-8
+"""Comparing groups once on one core, per face and dimension."""
 
 RERANKING_SECONDS = 8e-7
 """Re-ranking on one core, per face and neighbour."""
@@ -295,8 +307,11 @@ def _plan_learned(
     """Expect what :func:`nsrfc.learned.cluster` takes."""
     search = plan_search(n, dimension, config.model_copy(update={"k": model.k}))
     vectors, neighbors = search.stages
-    width, entries, cores = model.width("pcenet"), n * model.k, available_cores()
+    entries, cores = n * model.k, available_cores()
     published = model.family == "coordinates"
+    # Networks on structure read embeddings of any length and keep it.
+    width = model.width("pcenet") if published else dimension
+    rebuilding = REBUILD_SECONDS * entries * dimension / cores
     judging = (
         ATTENTION_SECONDS * entries * width if published else FEATURE_SECONDS * entries * model.k
     ) / cores
@@ -315,6 +330,7 @@ def _plan_learned(
         whitened = model.uses("whiten")
         seconds = CONVOLUTION_SECONDS * n * dimension**2 / cores if published else judging
         seconds += whitened * judging
+        scattered = WHITENED_BYTES_PER_VALUE * n * dimension * whitened
         refined = 4 * n * width + 8 * entries * model.uses("rebuild")
         rescored = 0 if model.uses("rebuild") else 4 * min(n, RESCORED_FACES) * model.k * width
         again = model.uses("rebuild") + whitened
@@ -322,8 +338,8 @@ def _plan_learned(
             Stage(
                 "refinement",
                 refined,
-                max(convolved + reranked, rescored),
-                seconds + again * neighbors.seconds,
+                max(convolved + reranked, scattered, rescored),
+                seconds + again * (neighbors.seconds if published else rebuilding),
             )
         )
     if model.uses("pairs"):
@@ -334,6 +350,11 @@ def _plan_learned(
     if model.uses("connect"):
         edges = EDGE_SECONDS * entries * width / cores if published else judging
         stages.append(Stage("edges", 0, 2 * batch, edges))
+    if model.groups:
+        compared = GROUPS_BYTES_PER_VALUE * n * dimension + GROUPS_BYTES_PER_NEIGHBOR * entries
+        stages.append(
+            Stage("groups", 0, BLOCK_BYTES + compared, GROUPS_SECONDS * n * dimension / cores)
+        )
     method = "given" if given_graph else search.method
     return Plan(n, dimension, model.k, method, tuple(stages))
 

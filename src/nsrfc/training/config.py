@@ -81,7 +81,7 @@ class _NetworkSettings(_Settings):
 
 class _JudgeSettings(_NetworkSettings):
     of_a_set: Count | None = None
-    """Lists or edges of a set of faces in an epoch, at most, where several sets teach."""
+    """Lists or edges of a set of faces in an epoch, at most; others in each."""
 
     sets_in_batch: Count = 1
     """Batches, each of one set, that make a step where several sets teach."""
@@ -172,7 +172,7 @@ class TrainingConfig(_Settings):
 
         Parameters
         ----------
-        preset : {"default", "paper"}
+        preset : {"default", "paper", "universal"}
         file : path-like, optional
             YAML with the settings that differ, nested as in the presets.
         changes : mapping, optional

@@ -108,7 +108,7 @@ class Course:
     best: Clusters = field(init=False)
     precision: list[tuple[float, float]] = field(init=False)
     curves: dict[str, list[Epoch]] = field(default_factory=dict)
-    _judged_sets: dict[str, list[Judged]] = field(default_factory=dict)
+    _precision: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def run(self, train: Sequence[Labelled], validation: Sequence[Labelled]) -> None:
         """Train every network that is wanted.
@@ -258,10 +258,11 @@ class Course:
         self, step: str, judging: list[People], connectivity: list[EdgeList] | None = None
     ) -> Clusters:
         """Find out how well the validation people are clustered."""
-        sets = list(map(self._judged, judging, connectivity or [None] * len(judging)))
-        self._judged_sets[step] = sets
-        self.measured[step] = best_clusters(*sets)
-        return self.measured[step]
+        edges: Sequence[EdgeList | None] = connectivity or [None] * len(judging)
+        sets = list(map(self._judged, judging, edges))
+        found = self.measured[step] = best_clusters(*sets)
+        self._precision[step] = precision_steps(found.tau, *sets)
+        return found
 
     def _judged(self, people: People, connectivity: EdgeList | None = None) -> Judged:
         embeddings = people.embeddings if self.config.groups else None
@@ -282,7 +283,7 @@ class Course:
                 _logger.info("%-8s adds nothing and is left out", step)
         last = self._last() or _START
         self.best = self.measured[last]
-        self.precision = precision_steps(self.best.tau, *self._judged_sets[last])
+        self.precision = self._precision[last]
 
     def _people(self, X: _Floats, identity: _Identities) -> People:
         faces = self._faces(X, self._search(X))

@@ -20,7 +20,10 @@ from nsrfc.plan import (
     BLOCK_BYTES,
     CONVOLVED_BYTES_PER_VALUE,
     FEATURE_SECONDS,
+    GROUPS_BYTES_PER_VALUE,
+    GROUPS_SECONDS,
     LAYER_NUMBERS,
+    REBUILD_SECONDS,
     RERANKING_BYTES_PER_NEIGHBOR,
     TORCH_BYTES,
     Plan,
@@ -68,8 +71,15 @@ MULTIPLY_FLOP_PER_SECOND = 6e10
 SCORING_SECONDS = 5e-4
 """Finding thresholds for the validation people on one core, per face of theirs."""
 
-SEARCHES = {"structure": 4, "coordinates": 2}
-"""More searches: on whitened vectors and means of them; on refined vectors of twice the length."""
+CLUSTERINGS = 150
+"""Groups are compared so many times to find thresholds."""
+
+SEARCHES = 2
+"""More searches for networks on coordinates: their refined vectors have twice the length."""
+
+REBUILDS = 4
+"""Graphs rebuilt for networks on structure: on whitened vectors for learning, on whitened vectors once
+more for refining, on the means of these, and on means without whitening."""
 
 SUBGRAPH_HOPS = 80, 10
 """Faces of a list, and of each of theirs, that a published subgraph holds at most."""
@@ -105,6 +115,14 @@ def plan_training(
     lists = groups.larger * config.k
     judged = BLOCK_BYTES + LEARNING_BYTES_PER_NEIGHBOR * lists
     scoring = SCORING_SECONDS * groups.validating / available_cores()
+    if config.groups:
+        values = groups.validating * dimension
+        judged += GROUPS_BYTES_PER_VALUE * values
+        scoring += CLUSTERINGS * GROUPS_SECONDS * values / available_cores()
+    if config.family == "structure":
+        rebuilding = REBUILDS * REBUILD_SECONDS * n * config.k * dimension / available_cores()
+    else:
+        rebuilding = SEARCHES * searching
     stages = [
         Stage("networks", TORCH_BYTES, 0, 0.0),
         Stage("vectors", VECTOR_BYTES_PER_VALUE * n * dimension, 0, vectors.seconds),
@@ -123,7 +141,7 @@ def plan_training(
         if name == "cgcn":
             width = dimension * (1 if config.family == "structure" else 2)
             held, work = 4 * n * width, _refinement_bytes(groups.larger, config, dimension, width)
-            seconds += 2 * scoring + SEARCHES[config.family] * searching
+            seconds += 2 * scoring + rebuilding
         stages.append(Stage(name, held, work + load.bytes(epochs) + retained, seconds))
         if isinstance(getattr(config, name), CGCNSettings):
             retained = round(RETAINED_SHARE * load.bytes(epochs))
@@ -178,8 +196,10 @@ class _Load:
         Samples of a training step, and of a batch that is judged.
     token_seconds : float
         Of judging, on one core.
+    shown : float
+        Tokens of an epoch.
     learned, judged : float
-        Tokens of the two groups in an epoch.
+        Tokens of the two groups.
     """
 
     parameters: int
@@ -188,6 +208,7 @@ class _Load:
     step: int
     batch: int
     token_seconds: float
+    shown: float
     learned: float
     judged: float
 
@@ -200,7 +221,7 @@ class _Load:
 
     def seconds(self, epochs: int) -> float:
         """Training, then verdicts on both groups."""
-        tokens = epochs * (STEP_PASSES * self.learned + self.judged) + self.learned + self.judged
+        tokens = epochs * (STEP_PASSES * self.shown + self.judged) + self.learned + self.judged
         return tokens * self.token_seconds / available_cores()
 
 
@@ -217,7 +238,8 @@ def _load(name: NetworkName, config: TrainingConfig, dimension: int, groups: _Gr
     else:
         tokens, learning, judging = _attention_tokens(name, network, config.k)
         token_seconds = 2 * _parameters(network.encoder) / MULTIPLY_FLOP_PER_SECOND
-    samples = 1 + settings.hard_pairs if isinstance(settings, EdgeSettings) else 1
+    samples = groups.teaching * (1 + settings.hard_pairs if isinstance(settings, EdgeSettings) else 1)
+    shown = samples if settings.of_a_set is None else min(samples, settings.of_a_set)
     return _Load(
         _parameters(network),
         learning,
@@ -225,7 +247,8 @@ def _load(name: NetworkName, config: TrainingConfig, dimension: int, groups: _Gr
         min(settings.loop.batch, groups.teaching),
         min(BATCH, groups.larger),
         token_seconds,
-        samples * groups.teaching * tokens,
+        shown * tokens,
+        samples * tokens,
         groups.validating * tokens,
     )
 
@@ -249,6 +272,7 @@ def _convolution_load(
         min(settings.loop.batch, groups.teaching) if published else 1,
         0,
         2 * _parameters(network) / MULTIPLY_FLOP_PER_SECOND,
+        repeated * groups.teaching,
         repeated * groups.teaching,
         groups.validating,
     )

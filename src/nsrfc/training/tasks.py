@@ -382,8 +382,8 @@ def refinement_tasks(
         faces = Faces(vectors, *padded(graph, people.faces.ids.shape[1]))
         return People(faces, people.identity, faces.ids, people.embeddings)
 
-    sides = [[whitened(people) for people in side] for side in (train, validation)]
-    yield list_task("cgcn-second", network.second, *sides, settings, seed)
+    learning, judging = ([whitened(people) for people in side] for side in (train, validation))
+    yield list_task("cgcn-second", network.second, learning, judging, settings, seed)
 
 
 def list_task(
