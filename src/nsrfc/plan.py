@@ -352,9 +352,7 @@ def _plan_learned(
         stages.append(Stage("edges", 0, 2 * batch, edges))
     if model.groups:
         compared = GROUPS_BYTES_PER_VALUE * n * dimension + GROUPS_BYTES_PER_NEIGHBOR * entries
-        stages.append(
-            Stage("groups", 0, BLOCK_BYTES + compared, GROUPS_SECONDS * n * dimension / cores)
-        )
+        stages.append(Stage("groups", 0, BLOCK_BYTES + compared, GROUPS_SECONDS * n * dimension / cores))
     method = "given" if given_graph else search.method
     return Plan(n, dimension, model.k, method, tuple(stages))
 
