@@ -12,6 +12,7 @@ A step that did not earn its place in training is left out (`ModelSettings.used`
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc import pipeline
 from nsrfc.artifacts import Artifacts
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["Execution", "cluster", "pair_probabilities", "refine_embeddings"]
 
 _Floats = npt.NDArray[np.float32]
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,9 @@ def cluster(
     -------
     Clustering
         The same for every order of the rows. Confidence is read off PCENet's probability; where an
-        edge was spared, because others had joined its ends, off its strength.
+        edge was spared, because others had joined its ends, off its strength. Sets of fewer faces than
+        the model ever learned from (``ModelSettings.fewest``) are clustered by :mod:`nsrfc.pipeline`,
+        and thresholds have no meaning there.
 
     Raises
     ------
@@ -120,6 +126,11 @@ def cluster(
     rows = _Rows.of(unit)
     distinct = unit[rows.faces]
     del unit
+    if len(distinct) < settings.fewest:
+        _logger.info("%d faces are too few for the model's networks: rules decide", len(distinct))
+        return pipeline.cluster(
+            X, config, graph=graph, progress=execution.progress, cache=execution.cache
+        )
     stages = _stages(model, distinct, config, execution)
 
     known = stages.refine(rows.renumbered(graph))

@@ -47,6 +47,10 @@ class ModelSettings(BaseModel):
     search: Literal["auto", "exact", "approximate"] = "auto"
     """How neighbours were found in training."""
 
+    fewest: Annotated[int, Field(ge=0)] = 0
+    """Faces of the smallest set that the networks learned from; fewer are clustered by the rules without
+    learned weights."""
+
     rerank: bool = False
     """Whether the C-GCN works on re-ranked lists."""
 

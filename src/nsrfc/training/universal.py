@@ -187,6 +187,7 @@ def train_universal(
     course.run(*(list(_labelled(side)) for side in seeds))
     report.close()
     model = trained_model(course, None, data)
+    model.settings = model.settings.model_copy(update={"fewest": FEWEST})
     draw_curves(output / "curves.png", course.curves)
     outcome = {
         "used": course.used,
