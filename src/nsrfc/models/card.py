@@ -85,7 +85,9 @@ def model_card(
         parts += ["\n## Training data\n", _table("", "value", data)]
     embeddings = "of any embedder and dimension"
     if settings.dimension is not None:
-        embeddings = f"of dimension {settings.dimension}, from the embedder that the model was trained on"
+        embeddings = (
+            f"of dimension {settings.dimension}, from the embedder that the model was trained on"
+        )
     parts.append(_USE.format(name=name, embeddings=embeddings))
     return "\n".join(parts)
 
