@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import nsrfc
@@ -16,10 +17,19 @@ from nsrfc.data.synthetic import generate
 from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.metrics import ari
 from nsrfc.models.bundle import NSRFC, UNIVERSAL, load_model
+from nsrfc.models.structure import StructureRefinement
 from nsrfc.pipeline import cluster as rules
 from nsrfc.stages import Stages
 from nsrfc.steps import edges_of, lists_of
-from nsrfc.training.universal import FIRST_VALIDATING, draw_set, train_universal
+from nsrfc.training.universal import (
+    DIMENSIONS,
+    FEWEST,
+    FIRST_VALIDATING,
+    MOST,
+    USUAL,
+    draw_set,
+    train_universal,
+)
 
 Floats = npt.NDArray[np.float32]
 
@@ -56,7 +66,10 @@ def test_a_face_takes_less_than_a_tenth_of_a_gigaflop(X: Floats, model: NSRFC) -
     for network in (model.cgcn, model.pairs, model.lcenet, model.pcenet):
         if network is None:
             continue
-        for part in (network.first, network.second) if network is model.cgcn else (network,):
+        parts: list[nn.Module] = [network]
+        if isinstance(network, StructureRefinement):
+            parts = [network.first, network.second]
+        for part in parts:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 if network is model.pcenet:
                     part(*edges_of(part, faces)(rows, faces.ids[rows, 1]))
@@ -122,6 +135,20 @@ def test_the_recipe_draws_from_its_seeds_alone() -> None:
     seeds = (0, 7, FIRST_VALIDATING)
     assert [draw_set(seed) for seed in seeds] == [draw_set(seed) for seed in seeds]
     assert len({draw_set(seed).dimension for seed in range(20)}) > 10
+
+
+def test_what_the_recipe_draws_is_inside_its_stated_ranges() -> None:
+    drawn = [draw_set(seed) for seed in range(600)]
+    faces = np.array([one.faces for one in drawn])
+    dimension = np.array([one.dimension for one in drawn])
+    assert faces.min() >= FEWEST
+    assert faces.max() <= MOST
+    assert np.mean(faces <= USUAL) == pytest.approx(5 / 6, abs=0.06)
+    assert dimension.min() >= DIMENSIONS[0]
+    assert dimension.max() <= DIMENSIONS[1]
+    assert max(one.law.wrong for one in drawn) <= 0.03
+    assert max(one.law.max_size for one in drawn) <= 1000
+    assert min(one.law.max_size for one in drawn) >= 4
 
 
 def test_the_recipe_makes_a_model_for_any_dimension(
