@@ -192,11 +192,12 @@ def test_groups_are_compared_over_the_edges_that_hold() -> None:
     graph = DensityGraph(np.ones(12), edges, edges.where(np.zeros(11, bool)), 0.5)
 
     connected = Connected(np.zeros(12, np.int64), probability)
-    unlike = stages.compare_groups(graph, connected, 0.5)
+    known = stages.refine()
+    unlike = stages.compare_groups(known, graph, connected, 0.5)
     assert unlike.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert stages.compare_groups(graph, connected, 0.95).tolist() == list(range(12))
+    assert stages.compare_groups(known, graph, connected, 0.95).tolist() == list(range(12))
     stages.X = normalize(np.ones((12, 16)) + 0.01 * np.eye(12, 16))
-    alike = stages.compare_groups(graph, connected, 0.5)
+    alike = stages.compare_groups(known, graph, connected, 0.5)
     assert alike.tolist() == [0] * 8 + [1] * 4, "an edge that was spared joins nothing"
 
 

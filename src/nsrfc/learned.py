@@ -129,7 +129,7 @@ def cluster(
     found = stages.connect(known, density, settings.connect)
     joined = found.labels
     if settings.groups:
-        joined = stages.compare_groups(density, found, settings.connect)
+        joined = stages.compare_groups(known, density, found, settings.connect)
 
     confidence = _confidence(density, found.probability, joined)[rows.place]
     labels = relabel_by_first_appearance(joined[rows.place])

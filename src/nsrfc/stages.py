@@ -21,7 +21,7 @@ from nsrfc.data.embeddings import normalize
 from nsrfc.device import find_device
 from nsrfc.errors import InputError
 from nsrfc.graph.background import stranger_similarity
-from nsrfc.graph.cohesion import join_cohesive
+from nsrfc.graph.cohesion import join_alike_groups, join_cohesive
 from nsrfc.graph.connect import Connected, connect
 from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
 from nsrfc.graph.published_edges import DensityGraph
@@ -42,9 +42,10 @@ DTYPES = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of the faces, and the key of all that it was made of."""
+    """What is known of the faces, the neighbours (n, k) that were found first, and the key of it all."""
 
     faces: Faces
+    nearest: npt.NDArray[np.int32]
     key: str
 
 
@@ -103,12 +104,12 @@ class Stages:
         """
         near, key = self._nearest(graph)
         if not self.settings.uses("refine"):
-            return Known(self._faces(self.X, near.ids, near.similarities), key)
+            return Known(self._faces(self.X, near.ids, near.similarities), near.ids, key)
         Z, key = self._refined(near, key)
         if not self.settings.uses("rebuild"):
-            return Known(self._faces(Z, near.ids, listed_cosines(Z, near.ids)), key)
+            return Known(self._faces(Z, near.ids, listed_cosines(Z, near.ids)), near.ids, key)
         rebuilt, key = self._searched(Z, key, near.ids)
-        return Known(self._faces(Z, rebuilt.ids, rebuilt.similarities), key)
+        return Known(self._faces(Z, rebuilt.ids, rebuilt.similarities), near.ids, key)
 
     def refined_vectors(self, graph: NeighborGraph | None = None) -> _Floats:
         """Return what the C-GCN makes of the embeddings, used or not; arguments as :meth:`refine`."""
@@ -119,14 +120,14 @@ class Stages:
         if not (always or self.settings.uses("pairs")):
             return known
         pair, key = self._listed("pairs", known)
-        return Known(replace(known.faces, pair=pair), key)
+        return Known(replace(known.faces, pair=pair), known.nearest, key)
 
     def density(self, known: Known) -> Known:
         """Add S_ij by LCENet, if it is used."""
         if not self.settings.uses("density"):
             return known
         same, key = self._listed("lcenet", known)
-        return Known(replace(known.faces, same=same), key)
+        return Known(replace(known.faces, same=same), known.nearest, key)
 
     def connect(self, known: Known, graph: DensityGraph, threshold: float) -> Connected:
         """Join what belongs together; PCENet, if it is used, judges the density edges that matter.
@@ -163,17 +164,21 @@ class Stages:
         return connected
 
     def compare_groups(
-        self, graph: DensityGraph, connected: Connected, threshold: float
+        self, known: Known, graph: DensityGraph, connected: Connected, threshold: float
     ) -> npt.NDArray[np.int64]:
         """Labels (g,) where edges that would join groups unlike each other are left out.
 
-        Edges that were spared, as surer ones join their ends, stay out of it.
+        Edges that were spared, as surer ones join their ends, stay out of it. Large groups as alike as
+        the faces within them are joined at the end, as in the rules: parts of somebody with more images
+        than a list is long.
         """
         edges = graph.density_edges
         kept = EdgeList(edges.source, edges.target, connected.probability)
         kept = graph.similarity_edges + kept.where(kept.score >= threshold)
         with self.progress.stage("groups", len(self.X)) as advance:
-            labels = join_cohesive(self.X, kept, stranger_similarity(self.X, self.config.seed))
+            stranger = stranger_similarity(self.X, self.config.seed)
+            labels = join_cohesive(self.X, kept, stranger)
+            labels = join_alike_groups(self.X, labels, known.nearest, stranger)
             advance(len(self.X))
         return labels
 
