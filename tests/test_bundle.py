@@ -134,6 +134,7 @@ def edit(**changes: object) -> Callable[[Path], None]:
         (edit(model_type="bert"), "no model of nsrfc"),
         (edit(settings={"family": "other"}), "another version"),
         (edit(settings=None), "another version"),
+        (edit(settings={"family": "coordinates", "dimension": None}), "are for one dimension"),
         (truncate, "damaged"),
         (exchange, "does not hold the networks"),
     ],
@@ -170,6 +171,18 @@ def test_a_model_comes_from_the_hub_by_its_id(tmp_path: Path) -> None:
     assert model.settings == make().settings
     with pytest.raises(InputError, match="owner/other"):
         NSRFC.from_pretrained("owner/other", cache_dir=tmp_path, local_files_only=True)
+
+
+def test_networks_on_structure_may_be_for_any_dimension(tmp_path: Path) -> None:
+    make(dimension=None, groups=True, weighted=True).save_pretrained(tmp_path)
+    settings = load_model(tmp_path).settings
+    assert settings.dimension is None
+    assert settings.groups
+    assert settings.weighted
+    for dimension in (1, 32, 512):
+        load_model(tmp_path).check_dimension(dimension)
+    with pytest.raises(ValueError, match="networks on coordinates are for one dimension"):
+        ModelSettings(family="coordinates", dimension=None)
 
 
 def test_another_dimension_is_refused_in_one_sentence() -> None:

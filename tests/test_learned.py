@@ -20,9 +20,11 @@ from nsrfc.data.embeddings import normalize  # noqa: E402
 from nsrfc.data.synthetic import generate  # noqa: E402
 from nsrfc.errors import InputError  # noqa: E402
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance  # noqa: E402
+from nsrfc.graph.connect import Connected  # noqa: E402
 from nsrfc.graph.copies import canonical_rows  # noqa: E402
 from nsrfc.graph.neighbors import build_neighbor_graph  # noqa: E402
-from nsrfc.graph.published_edges import published_density_graph  # noqa: E402
+from nsrfc.graph.published_edges import DensityGraph, published_density_graph  # noqa: E402
+from nsrfc.graph.structures import EdgeList  # noqa: E402
 from nsrfc.learned import Execution  # noqa: E402
 from nsrfc.metrics import evaluate  # noqa: E402
 from nsrfc.models.bundle import NSRFC  # noqa: E402
@@ -166,6 +168,37 @@ def test_steps_that_are_not_used_are_left_out(X: npt.NDArray[np.float32]) -> Non
     kept = density.density_edges.where(density.density_edges.score >= 0.4)
     expected = connected_components(N, kept + density.similarity_edges)
     np.testing.assert_array_equal(found[:N], expected)
+
+
+def test_a_bridge_between_unlike_groups_is_left_out() -> None:
+    """Two people with a face between them, which is tied to both."""
+    rng = np.random.default_rng(0)
+    apart = np.repeat(np.eye(2, 16), 6, axis=0) + rng.normal(0, 0.05, (12, 16))
+    X = normalize(np.concatenate((apart, apart[:1] + apart[6:7])))
+    settings = {**STRUCTURE, "dimension": None, "used": {}, "tau": 0.3}
+    assert learned.cluster(X, make(settings)).labels.max() == 0
+    labels = learned.cluster(X, make(settings, groups=True)).labels
+    assert labels[:12].tolist() == [0] * 6 + [1] * 6
+    assert labels[12] in (0, 1), "the face between them follows its best edge"
+
+
+def test_groups_are_compared_over_the_edges_that_hold() -> None:
+    X = normalize(np.repeat(np.eye(3, 16), 4, axis=0) + 0.01 * np.eye(12, 16, 4))
+    stages = Stages(make(STRUCTURE, dimension=None, used={}, groups=True), X, ClusterConfig())
+    source = np.array([1, 2, 3, 5, 6, 7, 9, 10, 11, 0, 4], np.int32)
+    target = np.array([0, 1, 2, 4, 5, 6, 8, 9, 10, 4, 8], np.int32)
+    probability = np.array([0.9] * 9 + [0.8, np.nan], np.float32)
+    edges = EdgeList(source, target, np.ones(11, np.float32))
+    graph = DensityGraph(np.ones(12), edges, edges.where(np.zeros(11, bool)), 0.5)
+
+    connected = Connected(np.zeros(12, np.int64), probability)
+    known = stages.refine()
+    unlike = stages.compare_groups(known, graph, connected, 0.5)
+    assert unlike.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert stages.compare_groups(known, graph, connected, 0.95).tolist() == list(range(12))
+    stages.X = normalize(np.ones((12, 16)) + 0.01 * np.eye(12, 16))
+    alike = stages.compare_groups(known, graph, connected, 0.5)
+    assert alike.tolist() == [0] * 8 + [1] * 4, "an edge that was spared joins nothing"
 
 
 def test_each_step_can_stand_alone(X: npt.NDArray[np.float32]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nsrfc.data.synthetic import generate
+from nsrfc.graph.background import measure_background, stranger_similarity
 from nsrfc.graph.list_features import (
     LIST_FEATURES,
     ListStructure,
@@ -14,6 +15,7 @@ from nsrfc.graph.list_features import (
     list_structure,
     reverse_columns,
 )
+from nsrfc.graph.mixture import fit_edge_law
 from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.graph.whitening import whiten
 
@@ -34,6 +36,8 @@ def test_features_are_what_their_names_say(vectors: np.ndarray) -> None:
     known = structure_of(vectors)
     features = list_features(known, np.arange(len(vectors)))
     place = {name: number for number, name in enumerate(LIST_FEATURES)}
+    best = known.strength[:, 1:].max(axis=1)
+    law = fit_edge_law(best, len(vectors), float(((1 - known.center) / known.deviation).mean()))
     for i, c in ((0, 1), (5, 3), (17, 29), (399, 12)):
         j = known.ids[i, c]
         in_order = [known.ids[row][np.argsort(known.rank[row])] for row in (i, j)]
@@ -54,6 +58,9 @@ def test_features_are_what_their_names_say(vectors: np.ndarray) -> None:
         assert row[place["company"]] == pytest.approx(company, rel=1e-3)
         ordered = np.sort(known.strength[j])[::-1]
         assert row[place["other 3"]] == pytest.approx(ordered[3] / 10, rel=1e-6)
+        odds = law.slope * (known.strength[i, c] - law.threshold)
+        assert row[place["odds"]] == pytest.approx(np.clip(odds, -12, 12) / 10, rel=1e-4)
+        assert row[place["threshold"]] == pytest.approx(law.threshold / 10, rel=1e-6)
 
 
 def test_features_do_not_depend_on_which_rows_are_asked_for(vectors: np.ndarray) -> None:
@@ -88,6 +95,19 @@ def test_short_lists_and_few_faces() -> None:
     assert not known.curve[2, 1:].any()
 
 
+def test_zero_padding_does_not_change_the_background_of_a_few_faces() -> None:
+    """With so few faces what is assumed before looking decides, and that hangs on the dimension."""
+    vectors = generate(20, "wild", dimension=48, seed=0).embeddings
+    expected = measure_background(vectors, vectors)
+    assert expected.deviation.mean() == pytest.approx(48**-0.5, rel=0.4)
+    for zeros in (1, 48, 1000):
+        longer = np.pad(vectors, ((0, 0), (0, zeros)))
+        found = measure_background(longer, longer)
+        np.testing.assert_array_equal(found.center, expected.center)
+        np.testing.assert_array_equal(found.deviation, expected.deviation)
+    assert stranger_similarity(longer) == pytest.approx(float(expected.center.mean()))
+
+
 def test_reverse_columns_find_the_face_in_its_neighbours_lists() -> None:
     ids = np.array([[0, 2, 1], [1, 2, -1], [2, 1, -1]], np.int32)
     np.testing.assert_array_equal(reverse_columns(ids), [[0, -1, -1], [0, 1, -1], [0, 1, -1]])
@@ -119,5 +139,10 @@ def test_whitening_removes_what_all_people_share_and_turns_with_the_space() -> N
     rotation = np.linalg.qr(rng.standard_normal((24, 24)))[0].astype(np.float32)
     turned = whiten(vectors @ rotation, ids.astype(np.int32), np.ones(ids.shape, np.float32))
     np.testing.assert_allclose(turned, white @ rotation, atol=1e-3)
+    unmoved = whiten(vectors, ids.astype(np.int32), np.ones(ids.shape, np.float32), power=0)
+    np.testing.assert_allclose(unmoved, vectors, atol=1e-6)
+    half = whiten(vectors, ids.astype(np.int32), np.ones(ids.shape, np.float32), power=0.25)
+    moved = [float(np.linalg.norm(x - vectors)) for x in (half, white)]
+    assert 0 < moved[0] < moved[1], "a lower power moves less"
     nothing = whiten(vectors, ids.astype(np.int32), np.zeros(ids.shape, np.float32))
     np.testing.assert_array_equal(nothing, vectors)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +140,54 @@ def test_a_model_takes_more_and_every_step_of_it_counts(family: str) -> None:
     assert planned()[0] > plan_search(50_000, 256).peak_bytes
     listed = 4 * 4096 * 80 * 256
     assert planned("refine")[0] > plan_search(50_000, 256).peak_bytes + listed, "rescored by parts"
+
+
+@pytest.fixture
+def every_step() -> dict[str, Any]:
+    pytest.importorskip("torch")
+    from nsrfc.models.settings import NETWORKS, STEPS
+
+    networks: dict[str, dict[str, int]] = {name: {} for name in NETWORKS}
+    return {"networks": networks, "used": dict.fromkeys(STEPS, True)}
+
+
+def test_a_model_for_any_dimension_is_planned_by_that_of_the_data(every_step: dict[str, Any]) -> None:
+    from nsrfc.models.settings import ModelSettings
+
+    model, tied = (
+        ModelSettings(family="structure", dimension=dimension, **every_step) for dimension in (None, 256)
+    )
+    assert plan(50_000, 256, model=model) == plan(50_000, 256, model=tied)
+    assert plan(50_000, 512, model=model).peak_bytes > plan(50_000, 256, model=model).peak_bytes
+
+
+def test_networks_on_structure_rebuild_graphs_in_linear_time(every_step: dict[str, Any]) -> None:
+    from nsrfc.models.settings import ModelSettings
+
+    def refinement(n: int, family: str) -> float:
+        model = ModelSettings(family=family, dimension=256, **every_step)  # type: ignore[arg-type]
+        stages = {stage.name: stage for stage in plan(n, 256, model=model).stages}
+        return stages["refinement"].seconds
+
+    assert refinement(100_000, "structure") == pytest.approx(2 * refinement(50_000, "structure"))
+    assert refinement(100_000, "coordinates") > 2.1 * refinement(50_000, "coordinates"), "all pairs"
+
+
+def test_comparing_groups_takes_a_copy_of_the_vectors(every_step: dict[str, Any]) -> None:
+    from nsrfc.models.settings import ModelSettings
+
+    without, compared = (
+        plan(
+            50_000,
+            256,
+            model=ModelSettings(family="structure", dimension=None, groups=groups, **every_step),
+        )
+        for groups in (False, True)
+    )
+    assert compared.stages[:-1] == without.stages
+    assert compared.stages[-1].name == "groups"
+    assert compared.stages[-1].work_bytes > 4 * 50_000 * 256
+    assert compared.seconds > without.seconds
 
 
 def test_fifty_thousand_faces_take_no_more_memory_than_planned(tmp_path: Path) -> None:

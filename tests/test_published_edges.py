@@ -71,6 +71,20 @@ def test_a_small_graph_by_hand() -> None:
     assert published_density_graph(ids, a, S).threshold == pytest.approx(tau, rel=1e-6)
 
 
+def test_cosines_weigh_the_density_and_nothing_else() -> None:
+    ids = np.array([[0, 1, 2, -1], [1, 0, 2, 3], [2, 1, -1, -1], [3, -1, -1, -1]], np.int32)
+    a = np.array([[1, 0.8, 0.4, 0], [1, 0.8, 0.6, 0.2], [1, 0.6, 0, 0], [1, 0, 0, 0]], np.float32)
+    S = np.array([[1, 0.9, 0.5, 0.7], [1, 0.7, 0.9, 0.5], [1, 0.9, 0.7, 0.7], [1, 0, 0, 0]], np.float32)
+    cosine = np.array([[1, 0.5, -1, 0], [1, 0.5, 0.2, 0.4], [1, 0.9, 0, 0], [1, 0, 0, 0]], np.float32)
+    # a_ij p_ij are 0.64 and 0.1 of face 0; 0.64, 0.54 and 0.05 of face 1; 0.54 of face 2.
+    graph = published_density_graph(ids, a, S, threshold=0.09, weight=cosine)
+    np.testing.assert_allclose(graph.density, [0.32, 0.448, 0.486, 0], rtol=1e-6)
+    np.testing.assert_array_equal(pairs(graph.density_edges), [[0, 1], [1, 2]])
+    np.testing.assert_allclose(graph.density_edges.score, [0.64, 0.54], rtol=1e-6)
+    np.testing.assert_array_equal(pairs(graph.similarity_edges), [[0, 2]])
+    np.testing.assert_allclose(graph.similarity_edges.score, [0.1], rtol=1e-6)
+
+
 def test_similarity_edges_join_a_face_to_all_denser_ones_that_are_like_it() -> None:
     ids = np.array([[0, 2, 1], [1, 2, 0], [2, 1, 0]], np.int32)
     a = np.array([[1, 0.9, 0.8], [1, 0.95, 0.8], [1, 0.95, 0.9]], np.float32)

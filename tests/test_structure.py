@@ -12,9 +12,11 @@ from torch.nn import functional
 
 from nsrfc.data.synthetic import generate
 from nsrfc.graph.list_features import list_structure
-from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
+from nsrfc.graph.published_edges import mutual_probability
 from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.models.structure import (
+    TRUST,
     PairScorer,
     StructureEdges,
     StructureLists,
@@ -26,12 +28,16 @@ from nsrfc.steps import Faces, edge_probability, list_probability
 K = 25
 
 
-def search(vectors: np.ndarray) -> NeighborGraph:
+def neighbors(vectors: np.ndarray) -> NeighborGraph:
     return build_neighbor_graph(np.ascontiguousarray(vectors), K)
 
 
+def search(vectors: np.ndarray, before: np.ndarray) -> NeighborGraph:
+    return rebuild_neighbor_graph(np.ascontiguousarray(vectors), before)
+
+
 def faces_of(vectors: np.ndarray) -> Faces:
-    graph = search(vectors)
+    graph = neighbors(vectors)
     return Faces(vectors, graph.ids, graph.similarities)
 
 
@@ -91,7 +97,7 @@ def test_probabilities_do_not_depend_on_coordinates_or_order(vectors: np.ndarray
     other, old = variants(vectors)[variant]
     results = []
     for x, number in ((vectors, np.arange(len(vectors))), (other, old)):
-        refined = refinement.refine(x, search(x), search)
+        refined = refinement.refine(x, neighbors(x), search)
         faces = faces_of(x)
         faces = replace(faces, pair=list_probability(pairs, faces))
         faces = replace(faces, same=list_probability(lists, faces))
@@ -112,10 +118,29 @@ def test_probabilities_do_not_depend_on_coordinates_or_order(vectors: np.ndarray
 
 def test_without_whitening_no_other_graph_is_searched(vectors: np.ndarray) -> None:
     refinement = stirred(StructureRefinement())
-    plain = refinement.refine(vectors, search(vectors))  # type: ignore[operator]
+    plain = refinement.refine(vectors, neighbors(vectors))  # type: ignore[operator]
     np.testing.assert_allclose(np.linalg.norm(plain, axis=1), 1, atol=1e-5)
-    whitened = refinement.refine(vectors, search(vectors), search)  # type: ignore[operator]
+    whitened = refinement.refine(vectors, neighbors(vectors), search)  # type: ignore[operator]
     assert np.abs(plain - whitened).max() > 0.01
+
+
+def test_less_whitening_changes_less(vectors: np.ndarray) -> None:
+    graph = neighbors(vectors)
+    moved = []
+    for power in (0.0, 0.25, 0.5):
+        network = stirred(StructureRefinement(whitening=power))
+        moved.append(np.abs(network.whiten(vectors, graph) - vectors).max())  # type: ignore[operator]
+    assert moved[0] < 1e-5
+    assert moved[0] < moved[1] < moved[2]
+
+
+def test_cosines_weigh_the_density_where_that_is_wanted(judged: Faces) -> None:
+    weighed = replace(judged, weighted=True).density_graph()
+    strength = judged.a * mutual_probability(judged.ids, judged.S, judged.mutual)
+    for faces, weight in ((weighed, np.maximum(judged.similarities, 0)), (judged.density_graph(), 1)):
+        expected = (weight * strength * (judged.ids >= 0))[:, 1:].sum(axis=1)
+        np.testing.assert_allclose(faces.density, expected, rtol=1e-4)
+    assert (weighed.density < judged.density_graph().density).any()
 
 
 def test_a_veto_only_lowers_the_strength_of_an_edge(judged: Faces) -> None:
@@ -148,14 +173,14 @@ def test_an_edge_has_no_direction(judged: Faces) -> None:
 def test_an_untrained_scorer_repeats_the_evidence(judged: Faces) -> None:
     probability = list_probability(PairScorer().eval(), judged)
     known = list_structure(judged.vectors, judged.ids, judged.similarities)
-    odds = torch.from_numpy(known.strength[:, 1:] - 5)
+    odds = torch.from_numpy(TRUST * known.law.log_odds(known.strength[:, 1:]).clip(-12, 12))
     np.testing.assert_allclose(probability[:, 1:], odds.sigmoid(), atol=1e-5)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_few_faces(n: int) -> None:
     vectors = generate(n, "wild", dimension=16, seed=0).embeddings
-    refined = stirred(StructureRefinement()).refine(vectors, search(vectors), search)  # type: ignore[operator]
+    refined = stirred(StructureRefinement()).refine(vectors, neighbors(vectors), search)  # type: ignore[operator]
     np.testing.assert_allclose(np.linalg.norm(refined, axis=1), 1, atol=1e-5)
     faces = faces_of(refined)
     for network in (StructurePairs(), StructureLists()):

@@ -28,7 +28,7 @@ lcenet: {network: {width: 8, heads: 2, hidden: 8}, loop: {epochs: 1}}
 pcenet: {network: {reach: 5, width: 8, heads: 2, hidden: 8}, loop: {epochs: 1}}
 """
 
-PRESETS = pytest.mark.parametrize("preset", ["default", "paper"])
+PRESETS = pytest.mark.parametrize("preset", ["default", "paper", "universal"])
 
 
 @PRESETS
@@ -42,7 +42,7 @@ def test_memory_grows_in_proportion_to_the_faces(preset: str) -> None:
 @PRESETS
 def test_the_arrays_that_stand_to_the_end_have_room(preset: str) -> None:
     n, d, config = 50_000, 256, TrainingConfig.load(preset)
-    width = d if preset == "default" else 2 * d
+    width = 2 * d if preset == "paper" else d
     networks = [new_network(config, name, d, refined=True) for name in NETWORKS]
     weights = sum(weight.nbytes for network in networks for weight in network.parameters())
     both_groups = 4 * n * (d + width) + 8 * n * config.k  # embeddings, refined ones, their lists
@@ -66,6 +66,25 @@ def test_more_of_anything_takes_more(preset: str) -> None:
     assert longer[0] == memory
     assert longer[1] > seconds
     assert taken(k=40, pcenet={"loop": {"batch": 8192}})[0] > memory
+
+
+def test_short_epochs_take_less_time() -> None:
+    def seconds(count: int | None) -> float:
+        config = TrainingConfig.load("default", None, {"pairs": {"of_a_set": count}})
+        return plan_training(20_000, 128, config).seconds
+
+    assert seconds(600) < seconds(6000) < seconds(None) == seconds(20_000)
+
+
+def test_comparing_groups_takes_time_and_memory() -> None:
+    compared, without = (
+        plan_training(20_000, 1024, TrainingConfig.load("default", None, {"groups": groups}))
+        for groups in (True, False)
+    )
+    for one, other in zip(compared.stages[2:], without.stages[2:], strict=True):
+        assert one.work_bytes >= other.work_bytes
+        assert one.seconds > other.seconds
+    assert compared.stages[-1].work_bytes > without.stages[-1].work_bytes
 
 
 @PRESETS

@@ -22,7 +22,7 @@ from nsrfc.steps import Faces, edge_probability, list_probability, padded, refin
 from nsrfc.training.config import CGCNSettings, TrainingConfig
 from nsrfc.training.loop import Task
 from nsrfc.training.pieces import cut_piece, grow_piece
-from nsrfc.training.quality import best_clusters, ranking_quality
+from nsrfc.training.quality import TOLERANCE, Judged, best_clusters, ranking_quality
 from nsrfc.training.tasks import (
     EdgeTask,
     ListTask,
@@ -47,7 +47,7 @@ def people() -> People:
     found = generate(400, "wild", dimension=D, seed=0)
     X = np.ascontiguousarray(found.embeddings / np.linalg.norm(found.embeddings, axis=1)[:, None])
     faces = Faces(X, *padded(build_neighbor_graph(X, K), K))
-    return People(faces, found.identities, faces.ids)
+    return People(faces, found.identities, faces.ids, X)
 
 
 def tasks(people: People) -> Iterator[Task]:
@@ -69,11 +69,11 @@ def test_a_refinement_of_two_scorers_learns_the_second_on_what_the_first_gives(p
     network = StructureRefinement()
     searched = []
 
-    def search(X: npt.NDArray[np.float32]) -> NeighborGraph:
-        searched.append(X)
+    def search(X: npt.NDArray[np.float32], before: npt.NDArray[np.int32]) -> NeighborGraph:
+        searched.append((X, before))
         return build_neighbor_graph(X, K)
 
-    found = refinement_tasks(network, people, people, CONFIG.pairs, search, 0)
+    found = refinement_tasks(network, [people], [people], CONFIG.pairs, search, 0)
     first = next(found)
     assert first.network is network.first
     assert not searched
@@ -82,7 +82,9 @@ def test_a_refinement_of_two_scorers_learns_the_second_on_what_the_first_gives(p
         network.first.evidence.even.add_(0.3)
     second = next(found)
     assert second.network is network.second
-    assert np.array_equal(searched[0], network.whiten(people.faces.vectors, people.graph))
+    X, before = searched[0]
+    assert np.array_equal(X, network.whiten(people.faces.vectors, people.graph))
+    assert np.array_equal(before, people.faces.ids)
     assert next(found, None) is None
 
 
@@ -120,6 +122,23 @@ def test_an_epoch_shows_every_number_once() -> None:
     assert not np.array_equal(first, second)
 
 
+def test_a_short_epoch_shows_some_numbers_and_the_next_one_others() -> None:
+    shuffle = Shuffle(10, 4, seed=0, pool=20, drawn=5, most=7)
+    assert shuffle.steps == 2
+    orders = [
+        np.concatenate([shuffle(epoch, step) for step in range(shuffle.steps)]) for epoch in range(20)
+    ]
+    for order in orders:
+        assert len(set(order)) == len(order) == 7
+    assert not np.array_equal(orders[0], orders[1])
+    assert set(np.concatenate(orders)) >= set(range(10))
+    again = Shuffle(10, 4, seed=0, pool=20, drawn=5, most=7)
+    assert np.array_equal(again(3, 1), shuffle(3, 1)), "whatever was asked for before"
+    ample, whole = Shuffle(10, 4, seed=0, most=11), Shuffle(10, 4, seed=0)
+    assert ample.steps == whole.steps
+    assert np.array_equal(ample(1, 2), whole(1, 2))
+
+
 def test_a_piece_holds_its_starts_and_the_ties_of_the_whole_graph(people: People) -> None:
     faces = people.faces
     local = local_adjacency(faces.ids, faces.similarities)
@@ -146,7 +165,7 @@ def test_hard_pairs_are_the_strongest_stranger_and_the_weakest_own_photo() -> No
         [[1, 0.9, 0.8, 0.7], [1, 0.9, 0.5, 0], [1, 0.8, 0.5, 0.1], [1, 0.7, 0.3, 0.1]], np.float32
     )
     X = np.eye(4, dtype=np.float32)
-    pairs = hard_pairs(People(Faces(X, ids, similarities), np.array([0, 0, 1, 0]), ids))
+    pairs = hard_pairs(People(Faces(X, ids, similarities), np.array([0, 0, 1, 0]), ids, X))
     found = {*zip(pairs.source.tolist(), pairs.target.tolist(), strict=True)}
     assert {(0, 2), (1, 2), (2, 0), (3, 2)} <= found, "strangers"
     assert {(0, 3), (1, 0), (3, 1)} <= found, "own photos"
@@ -173,20 +192,47 @@ def test_thresholds_cluster_a_clear_case_perfectly() -> None:
     X = np.eye(20, 32, dtype=np.float32)[identity] + rng.normal(0, 0.06, (120, 32)).astype(np.float32)
     X /= np.linalg.norm(X, axis=1)[:, None]
     faces = Faces(X, *padded(build_neighbor_graph(X, K), K))
-    assert best_clusters(faces, identity).quality == 1
+    assert best_clusters(Judged(faces, identity)).quality == 1
     edges = faces.density_graph().density_edges
     same = (identity[edges.source] == identity[edges.target]).astype(np.float32)
-    known = best_clusters(faces, identity, EdgeList(edges.source, edges.target, same))
+    known = best_clusters(Judged(faces, identity, EdgeList(edges.source, edges.target, same)))
     assert known.quality == 1
     assert 0 < known.connect <= 1
 
 
 def test_rounding_flips_no_edge_at_the_thresholds_found(people: People) -> None:
-    found = best_clusters(people.faces, people.identity)
+    found = best_clusters(Judged(people.faces, people.identity))
     graph = people.faces.density_graph(tau=0.0)
     pairs = (graph.similarity_edges.score, found.tau), (graph.density_edges.score, found.connect)
     for score, threshold in pairs:
         assert np.abs(score - threshold).min() > 1e-6
+
+
+def test_groups_are_compared_where_embeddings_are_given() -> None:
+    """Two people, and a face between them that is as near to both."""
+    X = np.repeat(np.eye(2, 16, dtype=np.float32), 6, axis=0)
+    X += np.random.default_rng(0).normal(0, 0.05, X.shape).astype(np.float32)
+    X = np.concatenate((X, X[:1] + X[6:7]))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    identity = np.array([0] * 6 + [1] * 6 + [0])
+    faces = Faces(X, *padded(build_neighbor_graph(X, K), K))
+    chained, compared = Judged(faces, identity), Judged(faces, identity, embeddings=X)
+    assert chained.labels(0.3, 0.3).max() == 0
+    assert compared.labels(0.3, 0.3)[:12].tolist() == [0] * 6 + [1] * 6
+    assert compared.quality(0.3, 0.3) > chained.quality(0.3, 0.3)
+
+
+def test_several_sets_are_given_the_thresholds_that_are_best_in_the_mean(people: People) -> None:
+    faces = people.faces
+    judged = Judged(faces, people.identity)
+    blurred = Judged(replace(faces, similarities=faces.similarities**2), people.identity)
+    found = best_clusters(judged, blurred)
+    alone = [each.quality(found.tau, found.connect) for each in (judged, blurred)]
+    assert found.quality == pytest.approx(np.mean(alone))
+    for each in (judged, blurred):
+        own = best_clusters(each)
+        both = [other.quality(own.tau, own.connect) for other in (judged, blurred)]
+        assert found.quality >= np.mean(both) - 2 * TOLERANCE
 
 
 def test_batch_size_and_lists_cut_short_do_not_change_a_verdict(people: People) -> None:
@@ -215,7 +261,7 @@ def test_chunks_of_the_refinement_are_invisible(people: People) -> None:
     faces = people.faces
     graph = NeighborGraph(faces.ids, faces.similarities)
 
-    def search(X: npt.NDArray[np.float32]) -> NeighborGraph:
+    def search(X: npt.NDArray[np.float32], before: npt.NDArray[np.int32]) -> NeighborGraph:
         raise AssertionError("a C-GCN needs no other graph")
 
     whole = refine(network, faces.vectors, graph, faces.ids, search)

@@ -20,7 +20,15 @@ from nsrfc.models.structure import StructureRefinement
 from nsrfc.pipeline import cluster as rules
 from nsrfc.stages import Stages
 from nsrfc.steps import edges_of, lists_of
-from nsrfc.training.universal import FIRST_VALIDATING, draw_set, train_universal
+from nsrfc.training.universal import (
+    DIMENSIONS,
+    FEWEST,
+    FIRST_VALIDATING,
+    MOST,
+    USUAL,
+    draw_set,
+    train_universal,
+)
 
 Floats = npt.NDArray[np.float32]
 
@@ -123,6 +131,20 @@ def test_the_recipe_draws_from_its_seeds_alone() -> None:
     seeds = (0, 7, FIRST_VALIDATING)
     assert [draw_set(seed) for seed in seeds] == [draw_set(seed) for seed in seeds]
     assert len({draw_set(seed).dimension for seed in range(20)}) > 10
+
+
+def test_what_the_recipe_draws_is_inside_its_stated_ranges() -> None:
+    drawn = [draw_set(seed) for seed in range(600)]
+    faces = np.array([one.faces for one in drawn])
+    dimension = np.array([one.dimension for one in drawn])
+    assert faces.min() >= FEWEST
+    assert faces.max() <= MOST
+    assert np.mean(faces <= USUAL) == pytest.approx(5 / 6, abs=0.06)
+    assert dimension.min() >= DIMENSIONS[0]
+    assert dimension.max() <= DIMENSIONS[1]
+    assert max(one.law.wrong for one in drawn) <= 0.03
+    assert max(one.law.max_size for one in drawn) <= 1000
+    assert min(one.law.max_size for one in drawn) >= 4
 
 
 def test_the_recipe_makes_a_model_for_any_dimension(

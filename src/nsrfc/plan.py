@@ -75,7 +75,8 @@ STRUCTURE_BYTES_PER_NEIGHBOR = 40
 """Per face and neighbour beside the graph: strengths, ranks and their order."""
 
 WHITENED_BYTES_PER_VALUE = 16
-"""Per face and dimension beside the vectors: means of neighbourhoods and their scatter."""
+"""Per face and dimension beside the vectors: means of neighbourhoods, the scatter around them, and
+whitened vectors."""
 
 JUDGED_BYTES_PER_NEIGHBOR = 4
 """Per face and neighbour: a probability."""
@@ -116,8 +117,8 @@ REBUILD_SECONDS = 6e-9
 STRUCTURE_SECONDS = 4e-4
 """Everything but search and rebuilding on one core, per face."""
 
-GROUPS_SECONDS = 1e-8
-"""Comparing groups once on one core, per face and dimension."""
+GROUPS_SECONDS = 8e-8
+"""Comparing groups on one core, per face and neighbour: most of it puts edges in order."""
 
 RERANKING_SECONDS = 8e-7
 """Re-ranking on one core, per face and neighbour."""
@@ -338,7 +339,7 @@ def _plan_learned(
             Stage(
                 "refinement",
                 refined,
-                max(convolved + reranked, scattered, rescored),
+                max(convolved + reranked + scattered, rescored),
                 seconds + again * (neighbors.seconds if published else rebuilding),
             )
         )
@@ -352,7 +353,7 @@ def _plan_learned(
         stages.append(Stage("edges", 0, 2 * batch, edges))
     if model.groups:
         compared = GROUPS_BYTES_PER_VALUE * n * dimension + GROUPS_BYTES_PER_NEIGHBOR * entries
-        stages.append(Stage("groups", 0, BLOCK_BYTES + compared, GROUPS_SECONDS * n * dimension / cores))
+        stages.append(Stage("groups", 0, BLOCK_BYTES + compared, GROUPS_SECONDS * entries / cores))
     method = "given" if given_graph else search.method
     return Plan(n, dimension, model.k, method, tuple(stages))
 

@@ -21,7 +21,6 @@ from nsrfc.plan import (
     CONVOLVED_BYTES_PER_VALUE,
     FEATURE_SECONDS,
     GROUPS_BYTES_PER_VALUE,
-    GROUPS_SECONDS,
     LAYER_NUMBERS,
     REBUILD_SECONDS,
     RERANKING_BYTES_PER_NEIGHBOR,
@@ -71,8 +70,8 @@ MULTIPLY_FLOP_PER_SECOND = 6e10
 SCORING_SECONDS = 5e-4
 """Finding thresholds for the validation people on one core, per face of theirs."""
 
-CLUSTERINGS = 150
-"""Groups are compared so many times to find thresholds."""
+COMPARING_SECONDS = 6e-4
+"""More of it where groups are compared."""
 
 SEARCHES = 2
 """More searches for networks on coordinates: their refined vectors have twice the length."""
@@ -116,9 +115,8 @@ def plan_training(
     judged = BLOCK_BYTES + LEARNING_BYTES_PER_NEIGHBOR * lists
     scoring = SCORING_SECONDS * groups.validating / available_cores()
     if config.groups:
-        values = groups.validating * dimension
-        judged += GROUPS_BYTES_PER_VALUE * values
-        scoring += CLUSTERINGS * GROUPS_SECONDS * values / available_cores()
+        judged += GROUPS_BYTES_PER_VALUE * groups.validating * dimension
+        scoring += COMPARING_SECONDS * groups.validating / available_cores()
     if config.family == "structure":
         rebuilding = REBUILDS * REBUILD_SECONDS * n * config.k * dimension / available_cores()
     else:
