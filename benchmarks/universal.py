@@ -1,7 +1,7 @@
 """Print what the universal model is worth: one set of weights for every embedder and dimension.
 
     python -m benchmarks.universal [--part NAME ...] [--sets NAME ...] [--infomap NAME ...]
-                                   [--model NAME] [--shared DIR] [--json FILE]
+                                   [--labelled PEOPLE ...] [--model NAME] [--shared DIR] [--json FILE]
 
 Parts, the first by default:
 
@@ -13,8 +13,8 @@ Parts, the first by default:
     fine-tuning  F over the number of labelled people from whom the model learned further
 
 Labels score, and choose the threshold of Infomap; they teach in the last two parts alone. Real faces are
-taken from DIR/data; without them their rows are left out. ``fine-tuning`` generates 340,000 faces and
-learns from up to 100,000 of them.
+taken from DIR/data; without them their rows are left out. ``fine-tuning`` learns from up to 100,000
+faces, and from fewer with ``--labelled 0 50 200``.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ LABELLED = (0, 50, 200, 1000, 5000)
 PHOTOS = 20
 """Photos of a labelled person, at most."""
 
-LABELLED_FACES = 340_000
-"""Generated faces of the preset ms1m: enough for 5,000 people with two photos or more."""
+FACES_PER_PERSON = 70
+"""Generated faces of the preset ms1m for every labelled person: so many that none lacks two photos."""
 
 UNLABELLED_FACES = 10_000
 """Generated faces that are clustered after fine-tuning."""
@@ -175,10 +175,11 @@ def trained(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
 
 def fine_tuning(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
     """Print F_P / F_B after learning further from more and more labelled people."""
-    header("labelled people of", "clustered", *(f"{count:,}" for count in LABELLED))
+    header("labelled people of", "clustered", *(f"{count:,}" for count in arguments.labelled))
     records = []
-    for known, unknown in labelled_and_unknown(arguments.shared):
-        results = {f"{count}": fine_tuned(model, known, count, unknown) for count in LABELLED}
+    for known, unknown in labelled_and_unknown(arguments.shared, max(arguments.labelled)):
+        counts = arguments.labelled
+        results = {f"{count}": fine_tuned(model, known, count, unknown) for count in counts}
         print(line([known.name, unknown.name, *map(cell, results.values())]), flush=True)
         records.append({"labelled": known.name, "set": unknown.name, "results": results})
     return records
@@ -285,9 +286,9 @@ def reliability_curve(probability: Floats, same: npt.NDArray[np.bool_]) -> Recor
     return {"bins": bins, "error": sum(apart) / max(1, len(probability))}
 
 
-def labelled_and_unknown(shared: Path) -> Iterator[tuple[Faces, Faces]]:
+def labelled_and_unknown(shared: Path, people: int) -> Iterator[tuple[Faces, Faces]]:
     """Yield faces whose people may be labelled, and faces of others to be clustered."""
-    known, unknown = LABELLED_FACES, UNLABELLED_FACES
+    known, unknown = max(1000, people * FACES_PER_PERSON), UNLABELLED_FACES
     yield generated("ms1m", known, SEEDS[0]), generated("ms1m", unknown, SEEDS[1])
     found = [
         faces
@@ -355,6 +356,9 @@ def main() -> None:
         choices=names,
         default=quick,
         help="sets for Infomap; not celeba_lowres by default, which takes it long",
+    )
+    parser.add_argument(
+        "--labelled", nargs="+", type=int, default=LABELLED, help="people for fine-tuning"
     )
     parser.add_argument("--model", default="universal", help="its name or folder")
     parser.add_argument("--shared", type=Path, default=SHARED, metavar="DIR", help="real faces")
