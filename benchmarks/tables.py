@@ -9,6 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from nsrfc.cli.options import NO_MODEL
+
 from .machine import Rates
 from .work import Work
 
@@ -34,6 +36,9 @@ __all__ = [
 
 LEAST = 0.0001
 """What is smaller is written as such."""
+
+MODEL = "universal"
+"""What ``nsrfc cluster`` takes if it is given no model."""
 
 Record = dict[str, Any]
 Series = dict[str, dict[int, float]]
@@ -253,9 +258,9 @@ def _command(path: Path, record: Record) -> str:
     """Word the command that left a record."""
     config, model = record["config"], record["model"]
     words = ["nsrfc", "cluster", record["input"]["path"], "-o", str(path.parent)]
-    words += [] if model is None else ["--model", model["name"]]
     for option, value, default in (
-        ("--k", config["k"], 80),
+        ("--model", NO_MODEL if model is None else model["name"], MODEL),
+        ("--k", config["k"], 80 if model is None else config["k"]),
         ("--search", config["search"], "auto"),
         ("--min-cluster-size", config["min_cluster_size"], 1),
         ("--seed", config["seed"], 0),

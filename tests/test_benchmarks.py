@@ -123,10 +123,13 @@ def test_large_runs_are_shown_from_their_records(record: dict[str, Any], tmp_pat
     words = ["cluster", str(tmp_path / "X.npy"), "-o", output, "--model", "none", "--k", "20"]
     assert CliRunner().invoke(app, words).exit_code == 0
     made = tmp_path / "people" / "run.json"
-    page.write(tmp_path / "page.md", record, {made: json.loads(made.read_text())})
+    known = json.loads(made.read_text())
+    page.write(tmp_path / "page.md", record, {made: known})
     text = (tmp_path / "page.md").read_text()
     assert "### 120 faces, label-free" in text
     assert f"\nnsrfc {' '.join(words)}\n" in text
+    page.write(tmp_path / "other.md", record, {made: known | {"model": {"name": "universal"}}})
+    assert f"\nnsrfc {' '.join(words[:4])}\n" in (tmp_path / "other.md").read_text()
     for stage in ("reading", *STAGES[:4], "**all**", "planned"):
         assert f"\n| {stage} | " in text.partition("## Large runs")[2]
     assert "MiB planned; 16 dimensions, 20 neighbours, search exact." in text
