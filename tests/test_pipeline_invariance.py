@@ -197,7 +197,7 @@ def test_form_of_the_input(faces: Vectors, found: Clustering, form: str, tmp_pat
 @pytest.mark.parametrize("dtype", [np.int16, np.int64])
 def test_integers(faces: Vectors, dtype: type[np.integer]) -> None:
     scaled = np.rint(1000 * faces)
-    labels = FaceClusterer().fit_predict(scaled.astype(dtype))
+    labels = FaceClusterer(model=None).fit_predict(scaled.astype(dtype))
     np.testing.assert_array_equal(labels, cluster(scaled).labels)
 
 
