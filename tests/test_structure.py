@@ -139,7 +139,7 @@ def test_less_whitening_changes_less(vectors: np.ndarray) -> None:
     moved = []
     for power in (0.0, 0.25, 0.5):
         network = stirred(StructureRefinement(whitening=power))
-        moved.append(np.abs(network.whiten(vectors, graph) - vectors).max())
+        moved.append(np.abs(network.whiten(vectors, graph) - vectors).max())  # type: ignore[operator]
     assert moved[0] < 1e-5
     assert moved[0] < moved[1] < moved[2]
 
@@ -190,7 +190,7 @@ def test_an_untrained_scorer_repeats_the_evidence(judged: Faces) -> None:
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_few_faces(n: int) -> None:
     vectors = generate(n, "wild", dimension=16, seed=0).embeddings
-    refined = stirred(StructureRefinement()).refine(vectors, neighbors(vectors), search)
+    refined = stirred(StructureRefinement()).refine(vectors, neighbors(vectors), search)  # type: ignore[operator]
     np.testing.assert_allclose(np.linalg.norm(refined, axis=1), 1, atol=1e-5)
     faces = faces_of(refined)
     for network in (StructurePairs(), StructureLists()):

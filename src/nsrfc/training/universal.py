@@ -52,8 +52,9 @@ FEWEST, USUAL, MOST = 500, 4_000, 12_000
 DIMENSIONS = 64, 1024
 
 PRECISION = 0.96
-"""Pairwise precision that three in four of the sets that validate reach, at least, with the threshold that
-becomes the default, even where their F would be higher below: two people joined are worse than one split."""
+"""Pairwise precision that three in four of the sets that validate reach, at least, with the threshold
+that becomes the default, even where their F is higher below: joining two people is worse than splitting
+one."""
 
 _BASES = {"wild": 0.25, "lfw": 0.3, "lowres": 0.15, "ms1m": 0.3}
 
