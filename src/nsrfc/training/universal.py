@@ -54,7 +54,7 @@ DIMENSIONS = 64, 1024
 PRECISION = 0.96
 """Pairwise precision that three in four of the sets that validate reach, at least, with the threshold
 that becomes the default, even where their F is higher below: joining two people is worse than splitting
-one."""
+one. Where none reaches it, the highest threshold tried is taken."""
 
 _BASES = {"wild": 0.25, "lfw": 0.3, "lowres": 0.15, "ms1m": 0.3}
 
@@ -205,8 +205,9 @@ def train_universal(
     course.run(*(list(_labelled(*side)) for side in zip(drawn, (0, FIRST_VALIDATING), strict=True)))
     report.close()
     model = trained_model(course, None, data)
-    surest = max(model.settings.connect, model.settings.connect_for(PRECISION))
-    model.settings = model.settings.model_copy(update={"fewest": FEWEST, "connect": surest})
+    precise = [connect for precision, connect in course.precision if precision >= PRECISION]
+    connect = max(model.settings.connect, (precise or [course.precision[-1][1]])[0])
+    model.settings = model.settings.model_copy(update={"fewest": FEWEST, "connect": connect})
     draw_curves(output / "curves.png", course.curves)
     outcome = {
         "used": course.used,
