@@ -5,13 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from nsrfc.data.embeddings import normalize
 from nsrfc.data.files import PathLike
@@ -21,22 +18,28 @@ from nsrfc.graph.copies import canonical_rows
 from nsrfc.models.bundle import NSRFC, load_model
 from nsrfc.models.settings import NETWORKS, NetworkName
 from nsrfc.progress import Progress
-from nsrfc.report.run import check_folder, fingerprint, versions, write_json
+from nsrfc.report.run import check_folder, fingerprint, write_json
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.course import Course
 from nsrfc.training.curves import CurveLog, draw_curves
-from nsrfc.training.result import earlier_networks, new_network, started_from, trained_model
+from nsrfc.training.result import (
+    CHECKPOINTS,
+    CURVES,
+    RECORD,
+    earlier_networks,
+    new_network,
+    outcome,
+    started_from,
+    trained_model,
+    training_versions,
+)
 from nsrfc.training.split import split_people
 
 __all__ = ["train"]
 
 _Floats = npt.NDArray[np.float32]
 _Identities = npt.NDArray[np.int64]
-
-CHECKPOINTS = ".training"
-CURVES = "curves.png"
-RECORD = "training.json"
 
 
 def train(
@@ -112,7 +115,7 @@ def train(
         run = {"config": config.model_dump(mode="json"), "only": only, "data": data}
         if first is not None:
             run["start"] = {name: first.fingerprint(name) for name in first.settings.networks}
-        checkpoints = CheckpointFolder(folder / CHECKPOINTS, run | {"versions": _versions()})
+        checkpoints = CheckpointFolder(folder / CHECKPOINTS, run | {"versions": training_versions()})
         report = CurveLog(None if output is None else folder / "tensorboard")
         course = Course(
             config=config,
@@ -132,7 +135,7 @@ def train(
         model = trained_model(course, faces.shape[1], data)
         if output is not None:
             draw_curves(folder / CURVES, course.curves)
-            write_json(folder / RECORD, run | _outcome(course))
+            write_json(folder / RECORD, run | outcome(course))
             model.save_pretrained(folder)
         checkpoints.remove()
     return model
@@ -173,17 +176,3 @@ def _folder(output: PathLike | None) -> Iterator[Path]:
     else:
         with tempfile.TemporaryDirectory(prefix="nsrfc-") as folder:
             yield Path(folder)
-
-
-def _versions() -> dict[str, str]:
-    return versions() | {"torch": str(torch.__version__)}
-
-
-def _outcome(course: Course) -> dict[str, Any]:
-    return {
-        "used": course.used,
-        "validation": {step: found._asdict() for step, found in course.measured.items()},
-        "curves": {name: [asdict(epoch) for epoch in epochs] for name, epochs in course.curves.items()},
-        "seconds": course.progress.seconds,
-        "versions": _versions(),
-    }

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from nsrfc.errors import InputError
 from nsrfc.models.bundle import NSRFC, build_network
 from nsrfc.models.settings import NETWORKS, STEPS, ModelSettings, NetworkName, Step
+from nsrfc.report.run import versions
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.course import Course
 
-__all__ = ["earlier_networks", "model_settings", "new_network", "started_from", "trained_model"]
+__all__ = [
+    "CHECKPOINTS",
+    "CURVES",
+    "RECORD",
+    "earlier_networks",
+    "model_settings",
+    "new_network",
+    "outcome",
+    "started_from",
+    "trained_model",
+    "training_versions",
+]
+
+CHECKPOINTS, CURVES, RECORD = ".training", "curves.png", "training.json"
+"""What a training writes beside the model."""
 
 _GENTLER = 0.1
 
@@ -156,3 +173,19 @@ def trained_model(course: Course, dimension: int | None, data: Mapping[str, Any]
     for name, network in networks.items():
         getattr(model, name).load_state_dict(network.state_dict())
     return model.cpu().eval()
+
+
+def outcome(course: Course) -> dict[str, Any]:
+    """Tell what came out of a training, for its record."""
+    return {
+        "used": course.used,
+        "validation": {step: found._asdict() for step, found in course.measured.items()},
+        "curves": {name: [asdict(epoch) for epoch in epochs] for name, epochs in course.curves.items()},
+        "seconds": course.progress.seconds,
+        "versions": training_versions(),
+    }
+
+
+def training_versions() -> dict[str, str]:
+    """Return the versions that decide weights."""
+    return versions() | {"torch": str(torch.__version__)}

@@ -16,24 +16,30 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from nsrfc.data.synthetic import PRESETS, FaceDistribution, generate
 from nsrfc.device import find_device
 from nsrfc.graph.copies import canonical_rows
 from nsrfc.models.settings import NETWORKS
-from nsrfc.progress import Progress
-from nsrfc.report.run import check_folder, versions, write_json
+from nsrfc.report.run import check_folder, write_json
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.course import Course, Labelled
 from nsrfc.training.curves import CurveLog, draw_curves
-from nsrfc.training.result import new_network, trained_model
+from nsrfc.training.result import (
+    CHECKPOINTS,
+    CURVES,
+    RECORD,
+    new_network,
+    outcome,
+    trained_model,
+    training_versions,
+)
 
 __all__ = ["GeneratedSet", "draw_set", "main", "train_universal"]
 
@@ -153,7 +159,6 @@ def train_universal(
     faces: int = VALIDATING_FACES,
     config: TrainingConfig | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
 ) -> None:
     """Train the model and write it.
 
@@ -169,8 +174,6 @@ def train_universal(
         The preset ``universal`` by default.
     device : str
         "auto", "cpu", "cuda", ...
-    progress : Progress, optional
-        Told of every stage.
 
     Raises
     ------
@@ -189,7 +192,7 @@ def train_universal(
         "dimensions": f"{DIMENSIONS[0]} to {DIMENSIONS[1]}",
     }
     run: dict[str, Any] = {"config": config.model_dump(mode="json"), "data": data}
-    checkpoints = CheckpointFolder(output / ".training", run | {"versions": _versions()})
+    checkpoints = CheckpointFolder(output / CHECKPOINTS, run | {"versions": training_versions()})
     report = CurveLog(output / "tensorboard")
     course = Course(
         config=config,
@@ -199,7 +202,6 @@ def train_universal(
         known={},
         wanted=NETWORKS,
         keep_all=config.keep_all,
-        progress=progress or Progress(),
         report=report,
     )
     course.run(*(list(_labelled(*side)) for side in zip(drawn, (0, FIRST_VALIDATING), strict=True)))
@@ -208,15 +210,8 @@ def train_universal(
     precise = [connect for precision, connect in course.precision if precision >= PRECISION]
     connect = max(model.settings.connect, (precise or [course.precision[-1][1]])[0])
     model.settings = model.settings.model_copy(update={"fewest": FEWEST, "connect": connect})
-    draw_curves(output / "curves.png", course.curves)
-    outcome = {
-        "used": course.used,
-        "validation": {step: found._asdict() for step, found in course.measured.items()},
-        "curves": {name: [asdict(epoch) for epoch in epochs] for name, epochs in course.curves.items()},
-        "seconds": course.progress.seconds,
-        "versions": _versions(),
-    }
-    write_json(output / "training.json", run | outcome)
+    draw_curves(output / CURVES, course.curves)
+    write_json(output / RECORD, run | outcome(course))
     model.save_pretrained(output)
     checkpoints.remove()
 
@@ -227,10 +222,6 @@ def _labelled(sets: list[GeneratedSet], first_seed: int) -> Iterator[Labelled]:
         found = generate(faces, law, dimension=dimension, seed=seed)
         rows = canonical_rows(found.embeddings)[0]
         yield found.embeddings[rows], found.identities[rows]
-
-
-def _versions() -> dict[str, str]:
-    return versions() | {"torch": str(torch.__version__)}
 
 
 def main() -> None:
