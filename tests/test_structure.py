@@ -119,9 +119,9 @@ def test_probabilities_do_not_depend_on_coordinates_or_order(vectors: np.ndarray
                 edge_probability(edges, faces, joined),
             )
         )
-    # The last bit of a cosine may decide whether a neighbour is likely, and so what whitening measures;
-    # or the rank of a face, which changes its list.
-    allowed = (0.1, 2e-3, 2e-3, 2e-3, 2e-3)
+    # The last bit of a cosine may decide the rank of a face, which changes its list. A rotation changes
+    # more of them, also whether a neighbour is likely, and so what whitening measures.
+    allowed = (0.1 if variant == "rotated" else 2e-3, 2e-3, 2e-3, 2e-3, 2e-3)
     for one, two, most in zip(*results, allowed, strict=True):
         assert np.quantile(np.abs(one - two), 0.99) < most
 
