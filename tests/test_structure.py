@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from nsrfc.data.synthetic import generate
-from nsrfc.graph.list_features import list_structure
+from nsrfc.graph.list_features import LIST_FEATURES, list_structure
 from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
 from nsrfc.graph.published_edges import mutual_probability
 from nsrfc.graph.structures import EdgeList, NeighborGraph
@@ -185,6 +185,32 @@ def test_an_untrained_scorer_repeats_the_evidence(judged: Faces) -> None:
     known = list_structure(judged.vectors, judged.ids, judged.similarities)
     odds = torch.from_numpy(TRUST * known.law.log_odds(known.strength[:, 1:]).clip(-12, 12))
     np.testing.assert_allclose(probability[:, 1:], odds.sigmoid(), atol=1e-5)
+
+
+def test_what_never_varied_in_learning_says_nothing_later(judged: Faces) -> None:
+    """The threshold of a set is the same for all its pairs; another set has another."""
+    scorer = stirred(PairScorer())
+    (features,) = scorer.lists_of(judged)(np.arange(len(judged.ids)))
+    scorer.train()
+    for batch in features.split(64):
+        scorer(batch)
+    scorer.eval()
+    elsewhere = features.clone()
+    elsewhere[..., LIST_FEATURES.index("threshold")] += 0.3
+    with torch.no_grad():
+        torch.testing.assert_close(scorer(elsewhere), scorer(features))
+
+
+def test_a_batch_of_one_kind_is_judged_in_learning_as_it_will_be_later(judged: Faces) -> None:
+    """A scorer that normalised each batch by itself would not see what the faces of a batch share."""
+    scorer = stirred(PairScorer())
+    (features,) = scorer.lists_of(judged)(np.arange(len(judged.ids)))
+    scorer.train()
+    for batch in features.split(64):
+        scorer(batch)
+    alike = features[:1].repeat(8, 1, 1)
+    learning = scorer(alike)
+    torch.testing.assert_close(learning, scorer.eval()(alike))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])

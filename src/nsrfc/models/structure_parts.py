@@ -29,6 +29,9 @@ _Ids = npt.NDArray[np.int32]
 MOST_ODDS = 12.0
 """Bound of log-odds that networks read."""
 
+CONSTANT = 1e-7
+"""Variance that rounding may leave of a feature that is always the same; features are of order 0.1."""
+
 
 class ListedFaces(Protocol):
     """What these networks read of faces; see :class:`nsrfc.steps.Faces`."""
@@ -60,14 +63,30 @@ class Evidence(nn.Module):
 
 
 class FeatureNorm(nn.BatchNorm1d):
-    """Batch normalisation of the last axis, without weights, whatever axes stand before it."""
+    """Features of the last axis in deviations from their mean over all batches, in training as well.
+
+    Statistics of one batch would hide what is the same throughout a set of faces. A feature that never
+    varied is 0, whatever its value later: nothing was learned of it. In a training on one set that is
+    so of the threshold, which other sets have elsewhere.
+
+    Parameters
+    ----------
+    features : int
+    """
 
     def __init__(self, features: int) -> None:
-        super().__init__(features, affine=False)
+        super().__init__(features, momentum=None, affine=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise each feature over all rows."""
-        return super().forward(input.reshape(-1, self.num_features)).view(input.shape)
+        """Normalise each feature; the axes before it are rows."""
+        if self.training:
+            with torch.no_grad():
+                super().forward(input.reshape(-1, self.num_features))
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        varies = self.running_var > CONSTANT
+        scale = torch.where(varies, (self.running_var + self.eps).rsqrt(), 0.0)
+        return (input - self.running_mean) * scale
 
 
 class LeaningLayer(nn.Module):
