@@ -201,18 +201,6 @@ def test_what_never_varied_in_learning_says_nothing_later(judged: Faces) -> None
         torch.testing.assert_close(scorer(elsewhere), scorer(features))
 
 
-def test_a_batch_of_one_kind_is_judged_in_learning_as_it_will_be_later(judged: Faces) -> None:
-    """A scorer that normalised each batch by itself would not see what the faces of a batch share."""
-    scorer = stirred(PairScorer())
-    (features,) = scorer.lists_of(judged)(np.arange(len(judged.ids)))
-    scorer.train()
-    for batch in features.split(64):
-        scorer(batch)
-    alike = features[:1].repeat(8, 1, 1)
-    learning = scorer(alike)
-    torch.testing.assert_close(learning, scorer.eval()(alike))
-
-
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_few_faces(n: int) -> None:
     vectors = generate(n, "wild", dimension=16, seed=0).embeddings

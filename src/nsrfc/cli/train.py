@@ -79,20 +79,24 @@ def run(
     command is given again.
     """
     from nsrfc.data import read_embeddings, read_identities
+    from nsrfc.models.bundle import load_model
     from nsrfc.plan import parse_bytes, peak_memory
     from nsrfc.training import TrainingConfig, train
     from nsrfc.training.plan import check_training_plan, plan_training
+    from nsrfc.training.result import started_from
 
     started = time.perf_counter()
     limit = None if max_memory is None else parse_bytes(max_memory)
     settings = TrainingConfig.load(preset.value, config, {} if seed is None else {"seed": seed})
     name: NetworkName | None = None if only is None else only.value
+    first = None if start is None else load_model(start)
     progress = ConsoleProgress()
     faces = read_embeddings(embeddings, key=key, dimension=dimension)
     n, d = faces.vectors.shape
-    planned = plan_training(n, d, settings, name)
+    learned = settings if first is None else started_from(settings, first)
+    planned = plan_training(n, d, learned, name)
     announce(planned)
-    check_training_plan(planned, settings, limit, name)
+    check_training_plan(planned, learned, limit, name)
     model = train(
         faces.vectors,
         read_identities(identities, n=n),
@@ -100,7 +104,7 @@ def run(
         output,
         progress,
         only=name,
-        start=start,
+        start=first,
         device=device,
     )
     seconds = time.perf_counter() - started

@@ -62,7 +62,7 @@ class PairScorer(nn.Module):
 
         logit_ij = u (o_ij / 10 - v) + w . MLP(BN(f_ij))        MLP: f -> hidden -> hidden, GELU
 
-    with u, v learned, w zero before training, BN batch normalisation without weights.
+    with u, v learned, w zero before training, BN as :class:`~nsrfc.models.structure_parts.FeatureNorm`.
 
     Parameters
     ----------

@@ -63,11 +63,11 @@ class Evidence(nn.Module):
 
 
 class FeatureNorm(nn.BatchNorm1d):
-    """Features of the last axis in deviations from their mean over all batches, in training as well.
+    """Batch normalisation of the last axis, without weights, whatever axes stand before it.
 
-    Statistics of one batch would hide what is the same throughout a set of faces. A feature that never
-    varied is 0, whatever its value later: nothing was learned of it. In a training on one set that is
-    so of the threshold, which other sets have elsewhere.
+    Afterwards by the mean statistics of all batches; then a feature that never varied is 0, whatever its
+    value: nothing was learned of it. In a training on one set of faces that is so of the threshold of
+    its law, which another set has elsewhere.
 
     Parameters
     ----------
@@ -79,14 +79,11 @@ class FeatureNorm(nn.BatchNorm1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise each feature; the axes before it are rows."""
+        normal = super().forward(input.reshape(-1, self.num_features)).view(input.shape)
         if self.training:
-            with torch.no_grad():
-                super().forward(input.reshape(-1, self.num_features))
-        assert self.running_mean is not None
+            return normal
         assert self.running_var is not None
-        varies = self.running_var > CONSTANT
-        scale = torch.where(varies, (self.running_var + self.eps).rsqrt(), 0.0)
-        return (input - self.running_mean) * scale
+        return torch.where(self.running_var > CONSTANT, normal, 0.0)
 
 
 class LeaningLayer(nn.Module):
