@@ -189,7 +189,8 @@ def test_an_untrained_scorer_repeats_the_evidence(judged: Faces) -> None:
 
 def test_what_never_varied_in_learning_says_nothing_later(judged: Faces) -> None:
     """The threshold of a set is the same for all its pairs; another set has another."""
-    scorer = stirred(PairScorer())
+    scorer = PairScorer()
+    stirred(scorer)
     (features,) = scorer.lists_of(judged)(np.arange(len(judged.ids)))
     scorer.train()
     for batch in features.split(64):
