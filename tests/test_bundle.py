@@ -90,6 +90,10 @@ def test_saving_replaces_a_model_and_leaves_other_files_alone(folder: Path) -> N
     assert len(list(folder.iterdir())) == 4
 
 
+def test_whoever_may_read_the_settings_may_read_the_weights(folder: Path) -> None:
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
 def test_a_model_that_cannot_be_written_leaves_the_old_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

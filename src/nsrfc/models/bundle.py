@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from nsrfc import __version__
@@ -156,7 +156,8 @@ class NSRFC(
             config, card, file = (
                 stack.enter_context(atomic_path(folder / name)) for name in (CONFIG, CARD, WEIGHTS)
             )
-            save_file(weights, file, {"format": "pt"})
+            # save_file would make a file that nobody else may read, whatever the umask.
+            file.write_bytes(save(weights, {"format": "pt"}))
             card.write_text(str(self.generate_model_card()), encoding="utf-8")
             config.write_text(json.dumps(self._config(), indent=2) + "\n", encoding="utf-8")
             (folder / CONFIG).unlink(missing_ok=True)
