@@ -61,8 +61,7 @@ def run(
     start: Annotated[
         str | None,
         typer.Option(
-            help="Model to start from: universal, a folder, an id on the hub. For few labelled people.",
-            show_default=False,
+            help="Model to start from: universal, a folder, an id on the hub.", show_default=False
         ),
     ] = None,
     seed: Annotated[

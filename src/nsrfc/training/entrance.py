@@ -76,8 +76,7 @@ def train(
         there is one.
     start : NSRFC, path-like or str, optional
         Model whose weights the networks start from, such as "universal": its family and networks take
-        the place of those of ``config``, and a network that learns nothing better stays as it was. Few
-        people are enough.
+        the place of those of ``config``, and a network that learns nothing better stays as it was.
     device : str
         "auto", "cpu", "cuda", ...
 
