@@ -54,8 +54,8 @@ def learned(model: NSRFC, n: int, d: int, edges: int) -> dict[str, Work]:
             "edges": edges * pcenet(network("pcenet", PCENet)),
         }
     return compared | {
-        # Whitened and refined vectors are compared among neighbours of neighbours.
-        "neighbours": search(n, d, min(k, n)) + 2 * rebuilding(n, d, k),
+        # Whitened vectors are searched like embeddings, means of them among neighbours of neighbours.
+        "neighbours": 2 * search(n, d, min(k, n)) + rebuilding(n, d, k),
         "refinement": structure_refinement(network("cgcn", StructureRefinement), n, d, k),
         # All three read one background, and two of them the same features.
         "pairs": background(n, d)

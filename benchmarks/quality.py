@@ -200,21 +200,19 @@ def steps(model: NSRFC, *sets: People) -> Iterator[tuple[str, Judged, Judged]]:
     settings, network = model.settings, model.network
     k = settings.k
 
-    def search(vectors: Floats, before: npt.NDArray[np.int32]) -> NeighborGraph:
-        if settings.family == "structure":
-            return rebuild_neighbor_graph(vectors, before)
+    def search(vectors: Floats) -> NeighborGraph:
         return build_neighbor_graph(vectors, k)
 
-    def faces_of(vectors: Floats, graph: NeighborGraph) -> Faces:
-        lists = padded(graph, k)
-        return Faces(vectors, *lists, mutual=settings.mutual, weighted=settings.weighted)
+    def faces_of(vectors: Floats, graph: NeighborGraph, *, refined: bool = False) -> Faces:
+        lists, rules = padded(graph, k), (settings.mutual, settings.weighted)
+        return Faces(vectors, *lists, refined, mutual=rules[0], weighted=rules[1])
 
     def pair(
         name: str, faces: list[Faces], connectivity: list[EdgeList] | None = None
     ) -> tuple[str, Judged, Judged]:
         edges: Sequence[EdgeList | None] = connectivity or [None] * len(faces)
         validation, test = (
-            Judged(f, people.identity, e, people.vectors if settings.groups else None)
+            Judged(f, people.identity, e, settings.groups)
             for f, people, e in zip(faces, sets, edges, strict=True)
         )
         return name, validation, test
@@ -235,13 +233,17 @@ def steps(model: NSRFC, *sets: People) -> Iterator[tuple[str, Judged, Judged]]:
 
     plain = refined(whiten=False)
     rescored = [
-        replace(f, vectors=Z, similarities=listed_cosines(Z, f.ids))
+        replace(f, vectors=Z, similarities=listed_cosines(Z, f.ids), refined=True)
         for Z, f in zip(plain, faces, strict=True)
     ]
     yield pair("+ C-GCN", rescored)
 
     def rebuild(refined: list[Floats]) -> list[Faces]:
-        return [faces_of(Z, search(Z, f.ids)) for Z, f in zip(refined, faces, strict=True)]
+        again = [
+            rebuild_neighbor_graph(Z, f.ids) if settings.family == "structure" else search(Z)
+            for Z, f in zip(refined, faces, strict=True)
+        ]
+        return [faces_of(Z, graph, refined=True) for Z, graph in zip(refined, again, strict=True)]
 
     rebuilt = rebuild(plain)
     yield pair("+ rebuilt graph", rebuilt)

@@ -77,7 +77,7 @@ def trained(form: str, faces: int, epochs: int) -> nn.Module:
 
 def in_one_pass(network: nn.Module, listed: Listed) -> Floats:
     """Refine all faces over sparse lists, shape (n, 2 d)."""
-    return refine(network, listed.X, listed.graph, listed.lists, lambda Z, _: build_neighbor_graph(Z))
+    return refine(network, listed.X, listed.graph, listed.lists, build_neighbor_graph)
 
 
 def by_subgraphs(network: nn.Module, listed: Listed) -> Floats:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from nsrfc.graph import EdgeList
-from nsrfc.graph.cohesion import SAME_SIZE, join_alike_groups, join_cohesive
+from nsrfc.graph.cohesion import (
+    COHESION,
+    REFINED_COHESION,
+    SAME_SIZE,
+    join_alike_groups,
+    join_cohesive,
+)
+from nsrfc.steps import Faces, join_groups
 
 Floats = npt.NDArray[np.float32]
 
@@ -85,6 +93,17 @@ def test_small_parts_are_left_as_they_are() -> None:
     labels = np.repeat(np.arange(2), 3)
     ids = np.tile(np.arange(6, dtype=np.int32), (6, 1))
     assert join_alike_groups(X, labels, ids, 0.0).tolist() == labels.tolist()
+
+
+def test_more_likeness_is_asked_of_refined_embeddings() -> None:
+    """Two groups, each without spread, whose directions have a cosine between both bounds."""
+    between = (COHESION + REFINED_COHESION) / 2
+    X = np.repeat(np.array([[1, 0], [between, np.sqrt(1 - between**2)]], np.float32), 3, axis=0)
+    ids = np.tile(np.arange(6, dtype=np.int32), (6, 1))
+    faces = Faces(X, ids, X @ X.T)
+    edges = edge_list([*chain(range(3)), *chain(range(3, 6)), (2, 3)], [9.0] * 4 + [5.0])
+    assert join_groups(faces, edges, 0.0).tolist() == [0] * 6
+    assert join_groups(replace(faces, refined=True), edges, 0.0).tolist() == [0] * 3 + [1] * 3
 
 
 def test_no_edges_leave_every_face_alone() -> None:

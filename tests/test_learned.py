@@ -197,7 +197,7 @@ def test_groups_are_compared_over_the_edges_that_hold() -> None:
     assert unlike.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert stages.compare_groups(known, graph, connected, 0.95).tolist() == list(range(12))
     stages.X = normalize(np.ones((12, 16)) + 0.01 * np.eye(12, 16))
-    alike = stages.compare_groups(known, graph, connected, 0.5)
+    alike = stages.compare_groups(stages.refine(), graph, connected, 0.5)
     assert alike.tolist() == [0] * 8 + [1] * 4, "an edge that was spared joins nothing"
 
 

@@ -162,14 +162,18 @@ def test_a_model_for_any_dimension_is_planned_by_that_of_the_data(every_step: di
 
 
 def test_networks_on_structure_rebuild_graphs_in_linear_time(every_step: dict[str, Any]) -> None:
+    """But for whitened vectors, which are searched like embeddings."""
     from nsrfc.models.settings import ModelSettings
 
-    def refinement(n: int, family: str) -> float:
-        model = ModelSettings(family=family, dimension=256, **every_step)  # type: ignore[arg-type]
+    def refinement(n: int, family: str, *, whiten: bool = False) -> float:
+        steps = every_step | {"used": every_step["used"] | {"whiten": whiten}}
+        model = ModelSettings(family=family, dimension=256, **steps)  # type: ignore[arg-type]
         stages = {stage.name: stage for stage in plan(n, 256, model=model).stages}
         return stages["refinement"].seconds
 
     assert refinement(100_000, "structure") == pytest.approx(2 * refinement(50_000, "structure"))
+    white = [refinement(n, "structure", whiten=True) for n in (50_000, 100_000)]
+    assert white[1] > 2.1 * white[0], "all pairs"
     assert refinement(100_000, "coordinates") > 2.1 * refinement(50_000, "coordinates"), "all pairs"
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from nsrfc.data.synthetic import generate
 from nsrfc.graph.list_features import LIST_FEATURES, list_structure
-from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
+from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.graph.published_edges import mutual_probability
 from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.models.structure import (
@@ -36,10 +36,6 @@ def same_weights() -> None:
 
 def neighbors(vectors: np.ndarray) -> NeighborGraph:
     return build_neighbor_graph(np.ascontiguousarray(vectors), K)
-
-
-def search(vectors: np.ndarray, before: np.ndarray) -> NeighborGraph:
-    return rebuild_neighbor_graph(np.ascontiguousarray(vectors), before)
 
 
 def faces_of(vectors: np.ndarray) -> Faces:
@@ -104,7 +100,7 @@ def test_probabilities_do_not_depend_on_coordinates_or_order(vectors: np.ndarray
     results = []
     for x, number in ((vectors, np.arange(len(vectors))), (other, old)):
         refined = refinement.refine(x, neighbors(x))
-        white = refinement.refine(x, neighbors(x), search)
+        white = refinement.refine(x, neighbors(x), neighbors)
         faces = faces_of(x)
         faces = replace(faces, pair=list_probability(pairs, faces))
         faces = replace(faces, same=list_probability(lists, faces))
@@ -130,7 +126,7 @@ def test_without_whitening_no_other_graph_is_searched(vectors: np.ndarray) -> No
     refinement = stirred(StructureRefinement())
     plain = refinement.refine(vectors, neighbors(vectors))  # type: ignore[operator]
     np.testing.assert_allclose(np.linalg.norm(plain, axis=1), 1, atol=1e-5)
-    whitened = refinement.refine(vectors, neighbors(vectors), search)  # type: ignore[operator]
+    whitened = refinement.refine(vectors, neighbors(vectors), neighbors)  # type: ignore[operator]
     assert np.abs(plain - whitened).max() > 0.01
 
 
@@ -205,7 +201,7 @@ def test_what_never_varied_in_learning_says_nothing_later(judged: Faces) -> None
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_few_faces(n: int) -> None:
     vectors = generate(n, "wild", dimension=16, seed=0).embeddings
-    refined = stirred(StructureRefinement()).refine(vectors, neighbors(vectors), search)  # type: ignore[operator]
+    refined = stirred(StructureRefinement()).refine(vectors, neighbors(vectors), neighbors)  # type: ignore[operator]
     np.testing.assert_allclose(np.linalg.norm(refined, axis=1), 1, atol=1e-5)
     faces = faces_of(refined)
     for network in (StructurePairs(), StructureLists()):

@@ -52,7 +52,7 @@ def labelled(n: int, dimension: int, seed: int = 0) -> Labelled:
 def people_of(n: int, dimension: int) -> People:
     X, identity = labelled(n, dimension)
     faces = Faces(X, *padded(build_neighbor_graph(X, K), K))
-    return People(faces, identity, faces.ids, X)
+    return People(faces, identity, faces.ids)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def people() -> People:
     found = generate(400, "wild", dimension=D, seed=0)
     X = np.ascontiguousarray(found.embeddings / np.linalg.norm(found.embeddings, axis=1)[:, None])
     faces = Faces(X, *padded(build_neighbor_graph(X, K), K))
-    return People(faces, found.identities, faces.ids, X)
+    return People(faces, found.identities, faces.ids)
 
 
 def tasks(people: People) -> Iterator[Task]:
@@ -69,8 +69,8 @@ def test_a_refinement_of_two_scorers_learns_the_second_on_what_the_first_gives(p
     network = StructureRefinement()
     searched = []
 
-    def search(X: npt.NDArray[np.float32], before: npt.NDArray[np.int32]) -> NeighborGraph:
-        searched.append((X, before))
+    def search(X: npt.NDArray[np.float32]) -> NeighborGraph:
+        searched.append(X)
         return build_neighbor_graph(X, K)
 
     found = refinement_tasks(network, [people], [people], CONFIG.pairs, search, 0)
@@ -82,9 +82,7 @@ def test_a_refinement_of_two_scorers_learns_the_second_on_what_the_first_gives(p
         network.first.evidence.even.add_(0.3)
     second = next(found)
     assert second.network is network.second
-    X, before = searched[0]
-    assert np.array_equal(X, network.whiten(people.faces.vectors, people.graph))
-    assert np.array_equal(before, people.faces.ids)
+    assert np.array_equal(searched[0], network.whiten(people.faces.vectors, people.graph))
     assert next(found, None) is None
 
 
@@ -165,7 +163,7 @@ def test_hard_pairs_are_the_strongest_stranger_and_the_weakest_own_photo() -> No
         [[1, 0.9, 0.8, 0.7], [1, 0.9, 0.5, 0], [1, 0.8, 0.5, 0.1], [1, 0.7, 0.3, 0.1]], np.float32
     )
     X = np.eye(4, dtype=np.float32)
-    pairs = hard_pairs(People(Faces(X, ids, similarities), np.array([0, 0, 1, 0]), ids, X))
+    pairs = hard_pairs(People(Faces(X, ids, similarities), np.array([0, 0, 1, 0]), ids))
     found = {*zip(pairs.source.tolist(), pairs.target.tolist(), strict=True)}
     assert {(0, 2), (1, 2), (2, 0), (3, 2)} <= found, "strangers"
     assert {(0, 3), (1, 0), (3, 1)} <= found, "own photos"
@@ -208,7 +206,7 @@ def test_rounding_flips_no_edge_at_the_thresholds_found(people: People) -> None:
         assert np.abs(score - threshold).min() > 1e-6
 
 
-def test_groups_are_compared_where_embeddings_are_given() -> None:
+def test_groups_are_compared_where_that_is_wanted() -> None:
     """Two people, and a face between them that is as near to both."""
     X = np.repeat(np.eye(2, 16, dtype=np.float32), 6, axis=0)
     X += np.random.default_rng(0).normal(0, 0.05, X.shape).astype(np.float32)
@@ -216,7 +214,7 @@ def test_groups_are_compared_where_embeddings_are_given() -> None:
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     identity = np.array([0] * 6 + [1] * 6 + [0])
     faces = Faces(X, *padded(build_neighbor_graph(X, K), K))
-    chained, compared = Judged(faces, identity), Judged(faces, identity, embeddings=X)
+    chained, compared = Judged(faces, identity), Judged(faces, identity, groups=True)
     assert chained.labels(0.3, 0.3).max() == 0
     assert compared.labels(0.3, 0.3)[:12].tolist() == [0] * 6 + [1] * 6
     assert compared.quality(0.3, 0.3) > chained.quality(0.3, 0.3)
@@ -261,7 +259,7 @@ def test_chunks_of_the_refinement_are_invisible(people: People) -> None:
     faces = people.faces
     graph = NeighborGraph(faces.ids, faces.similarities)
 
-    def search(X: npt.NDArray[np.float32], before: npt.NDArray[np.int32]) -> NeighborGraph:
+    def search(X: npt.NDArray[np.float32]) -> NeighborGraph:
         raise AssertionError("a C-GCN needs no other graph")
 
     whole = refine(network, faces.vectors, graph, faces.ids, search)

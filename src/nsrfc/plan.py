@@ -334,13 +334,14 @@ def _plan_learned(
         scattered = WHITENED_BYTES_PER_VALUE * n * dimension * whitened
         refined = 4 * n * width + 8 * entries * model.uses("rebuild")
         rescored = 0 if model.uses("rebuild") else 4 * min(n, RESCORED_FACES) * model.k * width
-        again = model.uses("rebuild") + whitened
+        searching = (4 * n * dimension + 8 * entries + neighbors.work_bytes) * whitened
+        again = neighbors.seconds if published else rebuilding
         stages.append(
             Stage(
                 "refinement",
                 refined,
-                max(convolved + reranked + scattered, rescored),
-                seconds + again * (neighbors.seconds if published else rebuilding),
+                max(convolved + reranked + scattered, rescored, searching),
+                seconds + whitened * neighbors.seconds + again * model.uses("rebuild"),
             )
         )
     if model.uses("pairs"):

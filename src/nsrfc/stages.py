@@ -21,7 +21,7 @@ from nsrfc.data.embeddings import normalize
 from nsrfc.device import find_device
 from nsrfc.errors import InputError
 from nsrfc.graph.background import stranger_similarity
-from nsrfc.graph.cohesion import join_alike_groups, join_cohesive
+from nsrfc.graph.cohesion import join_alike_groups
 from nsrfc.graph.connect import Connected, connect
 from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
 from nsrfc.graph.published_edges import DensityGraph
@@ -30,7 +30,16 @@ from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.models.bundle import NSRFC
 from nsrfc.models.settings import NetworkName
 from nsrfc.progress import Progress
-from nsrfc.steps import BATCH, Faces, edge_probability, list_probability, listed_cosines, padded, refine
+from nsrfc.steps import (
+    BATCH,
+    Faces,
+    edge_probability,
+    join_groups,
+    list_probability,
+    listed_cosines,
+    padded,
+    refine,
+)
 
 __all__ = ["DTYPES", "Known", "Stages"]
 
@@ -107,9 +116,11 @@ class Stages:
             return Known(self._faces(self.X, near.ids, near.similarities), near.ids, key)
         Z, key = self._refined(near, key)
         if not self.settings.uses("rebuild"):
-            return Known(self._faces(Z, near.ids, listed_cosines(Z, near.ids)), near.ids, key)
+            faces = self._faces(Z, near.ids, listed_cosines(Z, near.ids), refined=True)
+            return Known(faces, near.ids, key)
         rebuilt, key = self._searched(Z, key, near.ids)
-        return Known(self._faces(Z, rebuilt.ids, rebuilt.similarities), near.ids, key)
+        faces = self._faces(Z, rebuilt.ids, rebuilt.similarities, refined=True)
+        return Known(faces, near.ids, key)
 
     def refined_vectors(self, graph: NeighborGraph | None = None) -> _Floats:
         """Return what the C-GCN makes of the embeddings, used or not; arguments as :meth:`refine`."""
@@ -176,8 +187,9 @@ class Stages:
         kept = EdgeList(edges.source, edges.target, connected.probability)
         kept = graph.similarity_edges + kept.where(kept.score >= threshold)
         with self.progress.stage("groups", len(self.X)) as advance:
-            stranger = stranger_similarity(self.X, self.config.seed)
-            labels = join_cohesive(self.X, kept, stranger)
+            seed = self.config.seed
+            labels = join_groups(known.faces, kept, stranger_similarity(known.faces.vectors, seed))
+            stranger = stranger_similarity(self.X, seed)
             labels = join_alike_groups(self.X, labels, known.nearest, stranger)
             advance(len(self.X))
         return labels
@@ -254,9 +266,16 @@ class Stages:
             )
         return found, key
 
-    def _faces(self, vectors: _Floats, ids: npt.NDArray[np.int32], similarities: _Floats) -> Faces:
-        rules = self.settings
-        return Faces(vectors, ids, similarities, mutual=rules.mutual, weighted=rules.weighted)
+    def _faces(
+        self,
+        vectors: _Floats,
+        ids: npt.NDArray[np.int32],
+        similarities: _Floats,
+        *,
+        refined: bool = False,
+    ) -> Faces:
+        rules = self.settings.mutual, self.settings.weighted
+        return Faces(vectors, ids, similarities, refined, mutual=rules[0], weighted=rules[1])
 
     def _read_by(self, name: NetworkName, faces: Faces) -> Faces:
         return replace(faces, vectors=self.X) if name in self.settings.unrefined else faces

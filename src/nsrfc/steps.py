@@ -3,6 +3,7 @@
     refine               embeddings -> refined embeddings                       C-GCN
     list_probability     lists -> probability that a neighbour is the same      pair network, LCENet
     edge_probability     edges -> probability that the ends are the same        PCENet
+    join_groups          edges -> clusters, unlike groups kept apart
 
 A network is reached through two gathers, which fetch the input of a batch on the fly, so that no array
 of n k vectors ever stands in memory::
@@ -26,6 +27,7 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from nsrfc.artifacts import Pieces
+from nsrfc.graph.cohesion import COHESION, REFINED_COHESION, join_cohesive
 from nsrfc.graph.published_edges import DensityGraph, published_density_graph
 from nsrfc.graph.structures import EdgeList, Mutual, NeighborGraph
 from nsrfc.graph.subgraphs import local_adjacency
@@ -39,6 +41,7 @@ __all__ = [
     "device_of",
     "edge_probability",
     "edges_of",
+    "join_groups",
     "list_probability",
     "listed_cosines",
     "lists_of",
@@ -52,7 +55,7 @@ _Floats = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.integer]
 
-Search = Callable[[_Floats, _Ids], NeighborGraph]
+Search = Callable[[_Floats], NeighborGraph]
 GatherLists = Callable[[_Rows], tuple[Tensor, ...]]
 GatherEdges = Callable[[_Rows, _Rows], tuple[Tensor, ...]]
 
@@ -75,6 +78,8 @@ class Faces:
         Neighbours, the face itself in column 0; -1 = none.
     similarities : ndarray of float32, shape (n, k)
         Cosines of the vectors.
+    refined : bool
+        Whether the vectors are refined embeddings.
     pair : ndarray of float32, shape (n, k), optional
         a_ij: probability of the pair network.
     same : ndarray of float32, shape (n, k), optional
@@ -88,6 +93,7 @@ class Faces:
     vectors: _Floats
     ids: _Ids
     similarities: _Floats
+    refined: bool = False
     pair: _Floats | None = None
     same: _Floats | None = None
     mutual: Mutual = "present"
@@ -132,7 +138,7 @@ def refine(
     lists : ndarray of int32, shape (n, k)
         The neighbours that a C-GCN convolves over: those of ``graph``, or re-ranked.
     search : callable
-        Builds the neighbour graph of other vectors, given the lists before; a C-GCN does not need it.
+        Builds the neighbour graph of whitened vectors; a C-GCN does not need it.
     whiten : bool
         Whether the refinement of the family "structure" works on whitened embeddings.
     rows : int
@@ -246,6 +252,25 @@ def padded(graph: NeighborGraph, k: int) -> tuple[_Ids, _Floats]:
         np.pad(graph.ids, missing, constant_values=-1),
         np.pad(graph.similarities, missing),
     )
+
+
+def join_groups(faces: Faces, edges: EdgeList, stranger: float) -> npt.NDArray[np.int64]:
+    """Follow edges, best first, and leave out those that would join unlike groups.
+
+    Parameters
+    ----------
+    faces : Faces
+    edges : EdgeList
+    stranger : float
+        Mean similarity of strangers among their vectors.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Labels 0..c-1 in order of first appearance.
+    """
+    cohesion = REFINED_COHESION if faces.refined else COHESION
+    return join_cohesive(faces.vectors, edges, stranger, cohesion)
 
 
 def lists_of(network: nn.Module, faces: Faces) -> GatherLists:

@@ -20,7 +20,7 @@ from nsrfc.graph.components import connected_components, relabel_by_first_appear
 from nsrfc.graph.structures import EdgeList
 from nsrfc.graph.union_find import root, roots
 
-__all__ = ["join_alike_groups", "join_cohesive"]
+__all__ = ["COHESION", "REFINED_COHESION", "join_alike_groups", "join_cohesive"]
 
 _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
@@ -28,6 +28,10 @@ _Labels = npt.NDArray[np.int64]
 
 COHESION = 0.6
 """Least r at which an edge may join two groups of at least two faces. A lone face has no inside."""
+
+REFINED_COHESION = 0.75
+"""The same where embeddings are refined: the poses of one person have come near each other, and those of
+strangers have not."""
 
 SAME_COHESION, SAME_SIZE = 0.75, 10
 """r at which two groups of at least so many faces are one person without an edge that says so: poses or
@@ -37,7 +41,7 @@ _TINY = 1e-4
 _CHUNK = 8192
 
 
-def join_cohesive(X: _Floats, edges: EdgeList, stranger: float) -> _Labels:
+def join_cohesive(X: _Floats, edges: EdgeList, stranger: float, cohesion: float = COHESION) -> _Labels:
     """Follow edges, best first, and leave out those that would join unlike groups.
 
     Parameters
@@ -48,6 +52,8 @@ def join_cohesive(X: _Floats, edges: EdgeList, stranger: float) -> _Labels:
         Of equal scores the earlier comes first.
     stranger : float
         Mean similarity c of strangers.
+    cohesion : float
+        Least r of two groups that an edge may join.
 
     Returns
     -------
@@ -60,7 +66,8 @@ def join_cohesive(X: _Floats, edges: EdgeList, stranger: float) -> _Labels:
     """
     order = np.argsort(-edges.score, kind="stable")
     parent = np.arange(len(X))
-    _follow(edges.source[order], edges.target[order], X.copy(), np.float32(stranger), parent)
+    source, target = edges.source[order], edges.target[order]
+    _follow(source, target, X.copy(), np.float32(stranger), np.float32(cohesion), parent)
     return relabel_by_first_appearance(roots(parent))
 
 
@@ -125,7 +132,14 @@ def _dots(x: _Floats, a: _Labels, b: _Labels) -> _Floats:
 
 
 @njit(cache=True)
-def _follow(source: _Ids, target: _Ids, sums: _Floats, stranger: np.float32, parent: _Labels) -> None:
+def _follow(
+    source: _Ids,
+    target: _Ids,
+    sums: _Floats,
+    stranger: np.float32,
+    cohesion: np.float32,
+    parent: _Labels,
+) -> None:
     """Join what edges tie in ``parent``; ``sums`` is used up."""
     n, d = sums.shape
     size = np.ones(n, np.int64)
@@ -142,7 +156,7 @@ def _follow(source: _Ids, target: _Ids, sums: _Floats, stranger: np.float32, par
             likeness = between / (size[a] * size[b]) - stranger
             inside_a = (within_a - size[a]) / (size[a] * (size[a] - 1)) - stranger
             inside_b = (within_b - size[b]) / (size[b] * (size[b] - 1)) - stranger
-            if likeness < COHESION * np.sqrt(max(inside_a, _TINY) * max(inside_b, _TINY)):
+            if likeness < cohesion * np.sqrt(max(inside_a, _TINY) * max(inside_b, _TINY)):
                 continue
         if size[a] < size[b]:
             a, b = b, a

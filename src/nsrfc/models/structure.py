@@ -42,7 +42,7 @@ _Floats = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.integer]
 
-Search = Callable[[_Floats, _Ids], NeighborGraph]
+Search = Callable[[_Floats], NeighborGraph]
 
 ODDS = LIST_FEATURES.index("odds")
 """The known evidence among the features."""
@@ -114,7 +114,7 @@ class StructureRefinement(nn.Module):
     neighbourhood: a poor image is drawn to its person. With whitening the same is done once more::
 
         x' = whiten(x, w)                       by the scatter inside neighbourhoods
-        N' = k nearest by x', among the neighbours of neighbours
+        N' = k nearest by x'
         z  = the mean as above of x' with N'    weights of a second PairScorer
 
     which takes away what a poor image has in common with poor images of others
@@ -153,8 +153,8 @@ class StructureRefinement(nn.Module):
         graph : NeighborGraph
             Their neighbours by cosine.
         search : callable, optional
-            Builds the neighbour graph of other unit vectors (n, d), given the lists (n, k) before, for
-            whitening; without it there is none.
+            Builds the neighbour graph of whitened embeddings (n, d), unit vectors; without it there is
+            no whitening.
 
         Returns
         -------
@@ -164,7 +164,7 @@ class StructureRefinement(nn.Module):
         if search is None:
             return self._average(self.first, X, graph)
         white = self.whiten(X, graph)
-        return self._average(self.second, white, search(white, graph.ids))
+        return self._average(self.second, white, search(white))
 
     def _average(self, scorer: PairScorer, X: _Floats, graph: NeighborGraph) -> _Floats:
         mean = average_neighbors(X, graph.ids, _weights(scorer, X, graph)).mean

@@ -265,8 +265,7 @@ class Course:
         return found
 
     def _judged(self, people: People, connectivity: EdgeList | None = None) -> Judged:
-        embeddings = people.embeddings if self.config.groups else None
-        return Judged(people.faces, people.identity, connectivity, embeddings)
+        return Judged(people.faces, people.identity, connectivity, self.config.groups)
 
     def _last(self) -> Step | None:
         """Return the last step that is used."""
@@ -288,18 +287,19 @@ class Course:
     def _people(self, X: _Floats, identity: _Identities) -> People:
         faces = self._faces(X, self._search(X))
         if not self.config.rerank:
-            return People(faces, identity, faces.ids, X)
+            return People(faces, identity, faces.ids)
         again = rerank(NeighborGraph(faces.ids, faces.similarities), X=X, progress=self.progress)
-        return People(faces, identity, again.ids, X)
+        return People(faces, identity, again.ids)
 
     def _rebuilt(self, people: People, Z: _Floats) -> People:
         """Search the graph anew with refined vectors."""
-        return replace(people, faces=self._faces(Z, self._search(Z, people.faces.ids)))
+        graph = self._search(Z, people.faces.ids)
+        return replace(people, faces=self._faces(Z, graph, refined=True))
 
-    def _faces(self, X: _Floats, graph: NeighborGraph) -> Faces:
+    def _faces(self, X: _Floats, graph: NeighborGraph, *, refined: bool = False) -> Faces:
         config = self.config
         lists = padded(graph, config.k)
-        return Faces(X, *lists, mutual=config.mutual, weighted=config.weighted)
+        return Faces(X, *lists, refined, mutual=config.mutual, weighted=config.weighted)
 
     def _refined(self, network: nn.Module, people: People, *, whiten: bool = False) -> _Floats:
         vectors = people.faces.vectors
@@ -326,7 +326,8 @@ class Course:
 def _rescored(people: People, Z: _Floats) -> People:
     """Keep the lists as they were, with the cosines of refined vectors."""
     cosines = listed_cosines(Z, people.faces.ids)
-    return replace(people, faces=replace(people.faces, vectors=Z, similarities=cosines))
+    faces = replace(people.faces, vectors=Z, similarities=cosines, refined=True)
+    return replace(people, faces=faces)
 
 
 def _with(people: People, name: str, probability: _Floats) -> People:

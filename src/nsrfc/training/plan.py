@@ -74,11 +74,11 @@ COMPARING_SECONDS = 6e-4
 """More of it where groups are compared."""
 
 SEARCHES = 2
-"""More searches for networks on coordinates: their refined vectors have twice the length."""
+"""More searches: of refined vectors of twice the length for networks on coordinates, of whitened ones
+for those on structure, once to learn from them and once to refine them."""
 
-REBUILDS = 4
-"""Graphs rebuilt for networks on structure: on whitened vectors for learning, on whitened vectors once
-more for refining, on the means of these, and on means without whitening."""
+REBUILDS = 2
+"""Graphs rebuilt for networks on structure: on means of neighbourhoods, with whitening and without."""
 
 SUBGRAPH_HOPS = 80, 10
 """Faces of a list, and of each of theirs, that a published subgraph holds at most."""
@@ -117,10 +117,9 @@ def plan_training(
     if config.groups:
         judged += GROUPS_BYTES_PER_VALUE * groups.validating * dimension
         scoring += COMPARING_SECONDS * groups.validating / available_cores()
+    rebuilding = SEARCHES * searching
     if config.family == "structure":
-        rebuilding = REBUILDS * REBUILD_SECONDS * n * config.k * dimension / available_cores()
-    else:
-        rebuilding = SEARCHES * searching
+        rebuilding += REBUILDS * REBUILD_SECONDS * n * config.k * dimension / available_cores()
     stages = [
         Stage("networks", TORCH_BYTES, 0, 0.0),
         Stage("vectors", VECTOR_BYTES_PER_VALUE * n * dimension, 0, vectors.seconds),

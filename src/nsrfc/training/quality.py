@@ -12,10 +12,9 @@ import numpy.typing as npt
 
 from nsrfc import metrics
 from nsrfc.graph.background import stranger_similarity
-from nsrfc.graph.cohesion import join_cohesive
 from nsrfc.graph.components import connected_components
 from nsrfc.graph.structures import EdgeList
-from nsrfc.steps import Faces
+from nsrfc.steps import Faces, join_groups
 
 __all__ = ["Clusters", "Judged", "best_clusters", "precision_steps", "ranking_quality"]
 
@@ -46,14 +45,14 @@ class Judged:
     identity : ndarray of int64, shape (n,)
     connectivity : EdgeList, optional
         The density edges with their probability; without it that is their strength a_ij p_ij.
-    embeddings : ndarray of float32, shape (n, d), optional
-        Unit vectors as they were given: groups are compared by them. Without it they are not compared.
+    groups : bool
+        Whether an edge is left out that would join unlike groups.
     """
 
     faces: Faces
     identity: npt.NDArray[np.int64]
     connectivity: EdgeList | None = None
-    embeddings: _Floats | None = None
+    groups: bool = False
 
     @cached_property
     def similar(self) -> EdgeList:
@@ -69,16 +68,15 @@ class Judged:
 
     @cached_property
     def _stranger(self) -> float:
-        assert self.embeddings is not None
-        return stranger_similarity(self.embeddings)
+        return stranger_similarity(self.faces.vectors)
 
     def labels(self, tau: float, connect: float) -> npt.NDArray[np.int64]:
         """Cluster with given thresholds; labels (n,)."""
         similar, density = self.similar, self.density
         edges = similar.where(similar.score >= tau) + density.where(density.score >= connect)
-        if self.embeddings is None:
+        if not self.groups:
             return connected_components(len(self.identity), edges)
-        return join_cohesive(self.embeddings, edges, self._stranger)
+        return join_groups(self.faces, edges, self._stranger)
 
     def quality(self, tau: float, connect: float) -> float:
         """Mean of the pairwise and the BCubed F with given thresholds."""

@@ -77,14 +77,11 @@ class People:
     identity : ndarray of int64, shape (n,)
     lists : ndarray of int32, shape (n, k)
         The neighbours that the C-GCN convolves over: re-ranked, or those of ``faces``.
-    embeddings : ndarray of float32, shape (n, d)
-        Unit vectors as they were given.
     """
 
     faces: Faces
     identity: _Identities
     lists: _Ids
-    embeddings: npt.NDArray[np.float32]
 
     @property
     def graph(self) -> NeighborGraph:
@@ -378,9 +375,8 @@ def refinement_tasks(
 
     def whitened(people: People) -> People:
         vectors = network.whiten(people.faces.vectors, people.graph)
-        graph = search(vectors, people.faces.ids)
-        faces = Faces(vectors, *padded(graph, people.faces.ids.shape[1]))
-        return People(faces, people.identity, faces.ids, people.embeddings)
+        faces = Faces(vectors, *padded(search(vectors), people.faces.ids.shape[1]))
+        return People(faces, people.identity, faces.ids)
 
     learning, judging = ([whitened(people) for people in side] for side in (train, validation))
     yield list_task("cgcn-second", network.second, learning, judging, settings, seed)
@@ -476,6 +472,6 @@ def _cross_entropy(network: nn.Module, batch: JudgedBatch) -> Tensor:
     return mean
 
 
-def _no_search(vectors: npt.NDArray[np.float32], before: _Ids) -> NeighborGraph:
-    del vectors, before
+def _no_search(vectors: npt.NDArray[np.float32]) -> NeighborGraph:
+    del vectors
     raise AssertionError("A C-GCN searches no neighbours.")
