@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import faiss
 import numba
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nsrfc.artifacts import Pieces
 from nsrfc.data.synthetic import generate
 from nsrfc.errors import InputError
 from nsrfc.graph import NeighborGraph, build_neighbor_graph, check_neighbor_graph, sampled_recall
@@ -135,6 +137,37 @@ def test_approximate_lists_repeat_themselves_and_report_their_recall(
     assert sampled_recall(graph, faces) > 0.85
     assert "neighbours" in caplog.text
     assert_same(graph, build_neighbor_graph(faces, 20, method="approximate", seed=3))
+
+
+def test_an_approximate_search_that_was_cut_off_needs_no_index_to_go_on(
+    faces: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search() -> NeighborGraph:
+        pieces = Pieces(tmp_path / "neighbours", "key")
+        return build_neighbor_graph(faces, 20, method="approximate", pieces=pieces)
+
+    def cut_off(*_: object, **__: object) -> NeighborGraph:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as first:
+        first.setattr(neighbors_module, "lists_among", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            search()
+    with monkeypatch.context() as second:
+        second.setattr(neighbors_module, "inverted_file", cut_off)
+        found = search()
+    assert_same(found, build_neighbor_graph(faces, 20, method="approximate"))
+    assert [path.name for path in tmp_path.iterdir()] == ["neighbours"], "what it was made of is gone"
+
+
+def test_going_on_among_neighbours_of_neighbours_finds_more(
+    faces: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for passes in (0, 2):
+        monkeypatch.setattr(neighbors_module, "PASSES", passes)
+        found.append(sampled_recall(build_neighbor_graph(faces, 20, method="approximate"), faces))
+    assert found[1] > found[0]
 
 
 def test_auto_is_exact_for_few_faces(faces: Vectors) -> None:

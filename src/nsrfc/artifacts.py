@@ -17,6 +17,7 @@ import json
 import logging
 import mmap
 import os
+import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -174,6 +175,19 @@ class Pieces:
         self._done = done if self._done is None else min(done, self._done)
         self._arrays[name] = np.load(path, mmap_mode="r+", allow_pickle=False)
         return self._arrays[name]
+
+    def before(self) -> Pieces:
+        """Open a result that this one is made of, and that nobody needs any more afterwards."""
+        if self.folder is None:
+            return Pieces()
+        return Pieces(
+            self.folder.with_name(f"before-{self.folder.name}"), key_of("before", {"of": self.key})
+        )
+
+    def discard(self) -> None:
+        """Remove the arrays from the folder."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def remaining(self, n: int, size: int) -> Iterator[slice]:
         """Yield the slices of n rows that are still to be filled, ``size`` rows or fewer at a time."""

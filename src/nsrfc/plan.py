@@ -105,8 +105,8 @@ PAIR_OVERHEAD_FLOP = 300
 INDEX_PASSES = 2.25
 """How often the approximate search compares a face with the centres."""
 
-LINKED_CENTERS = 5_000
-"""Centres that are compared with a face where they are found through a graph."""
+LINKED_CENTERS = 40_000
+"""Centres that could be compared with a face in the time that finding them through a graph takes."""
 
 LISTED_SECONDS = 1e-6
 """Approximate search on one core, per face and dimension, beside the centres."""
@@ -269,7 +269,8 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     seconds = pairs * (2 * dimension + PAIR_OVERHEAD_FLOP) / PAIR_FLOP_PER_SECOND / available_cores()
     if method == "approximate":
         seconds += LISTED_SECONDS * n * dimension / available_cores()
-    index_bytes = INDEX_BYTES_PER_VALUE * n * dimension if method == "approximate" else 0
+    # The index first, then the lists that the next pass starts from.
+    index_bytes = max(INDEX_BYTES_PER_VALUE * n * dimension, 8 * n * k) if method == "approximate" else 0
     return Plan(
         n,
         dimension,

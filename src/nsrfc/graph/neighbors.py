@@ -48,6 +48,9 @@ EXACT_LIMIT = 100_000
 REBUILD_WIDTH = 10
 """Neighbours whose lists are searched when a graph is rebuilt, the face itself included."""
 
+PASSES = 2
+"""How often an approximate search goes on among the neighbours of neighbours."""
+
 _METHODS = ("auto", "exact", "approximate")
 _CHUNK = 8192
 _NORM_TOLERANCE = 1e-3
@@ -74,8 +77,8 @@ def build_neighbor_graph(
 ) -> NeighborGraph:
     """Find the k nearest neighbours of every face.
 
-    Memory beside ``X``: 8 n k bytes for the result, a copy of ``X`` if some of its rows are equal,
-    and another for the approximate method.
+    Memory beside ``X``: 8 n k bytes for the result, and a copy of ``X`` if some of its rows are equal;
+    for the approximate method another copy, and as much as the result.
 
     Parameters
     ----------
@@ -84,8 +87,9 @@ def build_neighbor_graph(
     k : int
         Length of a list, the face itself included; at most n is taken.
     method : {"auto", "exact", "approximate"}
-        ``exact`` compares all pairs. ``approximate`` searches an inverted file, reports its recall
-        to the log, and repeats itself for the same rows and seed. ``auto`` is exact up to
+        ``exact`` compares all pairs. ``approximate`` searches a few cells of an inverted file, then
+        among the neighbours of the neighbours found (NN-descent, Dong, Moses and Li, WWW 2011), reports
+        its recall to the log, and repeats itself for the same rows and seed. ``auto`` is exact up to
         `EXACT_LIMIT` faces.
     index : faiss.Index, optional
         An index over the same rows with inner product as its metric; it is searched as it is set,
@@ -118,16 +122,16 @@ def build_neighbor_graph(
     vectors = copies.distinct(X)
     width = min(k, len(vectors))
     pieces = pieces or Pieces()
-    ids, similarities = _lists_of(pieces, len(vectors), width)
     approximate = method == "approximate" or (method == "auto" and len(X) > EXACT_LIMIT)
-    if pieces.done < len(vectors):
-        lists: _Lists = partial(exact_lists, k=width)
-        if index is not None:
-            _check_index(index, X, copies.group)
-            lists = partial(index_lists, k=width, index=index, group=copies.group)
-        elif approximate:
-            lists = partial(index_lists, k=width, index=inverted_file(vectors, width, seed))
-        _fill(vectors, lists, ids, similarities, pieces, progress)
+    if index is not None:
+        _check_index(index, X, copies.group)
+        proposed = partial(index_lists, k=width, index=index, group=copies.group)
+        ids, similarities = _filled(vectors, width, lambda: proposed, pieces, progress)
+    elif approximate:
+        ids, similarities = _approximate(vectors, width, seed, PASSES, pieces, progress)
+    else:
+        exact = partial(exact_lists, k=width)
+        ids, similarities = _filled(vectors, width, lambda: exact, pieces, progress)
     if copies.any:
         faces = np.arange(len(X))
         ids, similarities = copies.spread(ids, similarities, faces, copies.group, k)
@@ -167,13 +171,8 @@ def rebuild_neighbor_graph(
         Of lists of length k with cosine similarities; -1 at the end where too few were compared.
     """
     _check_vectors(X)
-    n, k = around.shape
-    pieces = pieces or Pieces()
-    ids, similarities = _lists_of(pieces, n, k)
-    if pieces.done < n:
-        lists = partial(lists_among, k=k, around=around, width=min(REBUILD_WIDTH, k))
-        _fill(X, lists, ids, similarities, pieces, progress)
-    return NeighborGraph(ids, similarities)
+    near = _among(around)
+    return NeighborGraph(*_filled(X, around.shape[1], lambda: near, pieces or Pieces(), progress))
 
 
 def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: int = 0) -> float:
@@ -262,27 +261,47 @@ def renumber(graph: NeighborGraph, faces: _Rows, place: _Rows) -> NeighborGraph:
     return NeighborGraph(ids, kept)
 
 
-def _lists_of(pieces: Pieces, n: int, k: int) -> tuple[_Ids, _Vectors]:
-    """Arrays (n, k) for ids and similarities."""
-    return pieces.array("ids", (n, k), np.int32), pieces.array("similarities", (n, k))
+def _approximate(
+    vectors: _Vectors, k: int, seed: int, passes: int, pieces: Pieces, progress: Progress | None
+) -> tuple[_Ids, _Vectors]:
+    """Search the cells around each face, then ``passes`` times among the neighbours of neighbours."""
+
+    def lists() -> _Lists:
+        if passes == 0:
+            return partial(index_lists, k=k, index=inverted_file(vectors, seed))
+        return _among(_approximate(vectors, k, seed, passes - 1, pieces.before(), progress)[0])
+
+    found = _filled(vectors, k, lists, pieces, progress)
+    pieces.before().discard()
+    return found
 
 
-def _fill(
+def _among(around: _Ids) -> _Lists:
+    """Search among the neighbours of the nearest neighbours known."""
+    k = around.shape[1]
+    return partial(lists_among, k=k, around=around, width=min(REBUILD_WIDTH, k))
+
+
+def _filled(
     vectors: _Vectors,
-    lists: _Lists,
-    ids: _Ids,
-    similarities: _Vectors,
+    k: int,
+    lists: Callable[[], _Lists],
     pieces: Pieces,
     progress: Progress | None,
-) -> None:
-    """Find all lists that are not there yet."""
-    n = len(ids)
+) -> tuple[_Ids, _Vectors]:
+    """Ids and similarities (n, k); ``lists`` tells how those are found that are not there yet."""
+    n = len(vectors)
+    ids, similarities = pieces.array("ids", (n, k), np.int32), pieces.array("similarities", (n, k))
+    if pieces.done == n:
+        return ids, similarities
+    find = lists()
     with (progress or Progress()).stage("neighbours", n) as advance:
         advance(pieces.done)
         for part in pieces.remaining(n, _CHUNK):
             rows = np.arange(part.start, part.stop)
-            ids[part], similarities[part] = lists(vectors, rows)
+            ids[part], similarities[part] = find(vectors, rows)
             advance(len(rows))
+    return ids, similarities
 
 
 def _check_vectors(X: _Vectors) -> None:

@@ -27,8 +27,6 @@ SPARE = 8
 """Faces proposed by a search beyond those asked for, to make up for its rounding."""
 
 _WIDENING = 8
-_TARGET_RECALL = 0.9
-_TUNING_SAMPLE = 500
 _LINKS, _BEAM = 32, 64
 _AVERAGED_SHARE = 4
 _VANISHED = np.float32(1e-6)
@@ -36,12 +34,11 @@ _VANISHED = np.float32(1e-6)
 FACES_PER_CELL = 32
 """Rows in a cell of the approximate search."""
 
-FLAT_CENTRES = 32_768
+FLAT_CENTRES = 65_536
 """Fewer centres than this are compared one by one."""
 
-FEWEST_CELLS, MOST_CELLS = 16, 64
-"""Cells that an approximate search visits at least and at most: people are in the first few, and what is
-found in more are strangers."""
+CELLS = 16
+"""Cells that an approximate search visits."""
 
 _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
@@ -142,24 +139,20 @@ def lists_among(
     return _ranked(vectors, rows, candidates.reshape(len(rows), -1), k)
 
 
-def inverted_file(vectors: _Vectors, k: int, seed: int) -> faiss.IndexIVFFlat:
+def inverted_file(vectors: _Vectors, seed: int) -> faiss.IndexIVFFlat:
     """Index the rows by small cells, of about as many faces as a person has.
 
     In high dimensions most faces have no cell but that of their own person: larger cells mix people,
     and their centres are near to nobody. Centres are the means of some of the rows nearest to a random
     row each, and from `FLAT_CENTRES` on they are themselves found through a graph (HNSW, Malkov and
-    Yashunin, 2018). The number of cells that a search visits is doubled until it finds 90 % of the true
-    neighbours of a sample, or visits `MOST_CELLS`; what is missed are strangers at the end of the lists,
-    for the most part.
+    Yashunin, 2018). A search visits `CELLS` of them.
 
     Parameters
     ----------
     vectors : ndarray of float32, shape (n, d)
         Unit vectors.
-    k : int
-        Length of the lists that will be searched.
     seed : int
-        Chooses the first centres and the sample.
+        Chooses the first centres.
     """
     import faiss
 
@@ -172,15 +165,7 @@ def inverted_file(vectors: _Vectors, k: int, seed: int) -> faiss.IndexIVFFlat:
     index = faiss.IndexIVFFlat(_center_index(centers), d, len(centers), faiss.METRIC_INNER_PRODUCT)
     index.is_trained = True
     index.add(vectors)
-    sample = rng.permutation(n)[:_TUNING_SAMPLE]
-    truth, _ = exact_lists(vectors, sample, k)
-    index.nprobe = min(FEWEST_CELLS, len(centers))
-    most = min(MOST_CELLS, len(centers))
-    while index.nprobe < most:
-        found, _ = index_lists(vectors, sample, k, index)
-        if recall(truth, found) >= _TARGET_RECALL:
-            break
-        index.nprobe = min(2 * index.nprobe, most)
+    index.nprobe = min(CELLS, len(centers))
     return index
 
 
