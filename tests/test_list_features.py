@@ -60,7 +60,6 @@ def test_features_are_what_their_names_say(vectors: np.ndarray) -> None:
         assert row[place["other 3"]] == pytest.approx(ordered[3] / 10, rel=1e-6)
         odds = law.slope * (known.strength[i, c] - law.threshold)
         assert row[place["odds"]] == pytest.approx(np.clip(odds, -12, 12) / 10, rel=1e-4)
-        assert row[place["threshold"]] == pytest.approx(law.threshold / 10, rel=1e-6)
 
 
 def test_features_do_not_depend_on_which_rows_are_asked_for(vectors: np.ndarray) -> None:

@@ -184,16 +184,17 @@ def test_an_untrained_scorer_repeats_the_evidence(judged: Faces) -> None:
 
 
 def test_what_never_varied_in_learning_says_nothing_later(judged: Faces) -> None:
-    """The threshold of a set is the same for all its pairs; another set has another."""
+    """Among people with many photos each, every near neighbour may be mutual."""
     scorer = PairScorer()
     stirred(scorer)
     (features,) = scorer.lists_of(judged)(np.arange(len(judged.ids)))
+    features[..., LIST_FEATURES.index("mutual")] = 1
     scorer.train()
     for batch in features.split(64):
         scorer(batch)
     scorer.eval()
     elsewhere = features.clone()
-    elsewhere[..., LIST_FEATURES.index("threshold")] += 0.3
+    elsewhere[..., LIST_FEATURES.index("mutual")] = 0
     with torch.no_grad():
         torch.testing.assert_close(scorer(elsewhere), scorer(features))
 

@@ -128,6 +128,19 @@ def test_one_network_is_trained_on_top_of_those_before_it(
     assert third.pairs is None, "it learned from another C-GCN"
 
 
+def test_few_people_move_the_weights_of_a_model_and_not_its_thresholds(
+    config: TrainingConfig, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, others = NSRFC.from_pretrained(model), generate(400, "wild", dimension=64, seed=2)
+    few = nsrfc.train(others.embeddings, others.identities, config, start=known)
+    assert few.settings == known.settings
+    before, after = known.state_dict(), few.state_dict()
+    assert any(not value.equal(after[name]) for name, value in before.items())
+    monkeypatch.setattr("nsrfc.training.result.ENOUGH_TO_JUDGE", 2)
+    many = nsrfc.train(others.embeddings, others.identities, config, start=known)
+    assert many.settings.precision != known.settings.precision
+
+
 def test_people_with_one_photo_and_copies_are_welcome(
     faces: tuple[Floats, Ints], config: TrainingConfig
 ) -> None:

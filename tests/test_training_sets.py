@@ -15,7 +15,7 @@ from nsrfc.data.synthetic import generate
 from nsrfc.graph.copies import canonical_rows
 from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.models.bundle import load_model
-from nsrfc.models.settings import NETWORKS
+from nsrfc.models.settings import NETWORKS, STEPS
 from nsrfc.models.structure import StructureEdges, StructurePairs
 from nsrfc.steps import Faces, padded
 from nsrfc.training import TrainingConfig
@@ -136,7 +136,7 @@ def test_sets_of_different_dimensions_make_a_model_for_any(tmp_path: Path) -> No
         build=lambda name, refined: new_network(CONFIG, name, None, refined),
         known={},
         wanted=NETWORKS,
-        keep_all=True,
+        given=dict.fromkeys(STEPS, True),
     )
     course.run([labelled(*shape) for shape in SETS], [labelled(*shape, seed=1) for shape in SETS[:2]])
     assert set(course.curves) == {"cgcn", "cgcn-second", "pairs", "lcenet", "pcenet"}

@@ -27,9 +27,9 @@ from nsrfc.data.embeddings import normalize
 from nsrfc.graph.components import drop_small, relabel_by_first_appearance
 from nsrfc.graph.copies import Copies, canonical_rows
 from nsrfc.graph.neighbors import build_neighbor_graph, check_neighbor_graph, renumber
-from nsrfc.graph.published_edges import DensityGraph
-from nsrfc.graph.structures import Clustering, NeighborGraph
+from nsrfc.graph.structures import Clustering, EdgeList, NeighborGraph
 from nsrfc.models.bundle import NSRFC, load_model
+from nsrfc.models.calibration import calibrated
 from nsrfc.progress import Progress
 from nsrfc.stages import Stages
 from nsrfc.steps import BATCH
@@ -142,7 +142,9 @@ def cluster(
     if settings.groups:
         joined = stages.compare_groups(known, density, found, settings.connect)
 
-    confidence = _confidence(density, found.probability, joined)[rows.place]
+    strength = calibrated(density.density_edges.score, settings.calibration)
+    probability = np.where(np.isnan(found.probability), strength, found.probability)
+    confidence = _confidence(density.density_edges, probability, joined)[rows.place]
     labels = relabel_by_first_appearance(joined[rows.place])
     return Clustering(drop_small(labels, config.min_cluster_size), confidence)
 
@@ -253,11 +255,10 @@ def _stages(model: NSRFC, X: _Floats, config: ClusterConfig, execution: Executio
     )
 
 
-def _confidence(graph: DensityGraph, probability: _Floats, labels: npt.NDArray[np.int64]) -> _Floats:
+def _confidence(edges: EdgeList, probability: _Floats, labels: npt.NDArray[np.int64]) -> _Floats:
     """Probability (n,) that the decision about the density edge of each face is right."""
-    edges = graph.density_edges
     joined = labels[edges.source] == labels[edges.target]
-    known = np.where(np.isnan(probability), edges.score, probability).clip(0, 1)
+    known = probability.clip(0, 1)
     confidence = np.ones(len(labels), np.float32)
     confidence[edges.source] = np.where(joined, known, 1 - known)
     return confidence

@@ -28,6 +28,7 @@ from nsrfc.graph.published_edges import DensityGraph
 from nsrfc.graph.reranking import rerank
 from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.models.bundle import NSRFC
+from nsrfc.models.calibration import calibrated
 from nsrfc.models.settings import NetworkName
 from nsrfc.progress import Progress
 from nsrfc.steps import (
@@ -143,11 +144,13 @@ class Stages:
     def connect(self, known: Known, graph: DensityGraph, threshold: float) -> Connected:
         """Join what belongs together; PCENet, if it is used, judges the density edges that matter.
 
-        Without it the probability of a density edge is its strength a_ij p_ij.
+        Without it the probability of a density edge is its strength a_ij p_ij. Both are calibrated.
         """
         certain, edges, n = graph.similarity_edges, graph.density_edges, len(self.X)
+        calibration = self.settings.calibration
         if not self.settings.uses("connect"):
-            return connect(n, certain, edges, lambda chosen: edges.score[chosen], threshold)
+            strength = calibrated(edges.score, calibration)
+            return connect(n, certain, edges, lambda chosen: strength[chosen], threshold)
         faces = self._read_by("pcenet", known.faces)
         network = self.model.network("pcenet")
         rules = self.settings.model_dump(include={"mutual", "weighted", "veto"})
@@ -168,7 +171,7 @@ class Stages:
                         )
                     self.artifacts.keep("edges", key, {"probability": judged})
                 advance(len(chosen))
-                return judged[chosen]
+                return calibrated(judged[chosen], calibration)
 
             connected = connect(n, certain, edges, judge, threshold)
             advance(connected.spared)

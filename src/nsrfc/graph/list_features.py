@@ -14,7 +14,6 @@ list of k:
     own r          strength / 10 of the r-th best neighbour of i, r = 1, 2, 3, 5, 10, 20, 40, 79
     other r        the same of j
     odds           log-odds / 10 of s_ij by the law of best edges (:mod:`nsrfc.graph.mixture`), within 12
-    threshold      strength / 10 at which that law is even: what a pair must show in this set of faces
 
 Where a list is shorter than m or r, its end stands for what is missing.
 """
@@ -57,7 +56,7 @@ LIST_FEATURES = (
     "company",
     *(f"own {rank}" for rank in _CURVE),
     *(f"other {rank}" for rank in _CURVE),
-    *("odds", "threshold"),
+    "odds",
 )
 """Names of the features, in their order."""
 
@@ -159,11 +158,9 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
         np.minimum(_CURVE, k - 1),
         out,
     )
-    law = structure.law
-    odds = np.clip(law.log_odds(structure.strength[rows]), -_MOST_ODDS, _MOST_ODDS)
+    odds = np.clip(structure.law.log_odds(structure.strength[rows]), -_MOST_ODDS, _MOST_ODDS)
     listed = structure.ids[rows] >= 0
-    out[..., -2] = odds * _STRENGTH_UNIT * listed
-    out[..., -1] = np.float32(law.threshold) * _STRENGTH_UNIT * listed
+    out[..., -1] = odds * _STRENGTH_UNIT * listed
     return out
 
 

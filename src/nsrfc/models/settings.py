@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nsrfc.errors import InputError
 from nsrfc.graph.structures import Mutual
+from nsrfc.models.calibration import UNCHANGED, Calibration
 
 __all__ = ["NETWORKS", "STEPS", "Hyperparameters", "ModelSettings", "NetworkName", "Step"]
 
@@ -81,8 +82,12 @@ class ModelSettings(BaseModel):
     tau: float | None = None
     """Strength a_ij p_ij from which on a pair is joined at once; None: the published rule."""
 
+    calibration: Calibration = UNCHANGED
+    """Slope and offset that turn the log-odds of a density edge into those that hold among the people
+    held out in training (:mod:`nsrfc.models.calibration`)."""
+
     connect: Annotated[float, Field(ge=0)] = 0.5
-    """Probability from which on a density edge is kept."""
+    """Probability, calibrated, from which on a density edge is kept."""
 
     precision: tuple[tuple[float, float], ...] = ()
     """Pairwise precision of the people held out in training, and the ``connect`` that reached it, both

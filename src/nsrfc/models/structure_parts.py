@@ -66,8 +66,7 @@ class FeatureNorm(nn.BatchNorm1d):
     """Batch normalisation of the last axis, without weights, whatever axes stand before it.
 
     Afterwards by the mean statistics of all batches; then a feature that never varied is 0, whatever its
-    value: nothing was learned of it. In a training on one set of faces that is so of the threshold of
-    its law, which another set has elsewhere.
+    value: nothing was learned of it.
 
     Parameters
     ----------

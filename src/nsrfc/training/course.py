@@ -24,6 +24,7 @@ from torch import nn
 from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
 from nsrfc.graph.reranking import rerank
 from nsrfc.graph.structures import EdgeList, NeighborGraph
+from nsrfc.models.calibration import UNCHANGED, Calibration, calibrated, fit_calibration
 from nsrfc.models.settings import NetworkName, Step
 from nsrfc.models.structure import StructureRefinement
 from nsrfc.progress import Progress
@@ -31,7 +32,7 @@ from nsrfc.steps import Faces, edge_probability, list_probability, listed_cosine
 from nsrfc.training.checkpoint import CheckpointFolder, state_of
 from nsrfc.training.config import LoopSettings, TrainingConfig
 from nsrfc.training.loop import Epoch, Report, Task, fit, seed_of
-from nsrfc.training.quality import Clusters, Judged, best_clusters, precision_steps
+from nsrfc.training.quality import NONE, Clusters, Judged, best_clusters, precision_steps
 from nsrfc.training.tasks import People, edge_task, list_task, refinement_tasks
 
 __all__ = ["Course", "Labelled"]
@@ -69,8 +70,8 @@ class Course:
         Networks that are there already and are not trained again.
     wanted : tuple of str
         Names of the networks to be trained.
-    keep_all : bool
-        Whether every step is used, whatever the validation people say.
+    given : mapping of step to bool, optional
+        Steps that are used, whatever the validation people say; without it they decide.
     starting : bool
         Whether networks start from weights that are worth keeping: one that learns nothing better stays
         as it was built.
@@ -86,6 +87,8 @@ class Course:
         How well the validation people are clustered: ``embeddings``, and with each step tried.
     best : Clusters
         With all steps that are used.
+    calibration : (float, float)
+        Of the density edges, with all steps that are used; unchanged where these are given.
     precision : list of (float, float)
         Precision and the threshold that reaches it, with all steps that are used; see
         :func:`nsrfc.training.quality.precision_steps`.
@@ -98,7 +101,7 @@ class Course:
     build: Callable[[NetworkName, bool], nn.Module]
     known: Mapping[NetworkName, nn.Module]
     wanted: tuple[NetworkName, ...]
-    keep_all: bool
+    given: Mapping[Step, bool] | None
     starting: bool = False
     progress: Progress = field(default_factory=Progress)
     report: Report | None = None
@@ -106,8 +109,10 @@ class Course:
     used: dict[Step, bool] = field(default_factory=dict)
     measured: dict[str, Clusters] = field(default_factory=dict)
     best: Clusters = field(init=False)
+    calibration: Calibration = field(init=False)
     precision: list[tuple[float, float]] = field(init=False)
     curves: dict[str, list[Epoch]] = field(default_factory=dict)
+    _calibrations: dict[str, Calibration] = field(default_factory=dict)
     _precision: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def run(self, train: Sequence[Labelled], validation: Sequence[Labelled]) -> None:
@@ -247,7 +252,10 @@ class Course:
         before = self.measured[self._last() or _START].quality
         found = self._measure(step, judging, connectivity)
         slack = self.config.slack if slack is None else slack
-        self.used[step] = self.keep_all or found.quality >= before - slack
+        if self.given is None:
+            self.used[step] = found.quality >= before - slack
+        else:
+            self.used[step] = self.given.get(step, False)
         _logger.info(
             "%-8s validation people are clustered with F %.4f, without it %.4f%s",
             *(step, found.quality, before, "" if self.used[step] else ": left out"),
@@ -258,13 +266,29 @@ class Course:
         self, step: str, judging: list[People], connectivity: list[EdgeList] | None = None
     ) -> Clusters:
         """Find out how well the validation people are clustered."""
-        edges: Sequence[EdgeList | None] = connectivity or [None] * len(judging)
-        sets = list(map(self._judged, judging, edges))
-        found = self.measured[step] = best_clusters(*sets)
-        self._precision[step] = precision_steps(found.tau, *sets)
-        return found
+        if connectivity is None:
+            connectivity = [people.faces.density_graph(NONE).density_edges for people in judging]
+        self._calibrations[step] = found = self._fit_calibration(judging, connectivity)
+        sets = [
+            self._judged(people, EdgeList(edges.source, edges.target, calibrated(edges.score, found)))
+            for people, edges in zip(judging, connectivity, strict=True)
+        ]
+        best = self.measured[step] = best_clusters(*sets)
+        self._precision[step] = precision_steps(best.tau, *sets)
+        return best
 
-    def _judged(self, people: People, connectivity: EdgeList | None = None) -> Judged:
+    def _fit_calibration(self, judging: list[People], connectivity: list[EdgeList]) -> Calibration:
+        """Compare the probabilities of density edges with what is true of the validation people."""
+        if self.given is not None:
+            return UNCHANGED
+        return fit_calibration(
+            [
+                (edges.score, people.identity[edges.source] == people.identity[edges.target])
+                for people, edges in zip(judging, connectivity, strict=True)
+            ]
+        )
+
+    def _judged(self, people: People, connectivity: EdgeList) -> Judged:
         return Judged(people.faces, people.identity, connectivity, self.config.groups)
 
     def _last(self) -> Step | None:
@@ -273,7 +297,7 @@ class Course:
 
     def _cut(self) -> None:
         """Leave out what comes behind the best step; of equals the first is enough."""
-        if not self.keep_all:
+        if self.given is None:
             chain = [None, *(step for step, used in self.used.items() if used)]
             best = max(chain, key=lambda step: self.measured[step or _START].quality)
             for step in chain[chain.index(best) + 1 :]:
@@ -282,6 +306,7 @@ class Course:
                 _logger.info("%-8s adds nothing and is left out", step)
         last = self._last() or _START
         self.best = self.measured[last]
+        self.calibration = self._calibrations[last]
         self.precision = self._precision[last]
 
     def _people(self, X: _Floats, identity: _Identities) -> People:

@@ -28,9 +28,11 @@ from nsrfc.training.result import (
     CURVES,
     RECORD,
     earlier_networks,
+    few_to_judge,
     new_network,
     outcome,
     started_from,
+    steps_given,
     trained_model,
     training_versions,
 )
@@ -76,7 +78,8 @@ def train(
         there is one.
     start : NSRFC, path-like or str, optional
         Model whose weights the networks start from, such as "universal": its family and networks take
-        the place of those of ``config``, and a network that learns nothing better stays as it was.
+        the place of those of ``config``, and a network that learns nothing better stays as it was. Its
+        steps and thresholds stay unless hundreds of people validate.
     device : str
         "auto", "cpu", "cuda", ...
 
@@ -110,6 +113,7 @@ def train(
         "validation_people": len(np.unique(identity[split.validation])),
         "validation_faces": len(split.validation),
     }
+    kept = first.settings if first is not None and few_to_judge(data) else None
     with _folder(output) as folder:
         run = {"config": config.model_dump(mode="json"), "only": only, "data": data}
         if first is not None:
@@ -124,14 +128,14 @@ def train(
             known=earlier_networks(folder, only),
             wanted=_wanted(only, first),
             starting=first is not None,
-            keep_all=config.keep_all or only is not None,
+            given=steps_given(config, only, kept),
             progress=progress or Progress(),
             report=report,
         )
         sides = (split.train, split.validation)
         course.run(*([(faces[rows], identity[rows])] for rows in sides))
         report.close()
-        model = trained_model(course, faces.shape[1], data)
+        model = trained_model(course, faces.shape[1], data, kept)
         if output is not None:
             draw_curves(folder / CURVES, course.curves)
             write_json(folder / RECORD, run | outcome(course))

@@ -13,6 +13,7 @@ from torch import nn
 
 from nsrfc.errors import InputError
 from nsrfc.models.bundle import NSRFC, build_network
+from nsrfc.models.calibration import UNCHANGED, Calibration
 from nsrfc.models.settings import NETWORKS, STEPS, ModelSettings, NetworkName, Step
 from nsrfc.report.run import versions
 from nsrfc.training.config import TrainingConfig
@@ -23,16 +24,21 @@ __all__ = [
     "CURVES",
     "RECORD",
     "earlier_networks",
+    "few_to_judge",
     "model_settings",
     "new_network",
     "outcome",
     "started_from",
+    "steps_given",
     "trained_model",
     "training_versions",
 ]
 
 CHECKPOINTS, CURVES, RECORD = ".training", "curves.png", "training.json"
 """What a training writes beside the model."""
+
+ENOUGH_TO_JUDGE = 500
+"""Validation people from whom thresholds are taken where those of a model to start from are at hand."""
 
 _GENTLER = 0.1
 
@@ -47,6 +53,7 @@ def model_settings(
     *,
     tau: float | None = None,
     connect: float = 0.5,
+    calibration: Calibration = UNCHANGED,
     precision: Iterable[tuple[float, float]] = (),
 ) -> ModelSettings:
     """Word what was trained as settings of a model."""
@@ -64,6 +71,7 @@ def model_settings(
         veto=config.pcenet.veto,
         tau=tau,
         connect=connect,
+        calibration=calibration,
         precision=tuple(precision),
     )
 
@@ -144,7 +152,23 @@ def earlier_networks(folder: Path, only: NetworkName | None) -> dict[NetworkName
     return {name: network for name in before if (network := getattr(model, name)) is not None}
 
 
-def trained_model(course: Course, dimension: int | None, data: Mapping[str, Any]) -> NSRFC:
+def few_to_judge(data: Mapping[str, Any]) -> bool:
+    """Whether too few people validate to take thresholds from them."""
+    return bool(data["validation_people"] < ENOUGH_TO_JUDGE)
+
+
+def steps_given(
+    config: TrainingConfig, only: NetworkName | None = None, kept: ModelSettings | None = None
+) -> Mapping[Step, bool] | None:
+    """Return the steps that are used whatever the validation people say; None if they decide."""
+    if config.keep_all or only is not None:
+        return dict.fromkeys(STEPS, True)
+    return None if kept is None else kept.used
+
+
+def trained_model(
+    course: Course, dimension: int | None, data: Mapping[str, Any], kept: ModelSettings | None = None
+) -> NSRFC:
     """Put the networks that are used together, with the thresholds found.
 
     Parameters
@@ -155,6 +179,8 @@ def trained_model(course: Course, dimension: int | None, data: Mapping[str, Any]
         Length of the embeddings; None: any.
     data : mapping
         Facts of the training data, for the model card.
+    kept : ModelSettings, optional
+        Of the model that training started from, if its thresholds stay.
     """
     config = course.config
     wanted = {STEPS[step] for step, used in course.used.items() if used}
@@ -166,8 +192,12 @@ def trained_model(course: Course, dimension: int | None, data: Mapping[str, Any]
         course.used,
         tau=None if config.keep_all else course.best.tau,
         connect=0.5 if config.keep_all else course.best.connect,
+        calibration=course.calibration,
         precision=course.precision,
     )
+    if kept is not None:
+        thresholds = {"fewest", "tau", "connect", "calibration", "precision"}
+        settings = settings.model_copy(update={name: getattr(kept, name) for name in thresholds})
     metrics = {step: found.quality for step, found in course.measured.items()}
     model = NSRFC(settings, metrics=metrics, data=dict(data))
     for name, network in networks.items():
