@@ -105,7 +105,7 @@ PAIR_OVERHEAD_FLOP = 300
 INDEX_PASSES = 2.25
 """How often the approximate search compares a face with the centres."""
 
-LINKED_CENTERS = 40_000
+LINKED_CENTERS = 75_000
 """Centres that could be compared with a face in the time that finding them through a graph takes."""
 
 LISTED_SECONDS = 1e-6
