@@ -153,7 +153,7 @@ def rebuild_neighbor_graph(
 
     Refined embeddings move towards their neighbours, so that whoever comes near is a neighbour of one
     of them: for the people found it makes no difference whether all faces are compared
-    (docs/performance.md), and the time is linear in the faces.
+    (docs/clustering.md), and the time is linear in the faces.
 
     Parameters
     ----------
