@@ -270,7 +270,12 @@ class Course:
             connectivity = [people.faces.density_graph(NONE).density_edges for people in judging]
         self._calibrations[step] = found = self._fit_calibration(judging, connectivity)
         sets = [
-            self._judged(people, EdgeList(edges.source, edges.target, calibrated(edges.score, found)))
+            Judged(
+                people.faces,
+                people.identity,
+                EdgeList(edges.source, edges.target, calibrated(edges.score, found)),
+                self.config.groups,
+            )
             for people, edges in zip(judging, connectivity, strict=True)
         ]
         best = self.measured[step] = best_clusters(*sets)
@@ -287,9 +292,6 @@ class Course:
                 for people, edges in zip(judging, connectivity, strict=True)
             ]
         )
-
-    def _judged(self, people: People, connectivity: EdgeList) -> Judged:
-        return Judged(people.faces, people.identity, connectivity, self.config.groups)
 
     def _last(self) -> Step | None:
         """Return the last step that is used."""
