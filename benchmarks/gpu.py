@@ -2,7 +2,8 @@
 
     python -m benchmarks.gpu [--faces COUNT] [--presets NAME ...] [--json FILE]
 
-Faces are generated and models have random weights. The share is that of the least FLOP of a stage, see
+Faces are generated, models have random weights, and neighbours are searched exactly, which multiplies in
+float16 with either dtype. The share is that of the least FLOP of a stage, see
 `benchmarks.network_work`, over its seconds and the rate of a large matrix product in the same numbers,
 measured in the same run; whatever a stage does on the CPU is part of its seconds.
 """
@@ -86,7 +87,7 @@ def compare(n: int, presets: Sequence[str], device: str) -> Iterator[dict[str, A
     with generated(n) as folder:
         for preset in presets:
             for dtype in DTYPES:
-                outcome = in_own_process(learned, folder, preset, device, dtype)
+                outcome = in_own_process(learned, folder, preset, device, dtype, "exact")
                 yield {"method": f"{preset}, {dtype}", "dtype": dtype, "faces": n, **asdict(outcome)}
 
 

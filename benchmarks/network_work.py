@@ -24,7 +24,7 @@ LOCAL = 20
 """Ties of a face in the local adjacency: its 10 nearest, and about as many that have it among theirs."""
 
 
-def learned(model: NSRFC, n: int, d: int, edges: int) -> dict[str, Work]:
+def learned(model: NSRFC, n: int, d: int, edges: int, method: str = "auto") -> dict[str, Work]:
     """Count the stages of :func:`nsrfc.learned.cluster`, every step being used.
 
     Parameters
@@ -34,9 +34,12 @@ def learned(model: NSRFC, n: int, d: int, edges: int) -> dict[str, Work]:
         Shape of the embeddings.
     edges : int
         Edges that the last network judged.
+    method : {"auto", "exact", "approximate"}
+        How neighbours were searched.
     """
     settings = model.settings
     k = settings.k
+    searched = search(n, d, min(k, n), method)
 
     def network(name: NetworkName, kind: type[Network]) -> Network:
         found = model.network(name)
@@ -47,7 +50,7 @@ def learned(model: NSRFC, n: int, d: int, edges: int) -> dict[str, Work]:
     if settings.family == "coordinates":
         w = settings.width("pairs")
         return compared | {
-            "neighbours": search(n, d, min(k, n)) + search(n, w, min(k, n)),
+            "neighbours": searched + search(n, w, min(k, n), method),
             "refinement": shared_convolution(network("cgcn", CGCN), n, k),
             "pairs": n * pair_network(network("pairs", PairNetwork), k),
             "lcenet": n * lcenet(network("lcenet", LCENet)),
@@ -55,7 +58,7 @@ def learned(model: NSRFC, n: int, d: int, edges: int) -> dict[str, Work]:
         }
     return compared | {
         # Whitened vectors are searched like embeddings, means of them among neighbours of neighbours.
-        "neighbours": 2 * search(n, d, min(k, n)) + rebuilding(n, d, k),
+        "neighbours": 2 * searched + rebuilding(n, d, k),
         "refinement": structure_refinement(network("cgcn", StructureRefinement), n, d, k),
         # All three read one background, and two of them the same features.
         "pairs": background(n, d)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nsrfc import pipeline
+from nsrfc.config import ClusterConfig
 from nsrfc.graph import (
     build_neighbor_graph,
     connected_components,
@@ -71,7 +72,9 @@ def label_free(folder: Path) -> Callable[[], Run]:
     )
 
 
-def learned(folder: Path, preset: str, device: str = "cpu", dtype: str = "float32") -> Callable[[], Run]:
+def learned(
+    folder: Path, preset: str, device: str = "cpu", dtype: str = "float32", search: str = "auto"
+) -> Callable[[], Run]:
     """Prepare the clustering with a model of a preset, every step of it being used."""
     from nsrfc.learned import Execution, cluster
 
@@ -80,6 +83,7 @@ def learned(folder: Path, preset: str, device: str = "cpu", dtype: str = "float3
     faces = FaceSet.load(folder)
     n, d = faces.X.shape
     model = untrained(preset, d, device)
+    config = ClusterConfig.of(search=search)
     cluster(faces.X[:WARM_UP_FACES].copy(), model, execution=Execution(device, dtype))
 
     def measured() -> Run:
@@ -88,12 +92,12 @@ def learned(folder: Path, preset: str, device: str = "cpu", dtype: str = "float3
 
         def action(clock: StageClock) -> Labels | None:
             execution = Execution(device, dtype, progress=clock)
-            return cluster(faces.X, model, execution=execution).labels
+            return cluster(faces.X, model, config, execution=execution).labels
 
         found = run(
             action,
-            work=lambda: learned_work(model, n, d, judged.count),
-            planned=plan(n, d, model=model.settings),
+            work=lambda: learned_work(model, n, d, judged.count, search),
+            planned=plan(n, d, config, model=model.settings),
         )
         if layers is not None:
             found = replace(found, parts={LINEAR: layers.stage})

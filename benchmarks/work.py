@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from nsrfc.config import ClusterConfig
 from nsrfc.graph.background import SAMPLE
 from nsrfc.graph.list_features import LIST_FEATURES
 from nsrfc.graph.neighbors import REBUILD_WIDTH
@@ -102,9 +103,9 @@ def graph_steps(n: int, d: int, k: int, width: int, members: float, edges: int) 
     }
 
 
-def search(n: int, d: int, k: int) -> Work:
+def search(n: int, d: int, k: int, method: str = "auto") -> Work:
     """Count a search: exact, 2 n^2 d FLOP; approximate, at least those of the faces listed, 2 n k d."""
-    if plan_search(n, d).method == "exact":
+    if plan_search(n, d, ClusterConfig.of(search=method)).method == "exact":
         return Work(flop=2.0 * n * n * d, bytes=4.0 * n * d + 8.0 * n * k)
     return Work(flop=2.0 * n * k * d, bytes=4.0 * n * k * d + 8.0 * n * k)
 

@@ -39,7 +39,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         With a model, in the place of ``threshold``: share of the joined pairs that are to show one
         person, at least, as far as the people held out in training tell.
     device : str, default="auto"
-        Where the model runs: "auto", "cpu", "cuda", ...
+        Where the model and an exact search run: "auto", "cpu", "cuda", ...
     dtype : {"float32", "bfloat16"}, default="float32"
         Numbers that the model reckons in.
     cache : path-like, optional
@@ -137,7 +137,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
                     "threshold and precision are for a model, and there is none: give one or leave them "
                     "out."
                 )
-            return cluster(X, config, cache=cache)
+            return cluster(X, config, device=self.device, cache=cache)
         if self.k is not None:
             raise InputError("k is for model=None, as a model brings its own: leave it out.")
         from nsrfc import learned

@@ -129,7 +129,12 @@ def cluster(
     if len(distinct) < settings.fewest:
         _logger.info("%d faces are too few for the model's networks: rules decide", len(distinct))
         return pipeline.cluster(
-            X, config, graph=graph, progress=execution.progress, cache=execution.cache
+            X,
+            config,
+            graph=graph,
+            device=execution.device,
+            progress=execution.progress,
+            cache=execution.cache,
         )
     stages = _stages(model, distinct, config, execution)
 

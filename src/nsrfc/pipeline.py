@@ -64,6 +64,7 @@ def cluster(
     *,
     graph: NeighborGraph | None = None,
     index: faiss.Index | None = None,
+    device: str = "auto",
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> Clustering:
@@ -78,6 +79,8 @@ def cluster(
         The neighbours of these rows, if they are known already.
     index : faiss.Index, optional
         An index over the unit vectors of these rows, to be searched instead.
+    device : str
+        Where an exact search runs, as :func:`nsrfc.graph.build_neighbor_graph`; it changes no label.
     progress : Progress, optional
         Told of every stage; holds their seconds afterwards.
     cache : Path, optional
@@ -108,7 +111,7 @@ def cluster(
         check_neighbor_graph(graph, len(unit))
         graph = renumber(graph, faces, place)
     del unit
-    labels, confidence = _Run(distinct, config, progress, Artifacts(cache)).cluster(graph)
+    labels, confidence = _Run(distinct, config, device, progress, Artifacts(cache)).cluster(graph)
     labels = relabel_by_first_appearance(labels[place])
     return Clustering(drop_small(labels, config.min_cluster_size), confidence[place])
 
@@ -155,6 +158,7 @@ class _Run:
 
     X: _Floats
     config: ClusterConfig
+    device: str
     progress: Progress
     artifacts: Artifacts
     _sample: npt.NDArray[np.int64] = field(init=False)
@@ -206,6 +210,7 @@ class _Run:
             self.X,
             self.config.k,
             method=self.config.search,
+            device=self.device,
             seed=self.config.seed,
             progress=self.progress,
             pieces=self._pieces("neighbours"),

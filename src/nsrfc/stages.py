@@ -229,6 +229,7 @@ class Stages:
             vectors,
             self.settings.k,
             method=self.config.search,
+            device=self.device,
             seed=self.config.seed,
             progress=self.progress,
             pieces=pieces,

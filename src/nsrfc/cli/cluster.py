@@ -149,6 +149,7 @@ def run(
             config,
             graph=graph,
             index=found_index,
+            device=device,
             progress=progress,
             cache=cache or output / UNFINISHED,
         )

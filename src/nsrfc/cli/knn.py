@@ -9,6 +9,7 @@ import typer
 
 from nsrfc.cli.console import ConsoleProgress, announce, print_json, print_table, seconds_text
 from nsrfc.cli.options import (
+    Device,
     Dimension,
     EmbeddingsFile,
     Json,
@@ -31,6 +32,7 @@ def run(
     dimension: Dimension = None,
     k: Neighbors = 80,
     search: SearchOption = Search.AUTO,
+    device: Device = "auto",
     seed: Seed = 0,
     layout: LayoutOption = Layout.NSRFC,
     as_json: Json = False,
@@ -50,7 +52,12 @@ def run(
     announce(planned)
     progress = ConsoleProgress()
     graph = build_neighbor_graph(
-        normalize(vectors), config.k, method=config.search, seed=config.seed, progress=progress
+        normalize(vectors),
+        config.k,
+        method=config.search,
+        device=device,
+        seed=config.seed,
+        progress=progress,
     )
     write_neighbors(output, graph, layout=layout.value)
     record = {

@@ -100,7 +100,7 @@ NeighborsOfRules = Annotated[
         show_default=False,
     ),
 ]
-Device = Annotated[str, typer.Option(help="Where networks run: auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="Where networks and an exact search run: auto, cpu or cuda.")]
 DtypeOption = Annotated[Dtype, typer.Option("--dtype", help="bfloat16: faster on GPUs, less precise.")]
 Cache = Annotated[
     Path | None,

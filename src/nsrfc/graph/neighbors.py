@@ -7,8 +7,8 @@ What holds for every list, whichever way it was searched:
   nor on chunk size, number of threads or row order; ties stand in order of row number;
 - the similarity is that product as float32 in [-1, 1], lowered by a last digit where rounding would
   make it equal that of a nearer face: rounding makes no ties, which only row numbers could break;
-- an exact list is the true one: a search in float32 proposes a few faces more than asked for, and
-  is repeated with more where rounding could have left one out.
+- an exact list is the true one: a search in float32, or in float16 on a GPU, proposes some faces more
+  than asked for, and is repeated with more where rounding could have left one out.
 
 Exact copies are searched once and share their list, so that any number of them does no harm.
 """
@@ -33,6 +33,8 @@ from nsrfc.progress import Progress
 if TYPE_CHECKING:
     import faiss
 
+    from nsrfc.graph.products import Products
+
 __all__ = [
     "EXACT_LIMIT",
     "build_neighbor_graph",
@@ -47,6 +49,9 @@ EXACT_LIMIT = 100_000
 
 REBUILD_WIDTH = 10
 """Neighbours whose lists are searched when a graph is rebuilt, the face itself included."""
+
+GPU_FROM = 20_000
+"""From so many faces on ``device="auto"`` looks for a GPU: for fewer, looking takes longer."""
 
 PASSES = 2
 """How often an approximate search goes on among the neighbours of neighbours."""
@@ -71,6 +76,7 @@ def build_neighbor_graph(
     *,
     method: str = "auto",
     index: faiss.Index | None = None,
+    device: str = "auto",
     seed: int = 0,
     progress: Progress | None = None,
     pieces: Pieces | None = None,
@@ -94,6 +100,10 @@ def build_neighbor_graph(
     index : faiss.Index, optional
         An index over the same rows with inner product as its metric; it is searched as it is set,
         whatever ``method`` says.
+    device : str
+        Where an exact search runs, as :func:`nsrfc.device.find_device`; from `GPU_FROM` faces on "auto"
+        takes a GPU if there is one. The lists are the same everywhere. An approximate search runs on
+        the CPU.
     seed : int
         Seed of the approximate method.
     progress : Progress, optional
@@ -111,6 +121,8 @@ def build_neighbor_graph(
     InputError
         If ``X`` holds no such vectors, an argument is out of range, or ``index`` was not made of
         these rows.
+    MemoryPlanError
+        If an exact search does not fit the memory of the GPU.
     """
     _check_vectors(X)
     if k < 1:
@@ -130,8 +142,13 @@ def build_neighbor_graph(
     elif approximate:
         ids, similarities = _approximate(vectors, width, seed, PASSES, pieces, progress)
     else:
-        exact = partial(exact_lists, k=width)
-        ids, similarities = _filled(vectors, width, lambda: exact, pieces, progress)
+        ids, similarities = _filled(
+            vectors,
+            width,
+            lambda: partial(exact_lists, k=width, products=_products(vectors, device)),
+            pieces,
+            progress,
+        )
     if copies.any:
         faces = np.arange(len(X))
         ids, similarities = copies.spread(ids, similarities, faces, copies.group, k)
@@ -259,6 +276,17 @@ def renumber(graph: NeighborGraph, faces: _Rows, place: _Rows) -> NeighborGraph:
     ids = np.take_along_axis(ids, order, axis=1)
     kept = np.where(ids >= 0, np.take_along_axis(similarities, order, axis=1), np.float32(0))
     return NeighborGraph(ids, kept)
+
+
+def _products(vectors: _Vectors, device: str) -> Products | None:
+    """Products on the GPU, if it is one on which to search."""
+    if device == "cpu" or (device == "auto" and len(vectors) < GPU_FROM):
+        return None
+    from nsrfc.device import find_device
+    from nsrfc.graph.products import Products
+
+    place = find_device(device)
+    return None if place.type == "cpu" else Products(vectors, place)
 
 
 def _approximate(

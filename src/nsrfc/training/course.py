@@ -337,7 +337,12 @@ class Course:
         if before is not None and config.family == "structure":
             return rebuild_neighbor_graph(X, before, progress=self.progress)
         return build_neighbor_graph(
-            X, config.k, method=config.search, seed=config.seed, progress=self.progress
+            X,
+            config.k,
+            method=config.search,
+            device=str(self.device),
+            seed=config.seed,
+            progress=self.progress,
         )
 
     @staticmethod

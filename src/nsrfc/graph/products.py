@@ -1,0 +1,141 @@
+"""Proposing neighbours by products of blocks of vectors on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nsrfc.errors import MemoryPlanError
+
+__all__ = ["Products"]
+
+BLOCK_BYTES = 2**30
+"""Products that stand on the device at a time."""
+
+COLUMNS = 2**16
+"""Rows that others are compared with at a time."""
+
+GROUP = 64
+"""Neighbouring products of which only the largest is looked at first."""
+
+_Vectors = npt.NDArray[np.float32]
+_Rows = npt.NDArray[np.int64]
+
+
+class Products:
+    """Products of some rows with all rows, of which the largest are found on the device.
+
+    The w largest products of a row stand in the w groups of `GROUP` columns with the largest maxima:
+    each product is read once, for the maximum of its group, and only a few groups are ordered.
+
+    Memory on the device: 6 n d bytes and about three times `BLOCK_BYTES`.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+        Unit vectors.
+    device : torch.device
+
+    Raises
+    ------
+    MemoryPlanError
+        If they do not fit the device.
+    """
+
+    rounding = 2.0**-8
+    """Bound of the error of a product of unit vectors in float16: 2^-11 for each factor and for the
+    result, and the rest for partial sums. (In bfloat16, as fast, it would be eight times as much.)"""
+
+    def __init__(self, vectors: _Vectors, device: torch.device) -> None:
+        with _fitting(vectors):
+            self._vectors = torch.tensor(vectors, device=device)
+
+    @cached_property
+    def _halved(self) -> Tensor:
+        return self._vectors.to(torch.float16)
+
+    def largest(self, rows: _Rows, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
+        """Find the rows with the largest products.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, shape (q,)
+        width : int
+            How many for each of them, at most n.
+        halved : bool
+            Whether to multiply in float16, with an error below `rounding`, in the place of float32.
+
+        Returns
+        -------
+        products : ndarray of float32, shape (q, width)
+            Descending.
+        candidates : ndarray of int64, shape (q, width)
+
+        Raises
+        ------
+        MemoryPlanError
+            If they do not fit the device.
+        """
+        with _fitting(self._vectors), _full_precision():
+            matrix = self._halved if halved else self._vectors
+            chosen = torch.from_numpy(rows).to(matrix.device)
+            step = max(1, BLOCK_BYTES // (COLUMNS * matrix.element_size()))
+            found = [_largest(matrix, part, width) for part in chosen.split(step)]
+            products, candidates = (torch.cat(parts) for parts in zip(*found, strict=True))
+            return products.float().cpu().numpy(), candidates.cpu().numpy()
+
+
+def _largest(matrix: Tensor, rows: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Largest products (q, width) of some rows of a matrix with all, descending, and with whom."""
+    left = matrix[rows]
+    best = torch.empty((len(rows), 0), dtype=matrix.dtype, device=matrix.device)
+    columns = torch.empty((len(rows), 0), dtype=torch.int64, device=matrix.device)
+    for start in range(0, len(matrix), COLUMNS):
+        products, among = _largest_of_block(left @ matrix[start : start + COLUMNS].T, width)
+        best, columns = torch.cat((best, products), 1), torch.cat((columns, among + start), 1)
+        best, order = best.topk(min(width, best.shape[1]), dim=1)
+        columns = columns.gather(1, order)
+    return best, columns
+
+
+def _largest_of_block(products: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Largest products (q, <= width) of each row and their columns, in any order."""
+    q, n = products.shape
+    if n % GROUP or n // GROUP <= width:
+        largest, columns = products.topk(min(width, n), dim=1, sorted=False)
+        return largest, columns
+    groups = products.view(q, -1, GROUP)
+    _, chosen = groups.amax(dim=2).topk(width, dim=1, sorted=False)
+    among = groups.gather(1, chosen[..., None].expand(-1, -1, GROUP)).flatten(1)
+    largest, place = among.topk(width, dim=1, sorted=False)
+    return largest, chosen.gather(1, place // GROUP) * GROUP + place % GROUP
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Multiply float32 as such, whatever a program has allowed torch to do instead."""
+    allowed = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(allowed)
+
+
+@contextmanager
+def _fitting(vectors: _Vectors | Tensor) -> Iterator[None]:
+    n, d = vectors.shape
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        gib = (6 * n * d + 3 * BLOCK_BYTES) / 2**30
+        raise MemoryPlanError(
+            f"Comparing {n:,} faces of dimension {d} takes {gib:.0f} GiB on the GPU, which has not as "
+            f"much left: choose the approximate search or the CPU."
+        ) from error
