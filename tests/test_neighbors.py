@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import faiss
@@ -257,19 +260,34 @@ def test_bad_arguments_are_refused(faces: Vectors) -> None:
         build_neighbor_graph(faces, method="fast")
 
 
+class Recorder(Progress):
+    """Keeps the size of each stage, and what is left of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.totals: dict[str, list[int]] = {}
+        self.left: Counter[str] = Counter()
+
+    @contextmanager
+    def show(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+        self.totals.setdefault(name, []).append(total)
+        self.left[name] += total
+        yield lambda done: self.left.subtract({name: done})
+
+
 def test_progress_counts_distinct_faces() -> None:
-    shown: list[int] = []
+    progress = Recorder()
+    build_neighbor_graph(np.array([[1], [1], [-1]], np.float32), progress=progress)
+    assert progress.totals == {"neighbours": [2]}
+    assert progress.left["neighbours"] == 0
 
-    class Recorder(Progress):
-        def show(self, name: str, total: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
-            from contextlib import nullcontext
 
-            shown.append(total)
-            return nullcontext(lambda done: shown.append(-done))
-
-    build_neighbor_graph(np.array([[1], [1], [-1]], np.float32), progress=Recorder())
-    assert sum(shown) == 0
-    assert shown[0] == 2
+def test_progress_shows_the_index_of_an_approximate_search(faces: Vectors) -> None:
+    progress = Recorder()
+    build_neighbor_graph(faces, 20, method="approximate", progress=progress)
+    n = len(faces)
+    assert progress.totals == {"index": [n + n // 4], "neighbours": [n] * (neighbors_module.PASSES + 1)}
+    assert not any(progress.left.values())
 
 
 def test_a_rebuilt_graph_holds_the_best_of_the_neighbours_of_neighbours(faces: Vectors) -> None:

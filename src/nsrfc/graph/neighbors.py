@@ -107,7 +107,8 @@ def build_neighbor_graph(
     seed : int
         Seed of the approximate method.
     progress : Progress, optional
-        Told of the stage "neighbours", counted in distinct faces.
+        Told of the stages "index", for the approximate method, and "neighbours", counted in distinct
+        faces.
     pieces : Pieces, optional
         Where the lists of distinct faces are kept, so that a search that was cut off goes on.
 
@@ -296,7 +297,7 @@ def _approximate(
 
     def lists() -> _Lists:
         if passes == 0:
-            return partial(index_lists, k=k, index=inverted_file(vectors, seed))
+            return partial(index_lists, k=k, index=inverted_file(vectors, seed, progress))
         return _among(_approximate(vectors, k, seed, passes - 1, pieces.before(), progress)[0])
 
     found = _filled(vectors, k, lists, pieces, progress)

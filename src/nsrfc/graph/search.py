@@ -11,6 +11,7 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from nsrfc.graph.chunks import chunks
+from nsrfc.progress import Progress
 
 if TYPE_CHECKING:
     import faiss
@@ -34,6 +35,7 @@ _WIDENING = 8
 _HALVED_WIDENING = 2
 _LINKS, _BEAM = 32, 64
 _AVERAGED_SHARE = 4
+_INDEXED = 16_384
 _VANISHED = np.float32(1e-6)
 
 FACES_PER_CELL = 32
@@ -171,7 +173,7 @@ def lists_among(
     return _ranked(vectors, rows, candidates.reshape(len(rows), -1), k)
 
 
-def inverted_file(vectors: _Vectors, seed: int) -> faiss.IndexIVFFlat:
+def inverted_file(vectors: _Vectors, seed: int, progress: Progress | None = None) -> faiss.IndexIVFFlat:
     """Index the rows by small cells, of about as many faces as a person has.
 
     In high dimensions most faces have no cell but that of their own person: larger cells mix people,
@@ -185,6 +187,8 @@ def inverted_file(vectors: _Vectors, seed: int) -> faiss.IndexIVFFlat:
         Unit vectors.
     seed : int
         Chooses the first centres.
+    progress : Progress, optional
+        Told of the stage "index", counted in faces for which a cell is found.
     """
     import faiss
 
@@ -192,11 +196,19 @@ def inverted_file(vectors: _Vectors, seed: int) -> faiss.IndexIVFFlat:
     rng = np.random.default_rng(seed)
     centers = vectors[np.sort(rng.permutation(n)[: max(1, n // FACES_PER_CELL)])]
     some = vectors[np.sort(rng.permutation(n)[: -(-n // _AVERAGED_SHARE)])]
-    centers = _means(some, _nearest_center(some, _center_index(centers)), centers)
-    del some
-    index = faiss.IndexIVFFlat(_center_index(centers), d, len(centers), faiss.METRIC_INNER_PRODUCT)
-    index.is_trained = True
-    index.add(vectors)
+    with (progress or Progress()).stage("index", len(some) + n) as advance:
+        nearest = np.empty(len(some), np.int64)
+        known = _center_index(centers)
+        for part in chunks(len(some), _INDEXED):
+            nearest[part] = known.search(some[part], 1)[1][:, 0]
+            advance(part.stop - part.start)
+        centers = _means(some, nearest, centers)
+        del some, nearest, known
+        index = faiss.IndexIVFFlat(_center_index(centers), d, len(centers), faiss.METRIC_INNER_PRODUCT)
+        index.is_trained = True
+        for part in chunks(n, _INDEXED):
+            index.add(vectors[part])
+            advance(part.stop - part.start)
     index.nprobe = min(CELLS, len(centers))
     return index
 
@@ -219,14 +231,6 @@ def _center_index(centers: _Vectors) -> faiss.Index:
     finally:
         faiss.omp_set_num_threads(threads)
     return linked
-
-
-def _nearest_center(vectors: _Vectors, index: faiss.Index) -> _Rows:
-    """Return the number (n,) of each row's nearest centre."""
-    nearest = np.empty(len(vectors), np.int64)
-    for part in chunks(len(vectors)):
-        nearest[part] = index.search(vectors[part], 1)[1][:, 0]
-    return nearest
 
 
 def _means(vectors: _Vectors, cell: _Rows, centers: _Vectors) -> _Vectors:

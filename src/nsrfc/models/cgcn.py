@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nsrfc.models.adjacency import Adjacency
+from nsrfc.models.norm import LastAxisNorm
 
 __all__ = ["CGCN"]
 
@@ -48,7 +49,7 @@ class CGCN(nn.Module):
         super().__init__()
         self.dimension = dimension
         width = 2 * dimension
-        self.input_norm = _FeatureNorm(dimension)
+        self.input_norm = LastAxisNorm(dimension)
         self.project = nn.Linear(dimension, width)
         self.residual = nn.Linear(dimension, width)
         self.first = _Stage(dimension, width)
@@ -132,9 +133,9 @@ class _Stage(nn.Module):
         super().__init__()
         self.transform = _mlp(dimension, width)
         self.local_conv = _GraphConv(width)
-        self.local_head = nn.Sequential(_FeatureNorm(width), nn.Linear(width, width))
+        self.local_head = nn.Sequential(LastAxisNorm(width), nn.Linear(width, width))
         self.conv = _GraphConv(width)
-        self.head = nn.Sequential(_FeatureNorm(width), *_mlp(width, width))
+        self.head = nn.Sequential(LastAxisNorm(width), *_mlp(width, width))
 
     def similarity_space(self, t: Tensor, local: Adjacency) -> Tensor:
         """Return h, unit vectors, from t of all faces."""
@@ -157,14 +158,6 @@ class _GraphConv(nn.Module):
     def forward(self, x: Tensor, aggregated: Tensor) -> Tensor:
         """Join rows of x and of A x."""
         return functional.relu(self.linear(torch.cat((x, aggregated), dim=-1)))
-
-
-class _FeatureNorm(nn.BatchNorm1d):
-    """Batch normalisation of the last axis, whatever axes stand before it."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise each feature over all rows."""
-        return super().forward(input.reshape(-1, self.num_features)).view(input.shape)
 
 
 def _mlp(dimension: int, width: int) -> nn.Sequential:

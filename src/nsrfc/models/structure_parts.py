@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nsrfc.graph.list_features import ListStructure
+from nsrfc.models.norm import LastAxisNorm
 
 __all__ = [
     "MOST_ODDS",
@@ -62,8 +63,8 @@ class Evidence(nn.Module):
         return odds
 
 
-class FeatureNorm(nn.BatchNorm1d):
-    """Batch normalisation of the last axis, without weights, whatever axes stand before it.
+class FeatureNorm(LastAxisNorm):
+    """Batch normalisation of the last axis, without weights.
 
     Afterwards by the mean statistics of all batches; then a feature that never varied is 0, whatever its
     value: nothing was learned of it.
@@ -78,7 +79,7 @@ class FeatureNorm(nn.BatchNorm1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise each feature; the axes before it are rows."""
-        normal = super().forward(input.reshape(-1, self.num_features)).view(input.shape)
+        normal = super().forward(input)
         if self.training:
             return normal
         assert self.running_var is not None
