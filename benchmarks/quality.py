@@ -33,7 +33,7 @@ from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.models.bundle import NSRFC
 from nsrfc.progress import Progress
 from nsrfc.report.run import versions, write_json
-from nsrfc.steps import Faces, edge_probability, list_probability, listed_cosines, padded, refine
+from nsrfc.steps import EdgeJudge, Faces, list_probability, listed_cosines, padded, refine
 from nsrfc.training import TrainingConfig
 from nsrfc.training.quality import Judged, best_clusters
 from nsrfc.training.split import split_people
@@ -265,7 +265,7 @@ def steps(model: NSRFC, *sets: People) -> Iterator[tuple[str, Judged, Judged]]:
 def judged_edges(model: NSRFC, faces: Faces, *, veto: bool) -> EdgeList:
     """Density edges with their probability."""
     edges = faces.density_graph().density_edges
-    probability = edge_probability(model.network("pcenet"), faces, edges, veto=veto)
+    probability = EdgeJudge(model.network("pcenet"), faces, veto=veto)(edges)
     return EdgeList(edges.source, edges.target, probability)
 
 

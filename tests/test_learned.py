@@ -30,7 +30,7 @@ from nsrfc.metrics import evaluate  # noqa: E402
 from nsrfc.models.bundle import NSRFC  # noqa: E402
 from nsrfc.models.settings import NETWORKS, STEPS, ModelSettings, Step  # noqa: E402
 from nsrfc.stages import Stages  # noqa: E402
-from nsrfc.steps import edge_probability  # noqa: E402
+from nsrfc.steps import EdgeJudge  # noqa: E402
 from nsrfc.training.split import split_people  # noqa: E402
 
 N, D, K = 250, 32, 12
@@ -114,7 +114,7 @@ def test_labels_are_those_of_judging_every_edge(
     graph = known.faces.density_graph(model.settings.tau)
     edges = graph.density_edges
     network = model.network("pcenet")
-    probability = edge_probability(network, known.faces, edges, veto=model.settings.veto)
+    probability = EdgeJudge(network, known.faces, veto=model.settings.veto)(edges)
     kept = edges.where(probability >= model.settings.connect)
     every = connected_components(len(faces), kept + graph.similarity_edges)
     np.testing.assert_array_equal(relabel_by_first_appearance(every[place]), labels)

@@ -23,7 +23,7 @@ from nsrfc.models.structure import (
     StructurePairs,
     StructureRefinement,
 )
-from nsrfc.steps import Faces, edge_probability, list_probability
+from nsrfc.steps import EdgeJudge, Faces, list_probability
 
 K = 25
 
@@ -112,7 +112,7 @@ def test_probabilities_do_not_depend_on_coordinates_or_order(vectors: np.ndarray
                 (refined @ refined.T)[place][:, place],
                 by_pair(faces, faces.a, number),
                 by_pair(faces, faces.S, number),
-                edge_probability(edges, faces, joined),
+                EdgeJudge(edges, faces)(joined),
             )
         )
     # The last bit of a cosine may decide the rank of a face, which changes its list. A rotation changes
@@ -151,8 +151,8 @@ def test_cosines_weigh_the_density_where_that_is_wanted(judged: Faces) -> None:
 
 def test_a_veto_only_lowers_the_strength_of_an_edge(judged: Faces) -> None:
     network, edges = stirred(StructureEdges()), judged.density_graph().density_edges
-    alone, strength = edge_probability(network, judged, edges), edges.score
-    np.testing.assert_array_equal(edge_probability(network, judged, edges, veto=True), alone * strength)
+    alone, strength = EdgeJudge(network, judged)(edges), edges.score
+    np.testing.assert_array_equal(EdgeJudge(network, judged, veto=True)(edges), alone * strength)
     assert (strength <= 1).all()
 
 
@@ -164,15 +164,15 @@ def test_batches_are_invisible(judged: Faces) -> None:
         whole = list_probability(network, judged)
         np.testing.assert_allclose(list_probability(network, judged, batch=131), whole, atol=1e-5)
     edges = stirred(StructureEdges())
-    whole = edge_probability(edges, judged, joined)
-    np.testing.assert_allclose(edge_probability(edges, judged, joined, batch=131), whole, atol=1e-5)
+    whole = EdgeJudge(edges, judged)(joined)
+    np.testing.assert_allclose(EdgeJudge(edges, judged, batch=131)(joined), whole, atol=1e-5)
 
 
 def test_an_edge_has_no_direction(judged: Faces) -> None:
     edges = stirred(StructureEdges())
     source, target = np.arange(100), judged.ids[:100, 3]
-    there = edge_probability(edges, judged, edges_between(source, target))
-    back = edge_probability(edges, judged, edges_between(target, source))
+    there = EdgeJudge(edges, judged)(edges_between(source, target))
+    back = EdgeJudge(edges, judged)(edges_between(target, source))
     np.testing.assert_allclose(back, there, atol=1e-5)
 
 
@@ -208,7 +208,7 @@ def test_few_faces(n: int) -> None:
     for network in (StructurePairs(), StructureLists()):
         assert np.isfinite(list_probability(stirred(network), faces)).all()
     ends = edges_between(np.zeros(1, int), np.full(1, n - 1))
-    assert np.isfinite(edge_probability(stirred(StructureEdges()), faces, ends)).all()
+    assert np.isfinite(EdgeJudge(stirred(StructureEdges()), faces)(ends)).all()
 
 
 def test_lists_that_end_early_are_read_to_their_end(judged: Faces) -> None:

@@ -18,7 +18,7 @@ from nsrfc.graph.structures import EdgeList, NeighborGraph
 from nsrfc.graph.subgraphs import local_adjacency
 from nsrfc.models import CGCN, LCENet, PairNetwork, PCENet
 from nsrfc.models.structure import StructureEdges, StructurePairs, StructureRefinement
-from nsrfc.steps import Faces, edge_probability, list_probability, padded, refine
+from nsrfc.steps import EdgeJudge, Faces, list_probability, padded, refine
 from nsrfc.training.config import CGCNSettings, TrainingConfig
 from nsrfc.training.loop import Task
 from nsrfc.training.pieces import cut_piece, grow_piece
@@ -248,8 +248,8 @@ def test_batch_size_and_lists_cut_short_do_not_change_a_verdict(people: People) 
         assert (probability[ids < 0] == 0).all()
     edge_judge = PCENet(D, K, heads=2).eval()
     edges = faces.density_graph().density_edges
-    several = edge_probability(edge_judge, faces, edges, batch=9)
-    whole = edge_probability(edge_judge, faces, edges)
+    several = EdgeJudge(edge_judge, faces, batch=9)(edges)
+    whole = EdgeJudge(edge_judge, faces)(edges)
     np.testing.assert_allclose(several, whole, atol=1e-6)
 
 

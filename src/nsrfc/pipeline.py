@@ -179,26 +179,31 @@ class _Run:
         with progress.stage("strengths", n) as advance:
             known = self._measure(graph, graph.similarities.copy(), X)
             stranger, law = known.stranger, known.law(known.top)
+            del graph
+            release(listed)
             advance(n)
         for width, log_odds in REFINEMENTS:
             with progress.stage("refinement", n) as advance:
-                weights = probability(law.log_odds(known.strength[:, :width]) - np.float32(log_odds))
+                weights = np.empty((n, min(width, known.ids.shape[1])), np.float32)
+                for part in chunks(n):
+                    odds = law.log_odds(known.strength[part, :width])
+                    weights[part] = probability(odds - np.float32(log_odds))
                 around = average_neighbors(X, known.ids[:, :width], weights)
                 advance(n)
             listed_before = known.ids
-            # Strengths and graph would otherwise stand beside those that take their place.
-            del known, weights, graph
+            # They would otherwise stand beside those that take their place.
+            del known, weights
             graph = self._rebuild(around.mean, listed_before)
             del listed_before
             with progress.stage("strengths", n) as advance:
                 known = self._measure(graph, linkage(graph, around), around.mean)
-                del around
+                del around, graph
                 edges = known.density_edges()
                 law = known.law(edges.score)
                 advance(n)
-        del graph
         with progress.stage("clusters", n) as advance:
             candidates, odds = _judge(known, edges)
+            del known
             labels = join_cohesive(X, candidates, stranger)
             labels = join_alike_groups(X, labels, listed, stranger)
             confidence = _confidence(labels, edges, odds)

@@ -33,8 +33,8 @@ from nsrfc.models.settings import NetworkName
 from nsrfc.progress import Progress
 from nsrfc.steps import (
     BATCH,
+    EdgeJudge,
     Faces,
-    edge_probability,
     join_groups,
     list_probability,
     listed_cosines,
@@ -159,6 +159,8 @@ class Stages:
         # Edges that other thresholds spared are judged when a run first asks for them.
         judged = np.full(len(edges), np.nan, np.float32) if found is None else found["probability"]
 
+        ask = EdgeJudge(network, faces, self.settings.veto, self.batch)
+
         with self.progress.stage("edges", len(edges)) as advance:
 
             def judge(chosen: npt.NDArray[np.int64]) -> _Floats:
@@ -166,9 +168,7 @@ class Stages:
                 if len(new):
                     with self._precision():
                         part = EdgeList(edges.source[new], edges.target[new], edges.score[new])
-                        judged[new] = edge_probability(
-                            network, faces, part, veto=self.settings.veto, batch=self.batch
-                        )
+                        judged[new] = ask(part)
                     self.artifacts.keep("edges", key, {"probability": judged})
                 advance(len(chosen))
                 return calibrated(judged[chosen], calibration)

@@ -2,7 +2,7 @@
 
     refine               embeddings -> refined embeddings                       C-GCN
     list_probability     lists -> probability that a neighbour is the same      pair network, LCENet
-    edge_probability     edges -> probability that the ends are the same        PCENet
+    EdgeJudge            edges -> probability that the ends are the same        PCENet
     join_groups          edges -> clusters, unlike groups kept apart
 
 A network is reached through two gathers, which fetch the input of a batch on the fly, so that no array
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -36,10 +37,10 @@ from nsrfc.models.structure import StructureRefinement
 from nsrfc.progress import Progress
 
 __all__ = [
+    "EdgeJudge",
     "Faces",
     "Search",
     "device_of",
-    "edge_probability",
     "edges_of",
     "join_groups",
     "list_probability",
@@ -201,36 +202,55 @@ def list_probability(
     return probability
 
 
-def edge_probability(
-    network: nn.Module, faces: Faces, edges: EdgeList, *, veto: bool = False, batch: int = BATCH
-) -> _Floats:
-    """Judge density edges.
+@dataclass(frozen=True)
+class EdgeJudge:
+    """Judges density edges, in one call or in several: what is read off all faces is read once.
 
-    Parameters
+    ::
+
+        judge = EdgeJudge(network, faces);   judge(edges)       probabilities (m,)
+
+    Attributes
     ----------
     network : Module
         In evaluation mode.
     faces : Faces
-    edges : EdgeList
-        Of m edges, with a_ij p_ij as scores.
     veto : bool
         Whether the network may only lower the strength of an edge: its verdict is multiplied by
         a_ij p_ij. Otherwise it stands in the place of the strength, as published.
     batch : int
         Edges at a time.
-
-    Returns
-    -------
-    ndarray of float32, shape (m,)
-        Probability that both ends are the same person.
     """
-    gather = edges_of(network, faces)
-    probability = np.empty(len(edges), np.float32)
-    with torch.no_grad():
-        for start in range(0, len(edges), batch):
-            part = slice(start, start + batch)
-            probability[part] = _judged(network, gather(edges.source[part], edges.target[part]))
-    return probability * edges.score if veto else probability
+
+    network: nn.Module
+    faces: Faces
+    veto: bool = False
+    batch: int = BATCH
+
+    @cached_property
+    def _gather(self) -> GatherEdges:
+        return edges_of(self.network, self.faces)
+
+    def __call__(self, edges: EdgeList) -> _Floats:
+        """Judge edges.
+
+        Parameters
+        ----------
+        edges : EdgeList
+            Of m edges, with a_ij p_ij as scores.
+
+        Returns
+        -------
+        ndarray of float32, shape (m,)
+            Probability that both ends are the same person.
+        """
+        probability = np.empty(len(edges), np.float32)
+        with torch.no_grad():
+            for start in range(0, len(edges), self.batch):
+                part = slice(start, start + self.batch)
+                inputs = self._gather(edges.source[part], edges.target[part])
+                probability[part] = _judged(self.network, inputs)
+        return probability * edges.score if self.veto else probability
 
 
 def listed_cosines(vectors: _Floats, ids: _Ids, rows: int = ROWS) -> _Floats:

@@ -36,6 +36,7 @@ __all__ = [
     "list_features",
     "list_structure",
     "reverse_columns",
+    "standardize_within",
 ]
 
 _Ids = npt.NDArray[np.int32]
@@ -164,6 +165,22 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
     return out
 
 
+def standardize_within(structure: ListStructure, ids: _Ids, similarity: _Floats) -> None:
+    """Express similarities between all faces of some lists in tens of deviations, in place.
+
+    Bounded like the strengths of lists.
+
+    Parameters
+    ----------
+    structure : ListStructure
+    ids : ndarray of int32, shape (b, t)
+        The faces; -1 = none.
+    similarity : ndarray of float32, shape (b, t, t)
+        Cosines; afterwards 0 where a face is missing.
+    """
+    _standardize_within(similarity, ids, structure.center, structure.deviation)
+
+
 def both_directions(ids: _Ids, values: _Floats) -> _Floats:
     """Values of each listed pair in both directions.
 
@@ -209,6 +226,24 @@ def reverse_columns(ids: _Ids) -> _Ids:
     found = forward[order[at]] == backward
     result: _Ids = np.where(found, column[order[at]], -1).astype(np.int32).reshape(n, k)
     return result
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _standardize_within(similarity: _Floats, ids: _Ids, center: _Floats, deviation: _Floats) -> None:
+    least, most = _BOUNDS[0] * _STRENGTH_UNIT, _BOUNDS[1] * _STRENGTH_UNIT
+    b, t = ids.shape
+    for r in prange(b):
+        scale, stranger = np.zeros(t, np.float32), np.zeros(t, np.float32)
+        for i in range(t):
+            face = ids[r, i]
+            if face >= 0:
+                scale[i] = np.float32(0.5) * _STRENGTH_UNIT / deviation[face]
+                stranger[i] = center[face] * scale[i]
+        for i in range(t):
+            for j in range(t):
+                strength = similarity[r, i, j] * (scale[i] + scale[j]) - (stranger[i] + stranger[j])
+                known = ids[r, i] >= 0 and ids[r, j] >= 0
+                similarity[r, i, j] = min(max(strength, least), most) if known else np.float32(0)
 
 
 @njit(cache=True, parallel=True, nogil=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nsrfc.graph.list_features import ListStructure
+from nsrfc.graph.list_features import ListStructure, standardize_within
 from nsrfc.models.norm import LastAxisNorm
 
 __all__ = [
@@ -104,7 +104,7 @@ class LeaningLayer(nn.Module):
         parts = self.project(self.attention_norm(tokens)).view(b, t, 3, self.heads, -1)
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         bias = self.lean[:, None, None] * similarity[:, None]
-        bias = bias.masked_fill(~present[:, None, None, :], -torch.inf)
+        bias = bias.masked_fill_(~present[:, None, None, :], -torch.inf)
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         tokens = tokens + self.joined(attended.transpose(1, 2).reshape(b, t, width))
         out: Tensor = tokens + self.feed(self.feed_norm(tokens))
@@ -113,13 +113,10 @@ class LeaningLayer(nn.Module):
 
 def similarity_within(vectors: _Floats, structure: ListStructure, ids: _Ids) -> Tensor:
     """Similarities (b, t, t) between the faces ``ids`` (b, t), in tens of deviations; 0 where -1."""
-    present = torch.from_numpy(ids >= 0)
     x = torch.from_numpy(vectors[ids])
-    center = torch.from_numpy(structure.center[ids])[..., None]
-    scale = 1 / torch.from_numpy(structure.deviation[ids])[..., None]
-    strength = 0.05 * ((x @ x.mT) * (scale + scale.mT) - center * scale - (center * scale).mT)
-    strength = strength.clamp(-0.5, 4)
-    return strength * (present[:, :, None] & present[:, None, :])
+    similarity = x @ x.mT
+    standardize_within(structure, ids, similarity.numpy())
+    return similarity
 
 
 def log_odds_of(probability: _Floats) -> _Floats:

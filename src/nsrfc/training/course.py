@@ -28,7 +28,7 @@ from nsrfc.models.calibration import UNCHANGED, Calibration, calibrated, fit_cal
 from nsrfc.models.settings import NetworkName, Step
 from nsrfc.models.structure import StructureRefinement
 from nsrfc.progress import Progress
-from nsrfc.steps import Faces, edge_probability, list_probability, listed_cosines, padded, refine
+from nsrfc.steps import EdgeJudge, Faces, list_probability, listed_cosines, padded, refine
 from nsrfc.training.checkpoint import CheckpointFolder, state_of
 from nsrfc.training.config import LoopSettings, TrainingConfig
 from nsrfc.training.loop import Epoch, Report, Task, fit, seed_of
@@ -206,7 +206,7 @@ class Course:
 
         def connectivity(people: People) -> EdgeList:
             edges = people.faces.density_graph().density_edges
-            probability = edge_probability(network, people.faces, edges, veto=settings.veto)
+            probability = EdgeJudge(network, people.faces, veto=settings.veto)(edges)
             return EdgeList(edges.source, edges.target, probability)
 
         self._accept("connect", sides.judging, [connectivity(people) for people in sides.judging])

@@ -28,10 +28,10 @@ from nsrfc.models import CGCN, Adjacency, DenseAdjacency, SparseAdjacency
 from nsrfc.models.losses import cgcn_loss
 from nsrfc.models.structure import StructureRefinement
 from nsrfc.steps import (
+    EdgeJudge,
     Faces,
     Search,
     device_of,
-    edge_probability,
     edges_of,
     list_probability,
     listed_cosines,
@@ -302,7 +302,7 @@ class EdgeTask:
     def score(self) -> float:
         """How well the network ranks the density edges."""
         edges, identity = self._validating, self.validation.identity
-        probability = edge_probability(self.network, self.validation.faces, edges, veto=self._veto)
+        probability = EdgeJudge(self.network, self.validation.faces, veto=self._veto)(edges)
         return ranking_quality(probability, identity[edges.source] == identity[edges.target])
 
 
