@@ -114,7 +114,7 @@ class LeaningLayer(nn.Module):
 def similarity_within(vectors: _Floats, structure: ListStructure, ids: _Ids) -> Tensor:
     """Similarities (b, t, t) between the faces ``ids`` (b, t), in tens of deviations; 0 where -1."""
     x = torch.from_numpy(vectors[ids])
-    similarity = x @ x.mT
+    similarity = (x @ x.mT).float()
     standardize_within(structure, ids, similarity.numpy())
     return similarity
 
