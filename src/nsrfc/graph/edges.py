@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit, prange
 
 from nsrfc.graph.chunks import chunks
 from nsrfc.graph.structures import EdgeList
@@ -82,6 +83,9 @@ def local_strength(source: _Ids, target: _Ids, strength: _Floats, top: _Floats) 
 def similarity_edges(ids: _Ids, strength: _Floats, top: _Floats, threshold: float) -> EdgeList:
     """Link all listed pairs whose local strength reaches a threshold.
 
+    Strengths are the same in both directions, so of two faces that list each other one edge is enough:
+    the one from the earlier face.
+
     Parameters
     ----------
     ids : ndarray of int32, shape (n, k)
@@ -102,9 +106,22 @@ def similarity_edges(ids: _Ids, strength: _Floats, top: _Floats, threshold: floa
         row, column = np.nonzero((strong[:, 1:] >= threshold) & (near[:, 1:] >= 0))
         source, target = (row + part.start).astype(np.int32), near[row, column + 1]
         score = local_strength(source, target, strong[row, column + 1], top)
-        found.append(EdgeList(source, target, score).where(score >= threshold))
+        edges = EdgeList(source, target, score).where(score >= threshold)
+        again = np.empty(len(edges), np.bool_)
+        _come_again(ids, edges.source, edges.target, again)
+        found.append(edges.where(~again))
     return EdgeList(
         np.concatenate([edges.source for edges in found]),
         np.concatenate([edges.target for edges in found]),
         np.concatenate([edges.score for edges in found]),
     )
+
+
+@njit(cache=True, parallel=True)
+def _come_again(ids: _Ids, source: _Ids, target: _Ids, again: npt.NDArray[np.bool_]) -> None:
+    """Whether an edge stands in the list of an earlier face, too."""
+    for e in prange(len(source)):
+        again[e] = False
+        if target[e] < source[e]:
+            for c in range(ids.shape[1]):
+                again[e] |= ids[target[e], c] == source[e]
