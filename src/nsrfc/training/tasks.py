@@ -273,7 +273,8 @@ class EdgeTask:
     def __init__(
         self, network: nn.Module, train: People, validation: People, settings: EdgeSettings, seed: int
     ) -> None:
-        self.network, self.validation, self._veto = network, validation, settings.veto
+        self.network, self.validation = network, validation
+        self._judge = EdgeJudge(network, validation.faces, settings.veto)
         density = train.faces.density_graph().density_edges
         hard = hard_pairs(train)
         edges = density + hard
@@ -302,8 +303,7 @@ class EdgeTask:
     def score(self) -> float:
         """How well the network ranks the density edges."""
         edges, identity = self._validating, self.validation.identity
-        probability = EdgeJudge(self.network, self.validation.faces, veto=self._veto)(edges)
-        return ranking_quality(probability, identity[edges.source] == identity[edges.target])
+        return ranking_quality(self._judge(edges), identity[edges.source] == identity[edges.target])
 
 
 class Together:
