@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nsrfc.data.embeddings import normalize
 from nsrfc.data.synthetic import generate
 from nsrfc.errors import InputError, MemoryPlanError
 from nsrfc.graph import NeighborGraph, build_neighbor_graph
@@ -39,10 +40,6 @@ def assert_same_lists(X: Vectors, k: int, device: str) -> None:
     np.testing.assert_array_equal(found[1], expected[1])
 
 
-def unit(X: npt.NDArray[np.floating]) -> Vectors:
-    return np.ascontiguousarray(X / np.linalg.norm(X, axis=1, keepdims=True), np.float32)
-
-
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("preset", "dimension"), [("wild", 64), ("ms1m", 256)])
 def test_lists_are_those_of_a_search_in_float32(preset: str, dimension: int, device: str) -> None:
@@ -52,7 +49,7 @@ def test_lists_are_those_of_a_search_in_float32(preset: str, dimension: int, dev
 @pytest.mark.parametrize("device", DEVICES)
 def test_neighbours_nearer_to_each_other_than_float16_can_tell(device: str) -> None:
     angle = np.random.default_rng(0).uniform(0, 0.03, 2000)
-    X = unit(np.stack((np.cos(angle), np.sin(angle)), axis=1))
+    X = normalize(np.stack((np.cos(angle), np.sin(angle)), axis=1))
     half = torch.tensor(X).half()
     assert len((half @ half.T).unique()) < 10
     assert_same_lists(X, 10, device)
@@ -61,7 +58,7 @@ def test_neighbours_nearer_to_each_other_than_float16_can_tell(device: str) -> N
 @given(st.integers(1, 300), st.integers(1, 6), st.integers(1, 45), st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=30)
 def test_any_vectors(n: int, d: int, k: int, seed: int) -> None:
-    X = unit(np.random.default_rng(seed).normal(size=(n, d)) + 1e-3)
+    X = normalize(np.random.default_rng(seed).normal(size=(n, d)) + 1e-3)
     assert_same_lists(X, min(k, n), "cpu")
 
 
@@ -86,7 +83,7 @@ def test_the_largest_products_are_found_in_any_blocks(
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("dimension", [2, 64, 1024])
 def test_the_bound_of_rounding_holds(dimension: int, seed: int) -> None:
-    X = unit(np.abs(np.random.default_rng(seed).normal(size=(400, dimension))))
+    X = normalize(np.abs(np.random.default_rng(seed).normal(size=(400, dimension))))
     half = torch.tensor(X).half()
     error = (half @ half.T).float().numpy() - X.astype(np.float64) @ X.T.astype(np.float64)
     assert np.abs(error).max() < Products.rounding

@@ -184,10 +184,7 @@ class _Run:
             advance(n)
         for width, log_odds in REFINEMENTS:
             with progress.stage("refinement", n) as advance:
-                weights = np.empty((n, min(width, known.ids.shape[1])), np.float32)
-                for part in chunks(n):
-                    odds = law.log_odds(known.strength[part, :width])
-                    weights[part] = probability(odds - np.float32(log_odds))
+                weights = probability(law.log_odds(known.strength[:, :width]) - np.float32(log_odds))
                 around = average_neighbors(X, known.ids[:, :width], weights)
                 advance(n)
             listed_before = known.ids

@@ -158,9 +158,7 @@ class Stages:
         found = self.artifacts.find("edges", key)
         # Edges that other thresholds spared are judged when a run first asks for them.
         judged = np.full(len(edges), np.nan, np.float32) if found is None else found["probability"]
-
         ask = EdgeJudge(network, faces, self.settings.veto, self.batch)
-
         with self.progress.stage("edges", len(edges)) as advance:
 
             def judge(chosen: npt.NDArray[np.int64]) -> _Floats:
