@@ -130,6 +130,19 @@ def test_without_whitening_no_other_graph_is_searched(vectors: np.ndarray) -> No
     assert np.abs(plain - whitened).max() > 0.01
 
 
+def test_where_whitening_does_not_help_no_other_graph_is_searched() -> None:
+    rng = np.random.default_rng(0)
+    faces = np.repeat(rng.standard_normal((60, 32)), 5, axis=0) + 0.2 * rng.standard_normal((300, 32))
+    faces = (faces / np.linalg.norm(faces, axis=1, keepdims=True)).astype(np.float32)
+    graph = neighbors(faces)
+
+    def search(vectors: np.ndarray) -> NeighborGraph:
+        raise AssertionError("the graph is there already")
+
+    refined = stirred(StructureRefinement(whitening=[0, 0.5])).refine(faces, graph, search)  # type: ignore[operator]
+    np.testing.assert_allclose(np.linalg.norm(refined, axis=1), 1, atol=1e-5)
+
+
 def test_less_whitening_changes_less(vectors: np.ndarray) -> None:
     graph = neighbors(vectors)
     moved = []

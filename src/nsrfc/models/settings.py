@@ -28,7 +28,7 @@ STEPS: Mapping[Step, NetworkName] = {
 }
 """The learned steps in their order, and the network that each needs."""
 
-Hyperparameters = dict[str, int | float | bool]
+Hyperparameters = dict[str, int | float | bool | list[float]]
 
 
 class ModelSettings(BaseModel):

@@ -14,7 +14,7 @@ Every output is a known evidence plus a learned correction, zero before training
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -129,19 +129,21 @@ class StructureRefinement(nn.Module):
         Width of the scorers.
     own : float
         b.
-    whitening : float
-        Power of whitening.
+    whitening : float or sequence of float
+        Power of whitening; of several, ascending, the one that suits the faces at hand.
     """
 
-    def __init__(self, hidden: int = 48, own: float = 0.6, whitening: float = 0.5) -> None:
+    def __init__(
+        self, hidden: int = 48, own: float = 0.6, whitening: float | Sequence[float] = 0.5
+    ) -> None:
         super().__init__()
-        self.own, self.whitening = own, whitening
+        self.own, self.powers = own, tuple(map(float, np.atleast_1d(whitening)))
         self.first = PairScorer(hidden)
         self.second = PairScorer(hidden)
 
     def whiten(self, X: _Floats, graph: NeighborGraph) -> _Floats:
         """Embeddings x' (n, d), unit vectors, from embeddings and their neighbours."""
-        return whiten(X, graph.ids, _weights(self.first, X, graph), self.whitening)
+        return whiten(X, graph.ids, _weights(self.first, X, graph), self.powers)
 
     def refine(self, X: _Floats, graph: NeighborGraph, search: Search | None = None) -> _Floats:
         """Refine embeddings; the module is in evaluation mode.
@@ -164,7 +166,7 @@ class StructureRefinement(nn.Module):
         if search is None:
             return self._average(self.first, X, graph)
         white = self.whiten(X, graph)
-        return self._average(self.second, white, search(white))
+        return self._average(self.second, white, graph if white is X else search(white))
 
     def _average(self, scorer: PairScorer, X: _Floats, graph: NeighborGraph) -> _Floats:
         mean = average_neighbors(X, graph.ids, _weights(scorer, X, graph)).mean

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nsrfc.data.files import PathLike, reading
 from nsrfc.errors import InputError
 from nsrfc.graph.structures import Mutual
+from nsrfc.models.settings import Hyperparameters
 
 __all__ = [
     "PRESETS",
@@ -73,7 +74,7 @@ class LoopSettings(_Settings):
 
 
 class _NetworkSettings(_Settings):
-    network: dict[str, int | float | bool]
+    network: Hyperparameters
     """Hyperparameters of the network, as its class names them."""
 
     loop: LoopSettings

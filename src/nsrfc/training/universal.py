@@ -53,7 +53,7 @@ FIRST_VALIDATING = 1_000_000
 VALIDATING_FACES, VALIDATING_DIMENSIONS = 6_000, (128, 512)
 """Of every preset there is a set of so many faces in each of these dimensions."""
 
-FEWEST, USUAL, MOST = 500, 4_000, 12_000
+FEWEST, USUAL, MOST = 500, 4_000, 40_000
 """Faces of a set: five in six have up to the second number, the others up to the third."""
 
 DIMENSIONS = 64, 1024
@@ -107,7 +107,7 @@ def draw_set(seed: int) -> GeneratedSet:
         base,
         spectrum_knee=base.spectrum_knee * about(0.7, 1.5),
         spectrum_decay=base.spectrum_decay * between(0.85, 1.15),
-        noise_decay=base.noise_decay * between(0.8, 1.2),
+        noise_decay=base.noise_decay * between(0.2, 1.2),
         family_size=base.family_size * about(0.6, 1.6),
         kin=base.kin * between(0.6, 1.3),
         kin_concentration=base.kin_concentration * about(0.5, 2),
