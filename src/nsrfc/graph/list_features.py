@@ -76,6 +76,8 @@ class ListStructure:
         Place of each column in order of strength; 0 for the face itself.
     curve : ndarray of float32, shape (n, k)
         Strengths, descending; where there is no neighbour, that of the last there is (0 if none).
+    length : ndarray of float32, shape (n,)
+        Squared length of the list as a sparse vector of squared strengths, the face itself left out.
     center, deviation : ndarray of float32, shape (n,)
         The background, see :class:`~nsrfc.graph.background.Background`.
     law : EdgeLaw
@@ -86,6 +88,7 @@ class ListStructure:
     strength: _Floats
     rank: _Ids
     curve: _Floats
+    length: _Floats
     center: _Floats
     deviation: _Floats
     law: EdgeLaw
@@ -124,8 +127,11 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats, seed: int
     end = np.where(last > 0, curve[np.arange(n), last], 0).astype(np.float32)
     curve = np.where(curve == _ABSENT, end[:, None], curve)
     strength[ids < 0] = 0
+    length = np.einsum("nk,nk,nk,nk->n", *(strength[:, 1:],) * 4)
     law = fit_edge_law(curve[:, 1:2].ravel(), n, background.identical)
-    return ListStructure(ids, strength, rank, curve, background.center, background.deviation, law)
+    return ListStructure(
+        ids, strength, rank, curve, length, background.center, background.deviation, law
+    )
 
 
 def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
@@ -145,7 +151,7 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
 
     Notes
     -----
-    O(k^2) time per list; 4 n bytes per thread.
+    O(k^2) time per list; 2 n bytes per thread.
     """
     k = structure.ids.shape[1]
     out = np.zeros((len(rows), k, len(LIST_FEATURES)), np.float32)
@@ -155,6 +161,7 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
         structure.strength,
         structure.rank,
         structure.curve,
+        structure.length,
         _DEPTHS,
         np.minimum(_CURVE, k - 1),
         out,
@@ -253,58 +260,54 @@ def _describe(
     strength: _Floats,
     rank: _Ids,
     curve: _Floats,
+    length: _Floats,
     depths: npt.NDArray[np.int64],
     points: npt.NDArray[np.int64],
     out: _Floats,
 ) -> None:
     n, k = ids.shape
+    at = 4 + len(depths)
+    log_rank = (np.log1p(np.arange(k + 1)) * _RANK_UNIT).astype(np.float32)
+    shallowest = np.searchsorted(depths, np.arange(k), side="right")
     per_task = 256
     for task in prange((len(rows) + per_task - 1) // per_task):
-        column_of = np.full(n, -1, np.int32)
-        shared = np.zeros(len(depths), np.int64)
+        # The last place answers for -1, where a list is shorter.
+        column_of = np.full(n + 1, -1, np.int16)
+        weight = np.empty(k, np.float32)
+        shared = np.empty(len(depths) + 1, np.int64)
         for r in range(task * per_task, min(len(rows), (task + 1) * per_task)):
             i = rows[r]
+            own_rank = rank[i]
             for c in range(k):
+                weight[c] = strength[i, c] ** 2 if c > 0 else np.float32(0)
                 if ids[i, c] >= 0:
                     column_of[ids[i, c]] = c
             for c in range(k):
                 j = ids[i, c]
                 if j < 0:
                     continue
-                row = out[r, c]
+                row, listed, other_rank, other_strength = out[r, c], ids[j], rank[j], strength[j]
                 shared[:] = 0
-                reverse = k
-                common = own = other = np.float32(0)
-                for d in range(k):
-                    weight = strength[i, d] ** 2 if d > 0 else np.float32(0)
-                    own += weight**2
-                    member = ids[j, d]
-                    if member < 0:
+                shared[shallowest[own_rank[c]]] = 1
+                reverse = k if c > 0 else 0
+                common = np.float32(0)
+                for d in range(1, k):
+                    column = column_of[listed[d]]
+                    if column < 0:
                         continue
-                    weight = strength[j, d] ** 2 if d > 0 else np.float32(0)
-                    other += weight**2
-                    if member == i:
-                        reverse = rank[j, d]
-                    at = column_of[member]
-                    if at < 0:
-                        continue
-                    if at > 0:
-                        common += weight * strength[i, at] ** 2
-                    depth = max(rank[i, at], rank[j, d])
-                    for m in range(len(depths)):
-                        if depth < depths[m]:
-                            shared[m] += 1
-                            break
+                    if column == 0:
+                        reverse = other_rank[d]
+                    common += weight[column] * other_strength[d] ** 2
+                    shared[shallowest[max(own_rank[column], other_rank[d])]] += 1
                 row[0] = strength[i, c] * _STRENGTH_UNIT
-                row[1] = np.log1p(rank[i, c]) * _RANK_UNIT
-                row[2] = np.log1p(reverse) * _RANK_UNIT
+                row[1] = log_rank[own_rank[c]]
+                row[2] = log_rank[reverse]
                 row[3] = 1 if reverse < k else 0
                 total = 0
                 for m in range(len(depths)):
                     total += shared[m]
                     row[4 + m] = total / min(depths[m], k)
-                at = 4 + len(depths)
-                row[at] = common / np.sqrt(own * other + np.float32(1e-6))
+                row[at] = common / np.sqrt(length[i] * length[j] + np.float32(1e-6))
                 for p in range(len(points)):
                     row[at + 1 + p] = curve[i, points[p]] * _STRENGTH_UNIT
                     row[at + 1 + len(points) + p] = curve[j, points[p]] * _STRENGTH_UNIT
