@@ -158,7 +158,8 @@ def test_of_several_powers_the_one_is_taken_that_leaves_least_doubt() -> None:
     white = [whiten(vectors, ids, sure, [power]) for power in powers]
     left = [doubt(x) for x in white]
     assert left[2] < 0.5 * left[0]
-    np.testing.assert_array_equal(whiten(vectors, ids, sure, powers), white[int(np.argmin(left))])
+    assert left[1] - left[2] < 0.002 < left[0] - left[2], "half does as well as whole"
+    np.testing.assert_array_equal(whiten(vectors, ids, sure, powers), white[2])
     vectors, _, ids = photos(shared=0)
     assert whiten(vectors, ids, sure, powers) is vectors, "nothing is gained, nothing is moved"
 

@@ -39,7 +39,10 @@ _LIKELY = 0.5
 _FEWEST = 1.5
 
 _CLEARLY = 0.9
-"""Share of the doubt that may be left for a higher power to be taken."""
+"""Share of the doubt that may be left for anything to be changed."""
+
+_ALIKE = 0.002
+"""Doubts, in nats, that differ by less are the same: a few faces in ten thousand decide between them."""
 
 _SUREST = 1e-6
 
@@ -59,7 +62,7 @@ def whiten(
         Probability that the neighbour is the same person.
     powers : sequence of float
         In 0..1/2, ascending; 0 leaves all as it is. Of several, the one that leaves least doubt is
-        taken, a higher one only where it takes away a tenth of it.
+        taken, of equals the highest; but the first, if that takes away less than a tenth of its doubt.
 
     Returns
     -------
@@ -81,14 +84,14 @@ def whiten(
         return X
     variance += np.sqrt(trace**2 / square / len(residual)) * square / trace
     del residual, mean
-    chosen = _scaled(X, axes, variance, powers[0])
-    least = doubt(chosen) if len(powers) > 1 else 0
-    for power in powers[1:]:
-        white = _scaled(X, axes, variance, power)
-        left = doubt(white)
-        if left < _CLEARLY * least:
-            chosen, least = white, left
-    return chosen
+    if len(powers) == 1:
+        return _scaled(X, axes, variance, powers[0])
+    left = [doubt(_scaled(X, axes, variance, power)) for power in powers]
+    least = min(left)
+    if least > _CLEARLY * left[0]:
+        return _scaled(X, axes, variance, powers[0])
+    best = max(power for power, doubted in zip(powers, left, strict=True) if doubted < least + _ALIKE)
+    return _scaled(X, axes, variance, best)
 
 
 def doubt(X: _Floats, seed: int = 0) -> float:
