@@ -173,4 +173,4 @@ def test_doubt_is_of_neighbours_half_way_between_strangers_and_one_person() -> N
         found[noise] = doubt((faces / np.linalg.norm(faces, axis=1, keepdims=True)).astype(np.float32))
     assert found[0.2] < 0.01 < found[1.2]
     assert found[50] < found[1.2] <= np.log(2)
-    assert doubt(np.ones((1, 4), np.float32) / 2) == 0
+    assert doubt(np.full((1, 4), 0.5, np.float32)) == 0

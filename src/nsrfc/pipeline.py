@@ -193,8 +193,10 @@ class _Run:
             graph = self._rebuild(around.mean, listed_before)
             del listed_before
             with progress.stage("strengths", n) as advance:
-                known = self._measure(graph, linkage(graph, around), around.mean)
-                del around, graph
+                strength = linkage(graph, around)
+                release(graph.similarities)
+                known = self._measure(graph, strength, around.mean)
+                del around, graph, strength
                 edges = known.density_edges()
                 law = known.law(edges.score)
                 advance(n)
@@ -234,6 +236,7 @@ class _Run:
             order = np.argsort(-found, axis=1, kind="stable")
             ids[part] = np.take_along_axis(near, order, axis=1)
             strength[part] = np.take_along_axis(found, order, axis=1)
+            release(graph.ids)
         return _Strengths(ids, strength, float(background.center.mean()), background.identical)
 
     def _pieces(self, stage: str) -> Pieces:
