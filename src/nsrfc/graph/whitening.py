@@ -42,9 +42,10 @@ _CLEARLY = 0.9
 """Share of the doubt that may be left for anything to be changed."""
 
 _ALIKE = 0.002
-"""Doubts, in nats, that differ by less are the same: a few faces in ten thousand decide between them."""
+"""Doubts, in nats, that differ by less are the same: three wholly doubtful faces in a thousand."""
 
 _SUREST = 1e-6
+"""Probability below which a neighbour counts as surely a stranger, and likewise near 1."""
 
 
 def whiten(
