@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nsrfc.data.embeddings import normalize
 from nsrfc.data.synthetic import generate
 from nsrfc.graph.background import measure_background, stranger_similarity
 from nsrfc.graph.list_features import (
@@ -125,9 +126,8 @@ def photos(shared: float, dimension: int = 24) -> tuple[np.ndarray, np.ndarray, 
     identity = np.repeat(np.arange(40), 10)
     vectors = people[identity] + rng.standard_normal((400, 2)) @ nuisance
     vectors += 0.2 * rng.standard_normal(vectors.shape)
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     ids = [np.r_[i, np.setdiff1d(np.flatnonzero(identity == identity[i]), i)] for i in range(400)]
-    return vectors, identity, np.array(ids, np.int32)
+    return normalize(vectors), identity, np.array(ids, np.int32)
 
 
 def test_whitening_removes_what_all_people_share_and_turns_with_the_space() -> None:
@@ -170,7 +170,7 @@ def test_doubt_is_of_neighbours_half_way_between_strangers_and_one_person() -> N
     found = {}
     for noise in (0.2, 1.2, 50):
         faces = np.repeat(people, 2, axis=0) + noise * rng.standard_normal((1000, 64))
-        found[noise] = doubt((faces / np.linalg.norm(faces, axis=1, keepdims=True)).astype(np.float32))
+        found[noise] = doubt(normalize(faces))
     assert found[0.2] < 0.01 < found[1.2]
     assert found[50] < found[1.2] <= np.log(2)
     assert doubt(np.full((1, 4), 0.5, np.float32)) == 0

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from nsrfc.data.embeddings import normalize
 from nsrfc.data.synthetic import generate
 from nsrfc.graph.list_features import LIST_FEATURES, list_structure
 from nsrfc.graph.neighbors import build_neighbor_graph
@@ -132,8 +133,8 @@ def test_without_whitening_no_other_graph_is_searched(vectors: np.ndarray) -> No
 
 def test_where_whitening_does_not_help_no_other_graph_is_searched() -> None:
     rng = np.random.default_rng(0)
-    faces = np.repeat(rng.standard_normal((60, 32)), 5, axis=0) + 0.2 * rng.standard_normal((300, 32))
-    faces = (faces / np.linalg.norm(faces, axis=1, keepdims=True)).astype(np.float32)
+    people = np.repeat(rng.standard_normal((60, 32)), 5, axis=0)
+    faces = normalize(people + 0.2 * rng.standard_normal((300, 32)))
     graph = neighbors(faces)
 
     def search(vectors: np.ndarray) -> NeighborGraph:

@@ -180,7 +180,6 @@ class _Run:
             known = self._measure(graph, graph.similarities.copy(), X)
             stranger, law = known.stranger, known.law(known.top)
             del graph
-            release(listed)
             advance(n)
         for width, log_odds in REFINEMENTS:
             with progress.stage("refinement", n) as advance:
@@ -193,10 +192,8 @@ class _Run:
             graph = self._rebuild(around.mean, listed_before)
             del listed_before
             with progress.stage("strengths", n) as advance:
-                strength = linkage(graph, around)
-                release(graph.similarities)
-                known = self._measure(graph, strength, around.mean)
-                del around, graph, strength
+                known = self._measure(graph, linkage(graph, around), around.mean)
+                del around, graph
                 edges = known.density_edges()
                 law = known.law(edges.score)
                 advance(n)
@@ -226,6 +223,9 @@ class _Run:
 
     def _measure(self, graph: NeighborGraph, similarities: _Floats, X: _Floats) -> _Strengths:
         """Turn similarities of a graph, which are used up, into strengths, each list in their order."""
+        # Pages of mapped graphs, read already, would stand beside what is made of them.
+        release(graph.ids)
+        release(graph.similarities)
         background = measure_background(X, X[self._sample], self._pieces("background"))
         ids, strength = np.empty_like(graph.ids), similarities
         for part in chunks(len(ids)):

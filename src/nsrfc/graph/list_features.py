@@ -76,8 +76,8 @@ class ListStructure:
         Place of each column in order of strength; 0 for the face itself.
     curve : ndarray of float32, shape (n, k)
         Strengths, descending; where there is no neighbour, that of the last there is (0 if none).
-    length : ndarray of float32, shape (n,)
-        Squared length of the list as a sparse vector of squared strengths, the face itself left out.
+    squared_length : ndarray of float32, shape (n,)
+        Of the list as a sparse vector of squared strengths, the face itself left out.
     center, deviation : ndarray of float32, shape (n,)
         The background, see :class:`~nsrfc.graph.background.Background`.
     law : EdgeLaw
@@ -88,7 +88,7 @@ class ListStructure:
     strength: _Floats
     rank: _Ids
     curve: _Floats
-    length: _Floats
+    squared_length: _Floats
     center: _Floats
     deviation: _Floats
     law: EdgeLaw
@@ -127,10 +127,10 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats, seed: int
     end = np.where(last > 0, curve[np.arange(n), last], 0).astype(np.float32)
     curve = np.where(curve == _ABSENT, end[:, None], curve)
     strength[ids < 0] = 0
-    length = np.einsum("nk,nk,nk,nk->n", *(strength[:, 1:],) * 4)
+    squared_length = np.einsum("nk,nk,nk,nk->n", *(strength[:, 1:],) * 4)
     law = fit_edge_law(curve[:, 1:2].ravel(), n, background.identical)
     return ListStructure(
-        ids, strength, rank, curve, length, background.center, background.deviation, law
+        ids, strength, rank, curve, squared_length, background.center, background.deviation, law
     )
 
 
@@ -161,7 +161,7 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
         structure.strength,
         structure.rank,
         structure.curve,
-        structure.length,
+        structure.squared_length,
         _DEPTHS,
         np.minimum(_CURVE, k - 1),
         out,
@@ -260,7 +260,7 @@ def _describe(
     strength: _Floats,
     rank: _Ids,
     curve: _Floats,
-    length: _Floats,
+    squared_length: _Floats,
     depths: npt.NDArray[np.int64],
     points: npt.NDArray[np.int64],
     out: _Floats,
@@ -307,7 +307,7 @@ def _describe(
                 for m in range(len(depths)):
                     total += shared[m]
                     row[4 + m] = total / min(depths[m], k)
-                row[at] = common / np.sqrt(length[i] * length[j] + np.float32(1e-6))
+                row[at] = common / np.sqrt(squared_length[i] * squared_length[j] + np.float32(1e-6))
                 for p in range(len(points)):
                     row[at + 1 + p] = curve[i, points[p]] * _STRENGTH_UNIT
                     row[at + 1 + len(points) + p] = curve[j, points[p]] * _STRENGTH_UNIT

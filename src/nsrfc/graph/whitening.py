@@ -26,7 +26,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.graph.background import SAMPLE, measure_background, standardize
+from nsrfc.graph.background import SAMPLE, Background, measure_background, standardize
 from nsrfc.graph.mixture import fit_edge_law, probability
 from nsrfc.graph.refinement import average_neighbors
 from nsrfc.graph.search import exact_lists
@@ -34,6 +34,7 @@ from nsrfc.graph.search import exact_lists
 __all__ = ["doubt", "whiten"]
 
 _Floats = npt.NDArray[np.float32]
+_Doubles = npt.NDArray[np.float64]
 
 _LIKELY = 0.5
 _FEWEST = 1.5
@@ -70,29 +71,20 @@ def whiten(
     ndarray of float32, shape (n, d)
         Unit vectors; ``X`` itself with power 0, or where no face has a likely neighbour.
     """
-    around = average_neighbors(X, ids, np.where(weights > _LIKELY, weights, np.float32(0)))
-    measured = around.total > _FEWEST
-    if not measured.any():
+    measured = _scatter(X, ids, weights)
+    if measured is None:
         return X
-    total = around.total[measured, None]
-    mean = around.mean[measured] * (around.norm[measured, None] / total)
-    residual = (X[measured] - mean) * np.sqrt(total / (total - 1))
-    scatter = (residual.T @ residual).astype(np.float64) / len(residual)
-    variance, axes = np.linalg.eigh(scatter)
-    variance = np.maximum(variance, 0)
-    trace, square = variance.sum(), variance @ variance
-    if square <= 0:
-        return X
-    variance += np.sqrt(trace**2 / square / len(residual)) * square / trace
-    del residual, mean
+
+    def scaled(power: float) -> _Floats:
+        return _scaled(X, *measured, power)
+
     if len(powers) == 1:
-        return _scaled(X, axes, variance, powers[0])
-    left = [doubt(_scaled(X, axes, variance, power)) for power in powers]
+        return scaled(powers[0])
+    left = [doubt(scaled(power)) for power in powers]
     least = min(left)
     if least > _CLEARLY * left[0]:
-        return _scaled(X, axes, variance, powers[0])
-    best = max(power for power, doubted in zip(powers, left, strict=True) if doubted < least + _ALIKE)
-    return _scaled(X, axes, variance, best)
+        return scaled(powers[0])
+    return scaled(max(power for power, its in zip(powers, left, strict=True) if its < least + _ALIKE))
 
 
 def doubt(X: _Floats, seed: int = 0) -> float:
@@ -121,7 +113,9 @@ def doubt(X: _Floats, seed: int = 0) -> float:
         return 0.0
     faces = np.sort(np.random.default_rng(seed).permutation(n)[:SAMPLE])
     ids, similarities = exact_lists(X, faces, 2)
-    background = measure_background(X[ids.T.ravel()], X[faces])
+    ends, place = np.unique(ids.T.ravel(), return_inverse=True)
+    measured = measure_background(X[ends], X[faces])
+    background = Background(measured.center[place], measured.deviation[place])
     nearest = np.arange(len(faces), 2 * len(faces), dtype=np.int32)[:, None]
     strength = standardize(nearest, similarities[:, 1:], background, slice(len(faces)))
     law = fit_edge_law(strength.ravel(), n, background.identical)
@@ -129,9 +123,27 @@ def doubt(X: _Floats, seed: int = 0) -> float:
     return float(-(same * np.log(same) + (1 - same) * np.log1p(-same)).mean())
 
 
-def _scaled(
-    X: _Floats, axes: npt.NDArray[np.float64], variance: npt.NDArray[np.float64], power: float
-) -> _Floats:
+def _scatter(
+    X: _Floats, ids: npt.NDArray[np.int32], weights: _Floats
+) -> tuple[_Doubles, _Doubles] | None:
+    """Return axes (d, d) of C and variances (d,) along them, ridge included; None where C is nothing."""
+    around = average_neighbors(X, ids, np.where(weights > _LIKELY, weights, np.float32(0)))
+    measured = around.total > _FEWEST
+    if not measured.any():
+        return None
+    total = around.total[measured, None]
+    mean = around.mean[measured] * (around.norm[measured, None] / total)
+    residual = (X[measured] - mean) * np.sqrt(total / (total - 1))
+    scatter = (residual.T @ residual).astype(np.float64) / len(residual)
+    variance, axes = np.linalg.eigh(scatter)
+    variance = np.maximum(variance, 0)
+    trace, square = variance.sum(), variance @ variance
+    if square <= 0:
+        return None
+    return axes, variance + np.sqrt(trace**2 / square / len(residual)) * square / trace
+
+
+def _scaled(X: _Floats, axes: _Doubles, variance: _Doubles, power: float) -> _Floats:
     """Scale vectors along axes by a power of the variance there; unit vectors (n, d)."""
     if power == 0:
         return X
