@@ -21,9 +21,7 @@ import numpy as np
 from nsrfc import baselines, pipeline
 from nsrfc.graph import NeighborGraph, connected_components, edges, rerank
 from nsrfc.graph.background import SAMPLE, Background, measure_background, standardize
-from nsrfc.graph.mixture import fit_edge_law, probability
 from nsrfc.graph.neighbors import build_neighbor_graph
-from nsrfc.graph.whitening import whiten
 from nsrfc.metrics import evaluate
 
 from .clustering import GENERATED, REAL, SHARED, Faces, Floats, Labels, generated, real
@@ -58,6 +56,8 @@ def all_compared(X: Floats, around: Labels, **kept: Any) -> NeighborGraph:  # no
 VARIANTS: dict[str, dict[str, Any]] = {
     "the clusterer": {},
     "one scale for all faces": {"standardize": one_scale},
+    "no whitening": {"WHITENING": (0,)},
+    "whitened whatever the doubt": {"WHITENING": (0.5,)},
     "no refinement": {"REFINEMENTS": ((1, 0.0),)},
     "one refinement": {"REFINEMENTS": (FIRST,)},
     "three refinements": {"REFINEMENTS": (FIRST, SECOND, SECOND)},
@@ -86,14 +86,6 @@ def strengths(X: Floats, graph: NeighborGraph) -> tuple[Floats, Background]:
     """Standardised similarities (n, k) of listed neighbours."""
     background = measure_background(X, X[np.sort(np.random.default_rng(0).permutation(len(X))[:SAMPLE])])
     return standardize(graph.ids, graph.similarities, background), background
-
-
-def whitened(faces: Faces) -> Labels:
-    """Cluster embeddings whitened by the scatter inside their neighbourhoods."""
-    graph = build_neighbor_graph(faces.X, 20)
-    strength, background = strengths(faces.X, graph)
-    law = fit_edge_law(strength[:, 1:].max(axis=1), len(faces.X), background.identical)
-    return pipeline.cluster(whiten(faces.X, graph.ids, probability(law.log_odds(strength)))).labels
 
 
 def best_components(faces: Faces) -> dict[str, Labels]:
@@ -128,7 +120,7 @@ def main() -> None:
     rows: dict[str, list[str]] = {}
     for faces in sets:
         found = {name: variant(faces, patches) for name, patches in VARIANTS.items()}
-        found |= {"embeddings whitened first": whitened(faces)} | best_components(faces)
+        found |= best_components(faces)
         for name, labels in found.items():
             scores = evaluate(faces.identities, labels)
             cell = f"{100 * scores.pairwise.f:.1f} / {100 * scores.bcubed.f:.1f}"

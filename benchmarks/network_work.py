@@ -14,7 +14,17 @@ from nsrfc.models.bundle import NSRFC
 from nsrfc.models.settings import NetworkName
 from nsrfc.models.structure import StructureEdges, StructurePairs, StructureRefinement
 
-from .work import Work, averages, background, groups, list_features, rebuilding, search, total
+from .work import (
+    Work,
+    averages,
+    background,
+    groups,
+    list_features,
+    rebuilding,
+    search,
+    total,
+    whitening,
+)
 
 __all__ = ["lcenet", "learned", "pair_network", "pcenet", "structure_edges", "structure_lists"]
 
@@ -110,8 +120,7 @@ def pcenet(network: PCENet) -> Work:
 def structure_refinement(network: StructureRefinement, n: int, d: int, k: int) -> Work:
     """Count background, features, scores and average, each twice, and whitening once."""
     twice = background(n, d) + list_features(n, k) + averages(n, d, k)
-    whitening = Work(flop=4.0 * n * d * d, bytes=12.0 * n * d)
-    return 2 * twice + whitening + linear_layers(network, n * k)
+    return 2 * twice + whitening(n, d) + linear_layers(network, n * k)
 
 
 def structure_lists(network: StructurePairs, k: int, d: int) -> Work:

@@ -17,7 +17,7 @@ from nsrfc.config import ClusterConfig
 from nsrfc.graph.background import SAMPLE
 from nsrfc.graph.list_features import LIST_FEATURES
 from nsrfc.graph.neighbors import REBUILD_WIDTH
-from nsrfc.pipeline import REFINEMENTS
+from nsrfc.pipeline import REFINEMENTS, WHITENING
 from nsrfc.plan import plan_search
 
 from .machine import Rates
@@ -33,6 +33,7 @@ __all__ = [
     "rebuilding",
     "search",
     "total",
+    "whitening",
 ]
 
 WIDTHS = [width for width, _ in REFINEMENTS]
@@ -69,8 +70,10 @@ def label_free(n: int, d: int, k: int) -> dict[str, Work]:
     """Count the stages of :func:`nsrfc.pipeline.cluster`."""
     k = min(k, n)
     return {
-        "neighbours": search(n, d, k) + len(WIDTHS) * rebuilding(n, d, k),
-        "strengths": (1 + len(WIDTHS)) * background(n, d)
+        # As of faces that are whitened: a graph more, and its strengths.
+        "neighbours": search(n, d, k) + (1 + len(WIDTHS)) * rebuilding(n, d, k),
+        "whitening": len(WHITENING) * background(n, d) + averages(n, d, k) + whitening(n, d),
+        "strengths": (2 + len(WIDTHS)) * background(n, d)
         + total(linkage(n, k, min(width, k)) for width in WIDTHS),
         "refinement": total(averages(n, d, min(width, k)) for width in WIDTHS),
         # Sums of groups start as a copy of the vectors and are formed once more; lists are read once.
@@ -128,6 +131,11 @@ def background(n: int, d: int) -> Work:
 def averages(n: int, d: int, width: int) -> Work:
     """Gather ``width`` vectors per face, write one."""
     return Work(flop=2.0 * n * width * d, bytes=4.0 * n * (width + 1) * d)
+
+
+def whitening(n: int, d: int) -> Work:
+    """Count the scatter and the product with its root: 4 n d^2 FLOP; vectors are read twice."""
+    return Work(flop=4.0 * n * d * d, bytes=12.0 * n * d)
 
 
 def linkage(n: int, k: int, width: int) -> Work:

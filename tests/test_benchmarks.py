@@ -25,7 +25,7 @@ from nsrfc.data.synthetic import generate
 from nsrfc.errors import InputError
 
 SIZE = 300
-STAGES = ("neighbours", "strengths", "refinement", "clusters", "others")
+STAGES = ("neighbours", "strengths", "whitening", "refinement", "clusters", "others")
 
 
 @pytest.fixture(scope="module")

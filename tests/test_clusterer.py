@@ -100,3 +100,18 @@ def test_real_faces(shared: Path, embedder: str) -> None:
         scores = evaluate(data["identity"], labels)
     assert scores.pairwise.f > 0.93
     assert scores.bcubed.f > 0.93
+
+
+def test_directions_in_which_all_photos_vary_do_not_keep_people_apart_or_chain_them() -> None:
+    rng = np.random.default_rng(0)
+    people, photos, dimension = 100, 15, 64
+    center = rng.normal(size=(people, dimension)) / np.sqrt(dimension)
+    # Light, pose and the like: five directions along which photos vary more than two thirds of a person.
+    shared = np.linalg.qr(rng.normal(size=(dimension, 5)))[0].T
+    identities = np.repeat(np.arange(people), photos)
+    n = len(identities)
+    common = 0.4 * rng.normal(size=(n, 5)) @ shared
+    X = center[identities] + common + 0.06 * rng.normal(size=(n, dimension))
+    scores = evaluate(identities, nsrfc.FaceClusterer(model=None).fit_predict(X))
+    assert scores.pairwise.f > 0.97
+    assert scores.bcubed.f > 0.97

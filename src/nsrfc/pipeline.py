@@ -1,7 +1,8 @@
 """From embeddings to people: the steps of the method in order, without learned weights.
 
 1. Neighbour graph: the k nearest by cosine; similarities in deviations above what strangers show;
-   embeddings refined to means of their neighbourhoods and the graph rebuilt on them, twice.
+   embeddings whitened where that leaves less doubt, then refined to means of their neighbourhoods,
+   twice; each time the graph is rebuilt on them.
 2. Local density graph: density of every face, density edges and similarity edges.
 3. Global connectivity: the odds that a density edge joins one person, from a law fitted to these edges;
    an edge that would join two groups unlike each other is left out.
@@ -37,6 +38,7 @@ from nsrfc.graph.neighbors import (
 )
 from nsrfc.graph.refinement import average_neighbors, linkage
 from nsrfc.graph.structures import Clustering, EdgeList, NeighborGraph
+from nsrfc.graph.whitening import whiten
 from nsrfc.progress import Progress
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
 __all__ = ["cluster"]
 
 _Floats = npt.NDArray[np.float32]
+
+WHITENING = (0, 0.5)
+"""Powers of whitening, of which the faces at hand choose: not at all, or in full."""
 
 REFINEMENTS = ((10, -1.0), (20, 1.0))
 """Neighbours that each refinement averages, and the log-odds at which one weighs a half. The first is
@@ -104,14 +109,14 @@ def cluster(
     if isinstance(X, np.ndarray):
         release(X)
     faces, place = canonical_rows(unit)
-    distinct = unit[faces]
+    run = _Run(unit[faces], config, device, progress, Artifacts(cache))
     if index is not None and graph is None:
         graph = build_neighbor_graph(unit, config.k, index=index, progress=progress)
     if graph is not None:
         check_neighbor_graph(graph, len(unit))
         graph = renumber(graph, faces, place)
     del unit
-    labels, confidence = _Run(distinct, config, device, progress, Artifacts(cache)).cluster(graph)
+    labels, confidence = run.cluster(graph)
     labels = relabel_by_first_appearance(labels[place])
     return Clustering(drop_small(labels, config.min_cluster_size), confidence[place])
 
@@ -139,6 +144,14 @@ class _Strengths:
         """Fit the odds that an edge joins one person to the strengths of one edge per face."""
         return fit_edge_law(strength, len(self.ids), self.identical)
 
+    def weights(self, law: EdgeLaw, width: int | None = None, log_odds: float = 0.0) -> _Floats:
+        """Weights (n, width) of the first neighbours in each list: 1/2 at ``log_odds``."""
+        weights = np.empty_like(self.strength[:, :width])
+        for part in chunks(len(weights)):
+            odds = law.log_odds(self.strength[part, :width])
+            weights[part] = probability(odds - np.float32(log_odds))
+        return weights
+
     def density_edges(self) -> EdgeList:
         """Return the density edges E_d, with strengths as scores."""
         law, density = self.law(self.top), np.empty(len(self.ids), np.float32)
@@ -153,7 +166,8 @@ class _Strengths:
 class _Run:
     """The steps on distinct faces in canonical order.
 
-    _sample stands for strangers; _key is that of all results so far, on which the next depends.
+    X is whitened on the way. _sample stands for strangers; _key is that of all results so far, on which
+    the next depends.
     """
 
     X: _Floats
@@ -170,20 +184,26 @@ class _Run:
 
     def cluster(self, graph: NeighborGraph | None) -> tuple[npt.NDArray[np.int64], _Floats]:
         """Labels (n,) and confidence (n,)."""
-        X, n, progress = self.X, len(self.X), self.progress
+        n, progress = len(self.X), self.progress
         given = () if graph is None else (graph.ids, graph.similarities)
-        content = [self.artifacts.fingerprint(array) for array in (X, *given)]
+        content = [self.artifacts.fingerprint(array) for array in (self.X, *given)]
         self._key = key_of("embeddings", {"sha256": content})
         graph = graph or self._search()
-        listed = graph.ids
-        with progress.stage("strengths", n) as advance:
-            known = self._measure(graph, graph.similarities.copy(), X)
-            stranger, law = known.stranger, known.law(known.top)
-            del graph
+        listed, known = graph.ids, self._strengths(graph)
+        del graph
+        with progress.stage("whitening", n) as advance:
+            white = whiten(self.X, known.ids, known.weights(known.law(known.top)), WHITENING)
             advance(n)
+        if white is not self.X:
+            self.X = white
+            graph = self._rebuild(white, listed)
+            listed, known = graph.ids, self._strengths(graph)
+            del graph
+        X, stranger, law = self.X, known.stranger, known.law(known.top)
+        del white
         for width, log_odds in REFINEMENTS:
             with progress.stage("refinement", n) as advance:
-                weights = probability(law.log_odds(known.strength[:, :width]) - np.float32(log_odds))
+                weights = known.weights(law, width, log_odds)
                 around = average_neighbors(X, known.ids[:, :width], weights)
                 advance(n)
             listed_before = known.ids
@@ -220,6 +240,13 @@ class _Run:
     def _rebuild(self, X: _Floats, around: npt.NDArray[np.int32]) -> NeighborGraph:
         pieces = self._pieces("neighbours")
         return rebuild_neighbor_graph(X, around, progress=self.progress, pieces=pieces)
+
+    def _strengths(self, graph: NeighborGraph) -> _Strengths:
+        """Strengths of a graph of the faces themselves."""
+        with self.progress.stage("strengths", len(self.X)) as advance:
+            known = self._measure(graph, graph.similarities.copy(), self.X)
+            advance(len(self.X))
+        return known
 
     def _measure(self, graph: NeighborGraph, similarities: _Floats, X: _Floats) -> _Strengths:
         """Turn similarities of a graph, which are used up, into strengths, each list in their order."""

@@ -237,7 +237,7 @@ def plan(
         return _plan_learned(n, dimension, config, given_graph, model)
     search = plan_search(n, dimension, config)
     vectors, neighbors = search.stages
-    values, entries, rounds = n * dimension, n * search.k, len(REFINEMENTS)
+    values, entries, rounds = n * dimension, n * search.k, 1 + len(REFINEMENTS)
     refined = REFINED_BYTES_PER_VALUE * values + STRENGTH_BYTES_PER_NEIGHBOR * entries
     chunk = CHUNK_BYTES_PER_NEIGHBOR * min(n, CHUNK) * search.k
     seconds = rounds * REBUILD_SECONDS * entries * dimension + STRUCTURE_SECONDS * n

@@ -26,7 +26,7 @@ from numba import njit, prange
 from nsrfc.graph.chunks import chunks
 from nsrfc.graph.structures import NeighborGraph
 
-__all__ = ["Neighborhoods", "average_neighbors", "linkage"]
+__all__ = ["Neighborhoods", "average_neighbors", "linkage", "weighted_sums"]
 
 _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
@@ -73,9 +73,7 @@ def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
     -------
     Neighborhoods
     """
-    from scipy.sparse import csr_array
-
-    n, width = ids.shape
+    n = len(ids)
     weights = np.where(ids >= 0, weights, np.float32(0))
     weights[:, 0] = 1
     columns = np.maximum(ids, 0)
@@ -84,15 +82,35 @@ def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
     weights = np.take_along_axis(weights, order, axis=1)
     mean, norm = np.empty_like(X), np.empty(n, np.float32)
     for part in chunks(n):
-        rows = part.stop - part.start
-        chosen = weights[part].ravel(), columns[part].ravel(), np.arange(0, rows * width + 1, width)
-        mean[part] = csr_array(chosen, shape=(rows, n)) @ X
+        mean[part] = weighted_sums(X, columns[part], weights[part])
         norm[part] = np.linalg.norm(mean[part], axis=1)
         # A mean can vanish only if neighbours of weight oppose the face; it then stays itself.
         vanished = part.start + np.flatnonzero(norm[part] < _VANISHED)
         mean[vanished], norm[vanished] = X[vanished], 1
         mean[part] /= norm[part, None]
     return Neighborhoods(mean, norm, weights.sum(axis=1), columns, weights)
+
+
+def weighted_sums(X: _Floats, ids: _Ids, weights: _Floats) -> _Floats:
+    """Sum listed faces, each times its weight.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+    ids : ndarray of int32, shape (m, w)
+        Rows of ``X``.
+    weights : ndarray of float32, shape (m, w)
+
+    Returns
+    -------
+    ndarray of float32, shape (m, d)
+    """
+    from scipy.sparse import csr_array
+
+    m, width = ids.shape
+    starts = np.arange(0, m * width + 1, width)
+    sums: _Floats = csr_array((weights.ravel(), ids.ravel(), starts), shape=(m, len(X))) @ X
+    return sums
 
 
 def linkage(graph: NeighborGraph, around: Neighborhoods) -> _Floats:

@@ -27,8 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.graph.background import SAMPLE, Background, measure_background, standardize
+from nsrfc.graph.chunks import chunks
 from nsrfc.graph.mixture import fit_edge_law, probability
-from nsrfc.graph.refinement import average_neighbors
+from nsrfc.graph.refinement import weighted_sums
 from nsrfc.graph.search import exact_lists
 
 __all__ = ["doubt", "whiten"]
@@ -38,6 +39,9 @@ _Doubles = npt.NDArray[np.float64]
 
 _LIKELY = 0.5
 _FEWEST = 1.5
+
+_ROWS = 16_384
+"""Faces worked on at a time; no result depends on it."""
 
 _CLEARLY = 0.9
 """Share of the doubt that may be left for anything to be changed."""
@@ -127,27 +131,38 @@ def _scatter(
     X: _Floats, ids: npt.NDArray[np.int32], weights: _Floats
 ) -> tuple[_Doubles, _Doubles] | None:
     """Return axes (d, d) of C and variances (d,) along them, ridge included; None where C is nothing."""
-    around = average_neighbors(X, ids, np.where(weights > _LIKELY, weights, np.float32(0)))
-    measured = around.total > _FEWEST
-    if not measured.any():
+    n, d = X.shape
+    products, count = np.zeros((d, d)), 0
+    for part in chunks(n, _ROWS):
+        near = ids[part]
+        chosen = np.where((near >= 0) & (weights[part] > _LIKELY), weights[part], np.float32(0))
+        chosen[:, 0] = 1
+        total = chosen.sum(axis=1)
+        measured = total > _FEWEST
+        total = total[measured, None]
+        mean = weighted_sums(X, np.maximum(near, 0)[measured], chosen[measured]) / total
+        # In double precision, so that no digit which is kept depends on how a product is divided up.
+        residual = ((X[part][measured] - mean) * np.sqrt(total / (total - 1))).astype(np.float64)
+        products += residual.T @ residual
+        count += len(residual)
+    if count == 0:
         return None
-    total = around.total[measured, None]
-    mean = around.mean[measured] * (around.norm[measured, None] / total)
-    residual = (X[measured] - mean) * np.sqrt(total / (total - 1))
-    scatter = (residual.T @ residual).astype(np.float64) / len(residual)
-    variance, axes = np.linalg.eigh(scatter)
+    variance, axes = np.linalg.eigh(products / count)
     variance = np.maximum(variance, 0)
     trace, square = variance.sum(), variance @ variance
     if square <= 0:
         return None
-    return axes, variance + np.sqrt(trace**2 / square / len(residual)) * square / trace
+    return axes, variance + np.sqrt(trace**2 / square / count) * square / trace
 
 
 def _scaled(X: _Floats, axes: _Doubles, variance: _Doubles, power: float) -> _Floats:
     """Scale vectors along axes by a power of the variance there; unit vectors (n, d)."""
     if power == 0:
         return X
-    transform = (axes * variance**-power) @ axes.T
-    white: _Floats = X @ transform.astype(np.float32)
-    white /= np.maximum(np.linalg.norm(white, axis=1, keepdims=True), np.float32(1e-12))
+    transform = ((axes * variance**-power) @ axes.T).astype(np.float32)
+    white = np.empty_like(X)
+    for part in chunks(len(X), _ROWS):
+        scaled = X[part] @ transform
+        scaled /= np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), np.float32(1e-12))
+        white[part] = scaled
     return white
