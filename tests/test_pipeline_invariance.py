@@ -227,12 +227,17 @@ def rescaled(X: Vectors, rng: np.random.Generator) -> Vectors:
     return X * rng.uniform(0.1, 10, (len(X), 1)).astype(np.float32)
 
 
-@pytest.mark.parametrize("change", [rotated, mirrored, padded, rescaled])
+@pytest.mark.parametrize(
+    ("change", "alike"), [(rotated, 0.99), (mirrored, 0.999), (padded, 0.99), (rescaled, 0.999)]
+)
 def test_only_angles_count(
-    faces: Vectors, found: Clustering, change: Callable[[Vectors, np.random.Generator], Vectors]
+    faces: Vectors,
+    found: Clustering,
+    change: Callable[[Vectors, np.random.Generator], Vectors],
+    alike: float,
 ) -> None:
     changed = cluster(change(faces, np.random.default_rng(0)))
-    assert ari(found.labels, changed.labels) > 0.99
+    assert ari(found.labels, changed.labels) > alike
 
 
 def test_only_angles_count_beyond_the_sample() -> None:

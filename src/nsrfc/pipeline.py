@@ -191,15 +191,17 @@ class _Run:
         graph = graph or self._search()
         listed, known = graph.ids, self._strengths(graph)
         del graph
+        law = known.law(known.top)
         with progress.stage("whitening", n) as advance:
-            white = whiten(self.X, known.ids, known.weights(known.law(known.top)), WHITENING)
+            white = whiten(self.X, known.ids, known.weights(law), WHITENING)
             advance(n)
         if white is not self.X:
             self.X = white
             graph = self._rebuild(white, listed)
             listed, known = graph.ids, self._strengths(graph)
             del graph
-        X, stranger, law = self.X, known.stranger, known.law(known.top)
+            law = known.law(known.top)
+        X, stranger = self.X, known.stranger
         del white
         for width, log_odds in REFINEMENTS:
             with progress.stage("refinement", n) as advance:
