@@ -107,16 +107,17 @@ def _rescore(
     n, k = ids.shape
     for task in prange((len(faces) + _FACES_PER_TASK - 1) // _FACES_PER_TASK):
         marked = np.zeros(n, np.uint8)
-        candidates = np.empty(k * (1 + _HOP), np.int64)
+        candidates = np.empty(k * (1 + _HOP), np.int32)
         ranked = np.empty(len(candidates), np.int64)
+        ties = np.empty(len(candidates), np.int64)
         score = np.empty(len(candidates), np.float32)
         for i in faces[task * _FACES_PER_TASK : (task + 1) * _FACES_PER_TASK]:
-            count = _collect(i, ids, similarities, vectors, marked, candidates)
+            listed, count = _collect(i, ids, marked, candidates)
             members = indices[indptr[i] : indptr[i + 1]]
             for member in members:
                 marked[member] = 1
             for c in range(count):
-                j = candidates[c] & _LOW_BITS
+                j = candidates[c]
                 others = indices[indptr[j] : indptr[j + 1]]
                 common = 0
                 for other in others:
@@ -128,30 +129,35 @@ def _rescore(
             ranked[:count].sort()
             new_ids[i, 0] = i
             scores[i, 0] = 1
-            for rank in range(min(k - 1, count)):
-                c = ranked[rank] & _LOW_BITS
-                new_ids[i, rank + 1] = candidates[c] & _LOW_BITS
-                scores[i, rank + 1] = score[c]
+            rank = 0
+            while rank < min(k - 1, count):
+                equal = score[ranked[rank] & _LOW_BITS]
+                stop = rank + 1
+                while stop < count and score[ranked[stop] & _LOW_BITS] == equal:
+                    stop += 1
+                for place in range(rank, stop):
+                    c = ranked[place] & _LOW_BITS
+                    similarity = _UNKNOWN
+                    # A similarity costs more than a score, and only equal scores ask for it.
+                    if stop - rank > 1:
+                        similarity = _similarity(i, c, listed, candidates, ids, similarities, vectors)
+                    ties[place - rank] = _key(similarity, candidates[c])
+                ties[: stop - rank].sort()
+                for place in range(rank, min(k - 1, stop)):
+                    new_ids[i, place + 1] = ties[place - rank] & _LOW_BITS
+                    scores[i, place + 1] = equal
+                rank = stop
 
 
 @njit(cache=True, nogil=True)
-def _collect(
-    i: int,
-    ids: _Ids,
-    similarities: _Floats,
-    vectors: _Floats,
-    marked: npt.NDArray[np.uint8],
-    candidates: _Integers,
-) -> int:
-    """Write keys of the candidates of i, without i, in the order of ties; return their number."""
+def _collect(i: int, ids: _Ids, marked: npt.NDArray[np.uint8], candidates: _Ids) -> tuple[int, int]:
+    """Write the candidates of i, without i, its list first; return how many are listed and in all."""
     listed = 0
     while listed < ids.shape[1] and ids[i, listed] >= 0:
         marked[ids[i, listed]] = 1
         listed += 1
-    count = 0
-    for c in range(1, listed):
-        candidates[count] = _key(similarities[i, c], ids[i, c])
-        count += 1
+    count = listed - 1
+    candidates[:count] = ids[i, 1:listed]
     for c in range(listed):
         for hop in range(min(_HOP, ids.shape[1])):
             j = ids[ids[i, c], hop]
@@ -159,18 +165,29 @@ def _collect(
                 break
             if marked[j] == 0:
                 marked[j] = 1
-                candidates[count] = _key(_similarity(i, j, ids, similarities, vectors), j)
+                candidates[count] = j
                 count += 1
     for c in range(count):
-        marked[candidates[c] & _LOW_BITS] = 0
+        marked[candidates[c]] = 0
     marked[i] = 0
-    candidates[:count].sort()
-    return count
+    return listed - 1, count
 
 
 @njit(cache=True, nogil=True)
-def _similarity(i: int, j: int, ids: _Ids, similarities: _Floats, vectors: _Floats) -> np.float32:
-    """Similarity of i to a face that is not in its list."""
+def _similarity(
+    i: int,
+    c: int,
+    listed: int,
+    candidates: _Ids,
+    ids: _Ids,
+    similarities: _Floats,
+    vectors: _Floats,
+) -> np.float32:
+    """Similarity of i to its candidate c, of which the first are those in its list."""
+    if c < listed:
+        known: np.float32 = similarities[i, c + 1]
+        return known
+    j = candidates[c]
     if vectors.shape[1] > 0:
         return np.float32(min(1.0, max(-1.0, dot(vectors, i, j))))
     column = -1
