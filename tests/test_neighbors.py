@@ -163,6 +163,48 @@ def test_an_approximate_search_that_was_cut_off_needs_no_index_to_go_on(
     assert [path.name for path in tmp_path.iterdir()] == ["neighbours"], "what it was made of is gone"
 
 
+class Impatient(Progress):
+    """Notes how many faces each call of a stage's ``advance`` tells of, and interrupts after enough."""
+
+    def __init__(self, stage: str, enough: float) -> None:
+        super().__init__()
+        self.of_interest, self.enough, self.told = stage, enough, list[int]()
+
+    @contextmanager
+    def show(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+        def advance(count: int) -> None:
+            if name == self.of_interest:
+                self.told.append(count)
+                if self.enough * total < sum(self.told) < total:
+                    raise KeyboardInterrupt
+
+        yield advance
+
+
+def test_an_approximate_search_that_was_cut_off_finds_hardly_a_cell_twice(
+    faces: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_module, "_INDEXED", 50)
+    monkeypatch.setattr("nsrfc.artifacts.RECORD_SECONDS", 0)
+
+    def search(progress: Progress) -> NeighborGraph:
+        pieces = Pieces(tmp_path / "neighbours", "key")
+        return build_neighbor_graph(faces, 20, method="approximate", pieces=pieces, progress=progress)
+
+    reached = 0
+    for enough in (0.1, 0.5, 0.8):
+        cut_off = Impatient("index", enough)
+        with pytest.raises(KeyboardInterrupt):
+            search(cut_off)
+        again = cut_off.told.count(50)
+        assert 50 * again <= sum(cut_off.told) - reached + 100, "only what was not recorded"
+        reached = sum(cut_off.told)
+    last = Impatient("index", 1)
+    assert_same(search(last), build_neighbor_graph(faces, 20, method="approximate"))
+    assert 50 * last.told.count(50) <= sum(last.told) - reached + 100
+    assert [path.name for path in tmp_path.iterdir()] == ["neighbours"], "what it was made of is gone"
+
+
 def test_going_on_among_neighbours_of_neighbours_finds_more(
     faces: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -297,11 +297,13 @@ def _approximate(
 
     def lists() -> _Lists:
         if passes == 0:
-            return partial(index_lists, k=k, index=inverted_file(vectors, seed, progress))
+            index = inverted_file(vectors, seed, pieces.before(), progress)
+            return partial(index_lists, k=k, index=index)
         return _among(_approximate(vectors, k, seed, passes - 1, pieces.before(), progress)[0])
 
     found = _filled(vectors, k, lists, pieces, progress)
-    pieces.before().discard()
+    for needed_no_more in (pieces.before(), pieces.before().before()):
+        needed_no_more.discard()
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
+from nsrfc.artifacts import Pieces
 from nsrfc.graph.chunks import chunks
 from nsrfc.progress import Progress
 
@@ -173,7 +174,9 @@ def lists_among(
     return _ranked(vectors, rows, candidates.reshape(len(rows), -1), k)
 
 
-def inverted_file(vectors: _Vectors, seed: int, progress: Progress | None = None) -> faiss.IndexIVFFlat:
+def inverted_file(
+    vectors: _Vectors, seed: int, pieces: Pieces | None = None, progress: Progress | None = None
+) -> faiss.IndexIVFFlat:
     """Index the rows by small cells, of about as many faces as a person has.
 
     In high dimensions most faces have no cell but that of their own person: larger cells mix people,
@@ -187,30 +190,43 @@ def inverted_file(vectors: _Vectors, seed: int, progress: Progress | None = None
         Unit vectors.
     seed : int
         Chooses the first centres.
+    pieces : Pieces, optional
+        Where the cells of faces are kept, since finding them takes longest, so that work that was cut
+        off goes on; with what they are made of.
     progress : Progress, optional
         Told of the stage "index", counted in faces for which a cell is found.
     """
     import faiss
 
     n, d = vectors.shape
+    pieces = pieces or Pieces()
     rng = np.random.default_rng(seed)
     centers = vectors[np.sort(rng.permutation(n)[: max(1, n // FACES_PER_CELL)])]
     some = vectors[np.sort(rng.permutation(n)[: -(-n // _AVERAGED_SHARE)])]
     with (progress or Progress()).stage("index", len(some) + n) as advance:
-        nearest = np.empty(len(some), np.int64)
-        known = _center_index(centers)
-        for part in chunks(len(some), _INDEXED):
-            nearest[part] = known.search(some[part], 1)[1][:, 0]
-            advance(part.stop - part.start)
+        nearest = _cells(some, _center_index(centers), pieces.before(), advance)
         centers = _means(some, nearest, centers)
-        del some, nearest, known
+        del some, nearest
         index = faiss.IndexIVFFlat(_center_index(centers), d, len(centers), faiss.METRIC_INNER_PRODUCT)
         index.is_trained = True
+        cells = _cells(vectors, index.quantizer, pieces, advance)
         for part in chunks(n, _INDEXED):
-            index.add(vectors[part])
-            advance(part.stop - part.start)
+            rows, own = vectors[part], cells[part].astype(np.int64)
+            index.add_core(len(rows), faiss.swig_ptr(rows), None, faiss.swig_ptr(own))
     index.nprobe = min(CELLS, len(centers))
     return index
+
+
+def _cells(
+    vectors: _Vectors, centers: faiss.Index, pieces: Pieces, advance: Callable[[int], None]
+) -> _Ids:
+    """Find the centre (n,) nearest to each row."""
+    cells: _Ids = pieces.array("cells", (len(vectors),), np.int32)
+    advance(pieces.done)
+    for part in pieces.remaining(len(vectors), _INDEXED):
+        cells[part] = centers.search(vectors[part], 1)[1][:, 0]
+        advance(part.stop - part.start)
+    return cells
 
 
 def _center_index(centers: _Vectors) -> faiss.Index:
@@ -233,7 +249,7 @@ def _center_index(centers: _Vectors) -> faiss.Index:
     return linked
 
 
-def _means(vectors: _Vectors, cell: _Rows, centers: _Vectors) -> _Vectors:
+def _means(vectors: _Vectors, cell: _Ids, centers: _Vectors) -> _Vectors:
     """Return the mean of the rows of each cell as a unit vector; the old centre if they cancel out."""
     from scipy.sparse import csr_array
 
