@@ -268,18 +268,20 @@ def _describe(
     n, k = ids.shape
     at = 4 + len(depths)
     log_rank = (np.log1p(np.arange(k + 1)) * _RANK_UNIT).astype(np.float32)
-    shallowest = np.searchsorted(depths, np.arange(k), side="right")
     per_task = 256
     for task in prange((len(rows) + per_task - 1) // per_task):
-        # The last place answers for -1, where a list is shorter.
-        column_of = np.full(n + 1, -1, np.int16)
-        weight = np.empty(k, np.float32)
-        shared = np.empty(len(depths) + 1, np.int64)
+        # Column k stands for all who are not listed: without a branch many are looked up at once. The
+        # last face answers for -1, where a list is shorter.
+        column_of = np.full(n + 1, k, np.int32)
+        weight = np.zeros(k + 1, np.float32)
+        own_rank = np.full(k + 1, k, np.int32)
+        columns, deepest = np.full(k, k, np.int32), np.empty(k, np.int32)
+        products = np.empty(k, np.float32)
         for r in range(task * per_task, min(len(rows), (task + 1) * per_task)):
             i = rows[r]
-            own_rank = rank[i]
             for c in range(k):
                 weight[c] = strength[i, c] ** 2 if c > 0 else np.float32(0)
+                own_rank[c] = rank[i, c]
                 if ids[i, c] >= 0:
                     column_of[ids[i, c]] = c
             for c in range(k):
@@ -287,30 +289,30 @@ def _describe(
                 if j < 0:
                     continue
                 row, listed, other_rank, other_strength = out[r, c], ids[j], rank[j], strength[j]
-                shared[:] = 0
-                shared[shallowest[own_rank[c]]] = 1
+                for d in range(1, k):
+                    columns[d] = column_of[listed[d]]
+                for d in range(k):
+                    deepest[d] = max(own_rank[columns[d]], other_rank[d])
+                    products[d] = weight[columns[d]] * other_strength[d] ** 2
                 reverse = k if c > 0 else 0
                 common = np.float32(0)
                 for d in range(1, k):
-                    column = column_of[listed[d]]
-                    if column < 0:
-                        continue
-                    if column == 0:
-                        reverse = other_rank[d]
-                    common += weight[column] * other_strength[d] ** 2
-                    shared[shallowest[max(own_rank[column], other_rank[d])]] += 1
+                    reverse = other_rank[d] if columns[d] == 0 else reverse
+                    common += products[d]
                 row[0] = strength[i, c] * _STRENGTH_UNIT
                 row[1] = log_rank[own_rank[c]]
                 row[2] = log_rank[reverse]
                 row[3] = 1 if reverse < k else 0
-                total = 0
                 for m in range(len(depths)):
-                    total += shared[m]
-                    row[4 + m] = total / min(depths[m], k)
+                    # The face j, which its own list holds, is in column 0 there.
+                    total, depth = np.int64(own_rank[c] < depths[m]), min(depths[m], k)
+                    for d in range(1, k):
+                        total += deepest[d] < depth
+                    row[4 + m] = total / depth
                 row[at] = common / np.sqrt(squared_length[i] * squared_length[j] + np.float32(1e-6))
                 for p in range(len(points)):
                     row[at + 1 + p] = curve[i, points[p]] * _STRENGTH_UNIT
                     row[at + 1 + len(points) + p] = curve[j, points[p]] * _STRENGTH_UNIT
             for c in range(k):
                 if ids[i, c] >= 0:
-                    column_of[ids[i, c]] = -1
+                    column_of[ids[i, c]] = k
