@@ -20,7 +20,7 @@ import numpy as np
 
 from nsrfc import baselines, pipeline
 from nsrfc.graph import NeighborGraph, connected_components, edges, rerank
-from nsrfc.graph.background import SAMPLE, Background, measure_background, standardize
+from nsrfc.graph.background import Background, measure_background, sample_faces, standardize
 from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.metrics import evaluate
 
@@ -84,8 +84,8 @@ def variant(faces: Faces, patches: dict[str, Any]) -> Labels:
 
 def strengths(X: Floats, graph: NeighborGraph) -> tuple[Floats, Background]:
     """Standardised similarities (n, k) of listed neighbours."""
-    background = measure_background(X, X[np.sort(np.random.default_rng(0).permutation(len(X))[:SAMPLE])])
-    return standardize(graph.ids, graph.similarities, background), background
+    background = measure_background(X, X[sample_faces(len(X))])
+    return standardize(graph.similarities, graph.ids, background, background), background
 
 
 def best_components(faces: Faces) -> dict[str, Labels]:

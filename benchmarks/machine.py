@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from nsrfc.plan import available_cores
+
 __all__ = ["Rates", "best_seconds", "measure_machine"]
 
 MATRIX = 1536
@@ -48,7 +50,7 @@ def measure_machine() -> Callable[[], dict[str, Any]]:
     """Prepare the measurement of this machine: a description and its :class:`Rates`."""
     return lambda: {
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": available_cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": f"{platform.system()} {platform.machine()}",
         "rates": asdict(Rates(_matrix_rate(), _copy_rate())),
@@ -74,7 +76,7 @@ def _matrix_rate() -> float:
 
 def _copy_rate() -> float:
     """Bytes per second, each core copying a part."""
-    parts = _cores()
+    parts = available_cores()
     source = [np.ones(COPIED_BYTES // parts, np.uint8) for _ in range(parts)]
     target = [np.zeros_like(part) for part in source]
     with ThreadPoolExecutor(parts) as pool:
@@ -90,10 +92,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1

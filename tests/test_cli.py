@@ -21,6 +21,7 @@ import nsrfc
 from nsrfc.cli import app
 from nsrfc.cli.console import ConsoleProgress
 from nsrfc.data import normalize, read_embeddings, read_identities, read_neighbors
+from nsrfc.data.synthetic import generate
 from nsrfc.graph import Clustering, build_neighbor_graph
 from nsrfc.report.run import fingerprint, read_labels, write_run
 
@@ -276,6 +277,20 @@ def test_demo_scores_the_methods_and_draws_a_picture(tmp_path: Path) -> None:
     picture = (tmp_path / "demo" / "demo.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(list((tmp_path / "demo").iterdir())) == 2
+
+
+def test_the_picture_shows_every_method(tmp_path: Path) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    from nsrfc.report.comparison import compare
+    from nsrfc.report.picture import draw
+
+    faces = generate(80, "wild", dimension=16, seed=0)
+    results = compare(faces.embeddings, faces.identities)
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        draw(tmp_path / "demo.svg", faces.embeddings, faces.identities, results)
+    shown = (tmp_path / "demo.svg").read_text(encoding="utf-8")
+    for result in results:
+        assert shown.count(f">{result.method}") >= 2, "a point and a curve"
 
 
 def test_demo_without_matplotlib_names_the_extra(tmp_path: Path) -> None:

@@ -93,6 +93,16 @@ def test_bad_settings_are_named(setting: str, value: object) -> None:
         nsrfc.FaceClusterer().set_params(**{setting: value}).fit(np.eye(4))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_rows_that_cannot_be_used_are_named(value: float) -> None:
+    X = np.eye(6)
+    clusterer = nsrfc.FaceClusterer().fit(X)
+    X[4, 2] = value
+    for call in (nsrfc.FaceClusterer().fit, clusterer.predict):
+        with pytest.raises(nsrfc.InputError, match=r"NaN or infinity \(row 4\)"):
+            call(X)
+
+
 @pytest.mark.parametrize("embedder", ["ov256", "mfn128"])
 def test_real_faces(shared: Path, embedder: str) -> None:
     with np.load(shared / "data" / "celeba_wild_dev.npz", allow_pickle=False) as data:

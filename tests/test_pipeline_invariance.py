@@ -152,7 +152,8 @@ def test_rows_worked_on_at_a_time(
         import_module(f"nsrfc.graph.{entry.name}")
         for entry in pkgutil.iter_modules(nsrfc.graph.__path__)
     ]
-    constants = [(m, name) for m in modules for name in ("_CHUNK", "_BLOCK") if hasattr(m, name)]
+    names = "CHUNK", "_CHUNK", "_BLOCK"
+    constants = [(m, name) for m in modules for name in names if hasattr(m, name)]
     assert constants
     for module, name in constants:
         monkeypatch.setattr(module, name, rows)

@@ -29,7 +29,6 @@ from nsrfc.training.tasks import (
     People,
     RefineTask,
     Shuffle,
-    class_weights,
     hard_pairs,
     refinement_tasks,
 )
@@ -168,13 +167,6 @@ def test_hard_pairs_are_the_strongest_stranger_and_the_weakest_own_photo() -> No
     assert {(0, 2), (1, 2), (2, 0), (3, 2)} <= found, "strangers"
     assert {(0, 3), (1, 0), (3, 1)} <= found, "own photos"
     assert len(pairs) == 7, "face 2 has no own photo"
-
-
-def test_balance_brings_both_kinds_to_a_half() -> None:
-    same = np.array([True] * 2 + [False] * 8)
-    weights = class_weights(same, 1.0)(same)
-    assert weights[same].sum() == pytest.approx(weights[~same].sum())
-    assert (class_weights(same, 0.0)(same) == 1).all()
 
 
 def test_ranking_quality_is_the_share_of_pairs_of_pairs_in_order() -> None:

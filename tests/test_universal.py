@@ -16,6 +16,7 @@ from nsrfc.data.synthetic import generate
 from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.metrics import ari
 from nsrfc.models.bundle import NSRFC, UNIVERSAL, load_model
+from nsrfc.models.settings import ModelSettings
 from nsrfc.models.structure import StructureRefinement
 from nsrfc.pipeline import cluster as rules
 from nsrfc.stages import Stages
@@ -55,6 +56,14 @@ def test_it_is_the_default_and_small(X: Floats, labels: npt.NDArray[np.int64]) -
     files = Path(nsrfc.__file__).parent / UNIVERSAL
     assert {path.name for path in files.iterdir()} >= {"config.json", "model.safetensors", "README.md"}
     assert sum(path.stat().st_size for path in files.iterdir()) < 5e6
+
+
+def test_a_model_for_another_dimension_is_refused_however_few_the_faces() -> None:
+    model = NSRFC(ModelSettings(family="structure", dimension=32, fewest=500))
+    for count in (20, 600):
+        X = np.random.default_rng(0).normal(size=(count, 64))
+        with pytest.raises(nsrfc.InputError, match="dimension"):
+            learned.cluster(X, model)
 
 
 def test_a_face_takes_less_than_a_tenth_of_a_gigaflop(X: Floats, model: NSRFC) -> None:

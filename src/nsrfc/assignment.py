@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.config import ClusterConfig
-from nsrfc.graph.background import SAMPLE, Background, measure_background
+from nsrfc.graph.background import Background, measure_background, sample_faces, standardize
 from nsrfc.graph.mixture import EdgeLaw, fit_edge_law, probability
 from nsrfc.graph.search import exact_lists
 
@@ -54,13 +54,11 @@ class Assignment:
     def fit(cls, X: _Floats, labels: _Labels, config: ClusterConfig) -> Assignment:
         """Measure the known faces: unit vectors X (n, d) and their labels (n,)."""
         n = len(X)
-        order = np.random.default_rng(config.seed).permutation(n)
-        reference = X[np.sort(order[:SAMPLE])]
+        reference = X[sample_faces(n, config.seed)]
         background = measure_background(X, reference)
-        rows = np.sort(order[:LAW_FACES])
+        rows = sample_faces(n, config.seed, LAW_FACES)
         ids, similarities = exact_lists(X, rows, min(2, n))
-        own = Background(background.center[rows], background.deviation[rows])
-        best = _strengths(similarities[:, 1:], ids[:, 1:], own, background)
+        best = standardize(similarities[:, 1:], ids[:, 1:], background[rows], background)
         return cls(
             X,
             labels,
@@ -84,7 +82,7 @@ class Assignment:
             rows = slice(start, start + _CHUNK)
             similarities, ids = faiss.knn(X[rows], self.X, self.k, metric=faiss.METRIC_INNER_PRODUCT)
             own = measure_background(X[rows], self.reference)
-            strength = _strengths(similarities, ids, own, self.background)
+            strength = standardize(similarities, ids, own, self.background)
             out[rows] = self._vote(ids, probability(self.law.log_odds(strength)))
         return out
 
@@ -105,13 +103,3 @@ class Assignment:
         chosen = np.take_along_axis(labels, winner, axis=1)
         likely = ((labels == chosen) & (chance >= 0.5)).any(axis=1)
         return np.where(likely, chosen[:, 0], -1)
-
-
-def _strengths(
-    similarities: _Floats, ids: npt.NDArray[np.integer], own: Background, known: Background
-) -> _Floats:
-    """Similarities of listed faces in deviations above the backgrounds of both ends."""
-    of_own = (similarities - own.center[:, None]) / own.deviation[:, None]
-    of_known = (similarities - known.center[ids]) / known.deviation[ids]
-    strength: _Floats = (of_own + of_known) / 2
-    return strength

@@ -118,7 +118,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         InputError
             If a parameter or a row of ``X`` cannot be used, or the model is for another dimension.
         """
-        vectors = validate_data(self, X, dtype=[np.float32, np.float64, np.float16])
+        vectors = self._vectors(X, reset=True)
         given = {} if self.k is None else {"k": self.k}
         config = ClusterConfig.of(
             search=self.search, min_cluster_size=self.min_cluster_size, seed=self.seed, **given
@@ -172,5 +172,13 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             If a row is zero, NaN or infinite.
         """
         check_is_fitted(self)
-        vectors = validate_data(self, X, reset=False, dtype=[np.float32, np.float64, np.float16])
+        vectors = self._vectors(X, reset=False)
         return self._assignment.predict(normalize(vectors))
+
+    def _vectors(self, X: npt.ArrayLike, *, reset: bool) -> npt.NDArray[np.floating]:
+        """Check shape and kind as scikit-learn does; `normalize` says which rows cannot be used."""
+        floats = [np.float32, np.float64, np.float16]
+        vectors: npt.NDArray[np.floating] = validate_data(
+            self, X, reset=reset, dtype=floats, ensure_all_finite=False
+        )
+        return vectors

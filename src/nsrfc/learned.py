@@ -24,6 +24,7 @@ from nsrfc import pipeline
 from nsrfc.artifacts import Artifacts
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
+from nsrfc.graph.chunks import BATCH
 from nsrfc.graph.components import drop_small, relabel_by_first_appearance
 from nsrfc.graph.copies import Copies, canonical_rows
 from nsrfc.graph.neighbors import build_neighbor_graph, check_neighbor_graph, renumber
@@ -32,7 +33,6 @@ from nsrfc.models.bundle import NSRFC, load_model
 from nsrfc.models.calibration import calibrated
 from nsrfc.progress import Progress
 from nsrfc.stages import Stages
-from nsrfc.steps import BATCH
 
 if TYPE_CHECKING:
     import faiss
@@ -121,6 +121,7 @@ def cluster(
     model = load_model(model)
     settings = model.settings.decided(threshold, tau, precision)
     unit = normalize(X)
+    model.check_dimension(unit.shape[1])
     if index is not None and graph is None:
         graph = build_neighbor_graph(unit, settings.k, index=index, progress=execution.progress)
     rows = _Rows.of(unit)
@@ -130,7 +131,7 @@ def cluster(
         _logger.info("%d faces are too few for the model's networks: rules decide", len(distinct))
         return pipeline.cluster(
             X,
-            config,
+            config.model_copy(update={"k": settings.k}),
             graph=graph,
             device=execution.device,
             progress=execution.progress,
@@ -239,10 +240,7 @@ class _Rows:
         key[:, 0] = -np.inf
         order = np.argsort(key, axis=1, kind="stable")
         lists = np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
-        members = np.argsort(self.place, kind="stable").astype(np.int32)
-        bounds = np.concatenate(([0], np.cumsum(np.bincount(self.place))))
-        copies = Copies(self.place.astype(np.int32), members, bounds)
-        n = len(self.place)
+        copies, n = Copies.of(self.place.astype(np.int32)), len(self.place)
         k = min(ids.shape[1], n)
         return NeighborGraph(*copies.spread(*lists, np.arange(n), self.place, k))
 

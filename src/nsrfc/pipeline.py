@@ -23,7 +23,7 @@ import numpy.typing as npt
 from nsrfc.artifacts import Artifacts, Pieces, key_of, release
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
-from nsrfc.graph.background import SAMPLE, measure_background, standardize
+from nsrfc.graph.background import measure_background, sample_faces, standardize
 from nsrfc.graph.chunks import chunks
 from nsrfc.graph.cohesion import join_alike_groups, join_cohesive
 from nsrfc.graph.components import drop_small, relabel_by_first_appearance
@@ -179,8 +179,7 @@ class _Run:
     _key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        faces = np.random.default_rng(self.config.seed).permutation(len(self.X))
-        self._sample = np.sort(faces[:SAMPLE])
+        self._sample = sample_faces(len(self.X), self.config.seed)
 
     def cluster(self, graph: NeighborGraph | None) -> tuple[npt.NDArray[np.int64], _Floats]:
         """Labels (n,) and confidence (n,)."""
@@ -259,7 +258,7 @@ class _Run:
         ids, strength = np.empty_like(graph.ids), similarities
         for part in chunks(len(ids)):
             near = graph.ids[part]
-            found = standardize(near, similarities[part], background, part)
+            found = standardize(similarities[part], near, background[part], background)
             found[near < 0] = -np.inf
             found[:, 0] = np.inf
             order = np.argsort(-found, axis=1, kind="stable")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError, MemoryPlanError
-from nsrfc.graph.chunks import CHUNK
+from nsrfc.graph.chunks import BATCH, CHUNK, ROWS
 from nsrfc.graph.neighbors import EXACT_LIMIT
 from nsrfc.graph.search import FACES_PER_CELL, FLAT_CENTRES
 from nsrfc.pipeline import REFINEMENTS
@@ -43,12 +43,6 @@ take about 150 MiB less."""
 
 BLOCK_BYTES = 20 * 2**20
 """What a search holds for the block of faces it compares at a time."""
-
-LISTS = 512
-"""Lists that a network judges at a time."""
-
-RESCORED_FACES = 4096
-"""Faces whose listed vectors are compared at a time, where the graph is not rebuilt."""
 
 INDEX_BYTES_PER_VALUE = 5
 """Per face and dimension: the index of the approximate search, with its centres."""
@@ -319,7 +313,7 @@ def _plan_learned(
     ) / cores
     structure = 0 if published else STRUCTURE_BYTES_PER_NEIGHBOR * entries
     token = 4 * (width + 2 * model.k) + LAYER_NUMBERS if published else 10 * model.k
-    batch = structure + 4 * min(n, LISTS) * model.k * token
+    batch = structure + 4 * min(n, BATCH) * model.k * token
     judged = JUDGED_BYTES_PER_NEIGHBOR * entries
     stages = [
         Stage("model", TORCH_BYTES, 0, 0.0),
@@ -334,7 +328,7 @@ def _plan_learned(
         seconds += whitened * judging
         scattered = WHITENED_BYTES_PER_VALUE * n * dimension * whitened
         refined = 4 * n * width + 8 * entries * model.uses("rebuild")
-        rescored = 0 if model.uses("rebuild") else 4 * min(n, RESCORED_FACES) * model.k * width
+        rescored = 0 if model.uses("rebuild") else 4 * min(n, ROWS) * model.k * width
         searching = (4 * n * dimension + 8 * entries + neighbors.work_bytes) * whitened
         again = neighbors.seconds if published else rebuilding
         stages.append(

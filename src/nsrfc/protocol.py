@@ -86,7 +86,7 @@ def _contents(model: NSRFC) -> dict[str, Any]:
     settings = model.settings
     return {
         "settings": settings.model_dump(mode="json"),
-        "networks": {name: model.fingerprint(name) for name in settings.networks},
+        "networks": model.fingerprints(),
     }
 
 
@@ -167,7 +167,14 @@ class Benchmark:
             from nsrfc.pipeline import cluster
 
             cache = folder / UNFINISHED
-            found = cluster(part.vectors, CONFIG, graph=graph, progress=progress, cache=cache)
+            found = cluster(
+                part.vectors,
+                CONFIG,
+                graph=graph,
+                device=self.device,
+                progress=progress,
+                cache=cache,
+            )
         else:
             from nsrfc import learned
 

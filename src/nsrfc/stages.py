@@ -21,6 +21,7 @@ from nsrfc.data.embeddings import normalize
 from nsrfc.device import find_device
 from nsrfc.errors import InputError
 from nsrfc.graph.background import stranger_similarity
+from nsrfc.graph.chunks import BATCH
 from nsrfc.graph.cohesion import join_alike_groups
 from nsrfc.graph.connect import Connected, connect
 from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
@@ -32,7 +33,6 @@ from nsrfc.models.calibration import calibrated
 from nsrfc.models.settings import NetworkName
 from nsrfc.progress import Progress
 from nsrfc.steps import (
-    BATCH,
     EdgeJudge,
     Faces,
     join_groups,

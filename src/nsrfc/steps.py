@@ -28,6 +28,7 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from nsrfc.artifacts import Pieces
+from nsrfc.graph.chunks import BATCH, ROWS
 from nsrfc.graph.cohesion import COHESION, REFINED_COHESION, join_cohesive
 from nsrfc.graph.published_edges import DensityGraph, published_density_graph
 from nsrfc.graph.structures import EdgeList, Mutual, NeighborGraph
@@ -59,12 +60,6 @@ _Rows = npt.NDArray[np.integer]
 Search = Callable[[_Floats], NeighborGraph]
 GatherLists = Callable[[_Rows], tuple[Tensor, ...]]
 GatherEdges = Callable[[_Rows, _Rows], tuple[Tensor, ...]]
-
-ROWS = 4_096
-"""Faces that the C-GCN works on at a time; the result does not depend on it."""
-
-BATCH = 512
-"""Lists or edges judged at a time; the result does not depend on it."""
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ def _model_record(model: NSRFC, name: str, thresholds: Thresholds) -> dict[str, 
     return {
         "name": name,
         "settings": settings.model_dump(mode="json"),
-        "networks": {network: model.fingerprint(network) for network in settings.networks},
+        "networks": model.fingerprints(),
         "torch": str(torch.__version__),
     }
 

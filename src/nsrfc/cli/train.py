@@ -54,7 +54,7 @@ def run(
     only: Annotated[
         Network | None,
         typer.Option(
-            help="Train one network; the others are those of the model in the folder.",
+            help="Train one network; those before it are taken from the model in the folder.",
             show_default=False,
         ),
     ] = None,

@@ -20,7 +20,13 @@ from numba import njit, prange
 
 from nsrfc.artifacts import Pieces
 
-__all__ = ["Background", "measure_background", "standardize", "stranger_similarity"]
+__all__ = [
+    "Background",
+    "measure_background",
+    "sample_faces",
+    "standardize",
+    "stranger_similarity",
+]
 
 _Floats = npt.NDArray[np.float32]
 
@@ -53,6 +59,10 @@ class Background:
 
     center: _Floats
     deviation: _Floats
+
+    def __getitem__(self, rows: slice | npt.NDArray[np.integer]) -> Background:
+        """Return that of some of the faces."""
+        return Background(self.center[rows], self.deviation[rows])
 
     @property
     def identical(self) -> float:
@@ -95,6 +105,11 @@ def measure_background(X: _Floats, reference: _Floats, pieces: Pieces | None = N
     return Background(trust * median, deviation)
 
 
+def sample_faces(n: int, seed: int = 0, size: int = SAMPLE) -> npt.NDArray[np.int64]:
+    """Choose faces that stand for all: ``size`` of 0..n-1, or all if there are fewer, ascending."""
+    return np.sort(np.random.default_rng(seed).permutation(n)[:size])
+
+
 def stranger_similarity(X: _Floats, seed: int = 0) -> float:
     """Mean similarity of strangers, on a sample of faces.
 
@@ -105,37 +120,33 @@ def stranger_similarity(X: _Floats, seed: int = 0) -> float:
     seed : int
         Chooses the sample, if there are more than 4,096.
     """
-    sample = X[np.sort(np.random.default_rng(seed).permutation(len(X))[:SAMPLE])]
+    sample = X[sample_faces(len(X), seed)]
     return float(measure_background(sample, sample).center.mean())
 
 
 def standardize(
-    ids: npt.NDArray[np.int32],
-    similarities: _Floats,
-    background: Background,
-    rows: slice = slice(None),
+    similarities: _Floats, ids: npt.NDArray[np.integer], own: Background, listed: Background
 ) -> _Floats:
     """Express similarities of listed neighbours in deviations above the background.
 
     Parameters
     ----------
-    ids : ndarray of int32, shape (m, k)
-        Neighbours; -1 = none.
     similarities : ndarray of float32, shape (m, k)
-    background : Background
-        Of n faces.
-    rows : slice
-        The m faces that list them; all by default.
+    ids : ndarray of int, shape (m, k)
+        Neighbours; -1 = none.
+    own : Background
+        Of the m faces whose lists these are.
+    listed : Background
+        Of the faces that ``ids`` number.
 
     Returns
     -------
     ndarray of float32, shape (m, k)
         Symmetric in the two faces; where ``ids`` is -1 the value has no meaning.
     """
-    center, deviation = background.center, background.deviation
-    own = (similarities - center[rows, None]) / deviation[rows, None]
-    other = (similarities - center[ids]) / deviation[ids]
-    strength: _Floats = (own + other) * np.float32(0.5)
+    of_own = (similarities - own.center[:, None]) / own.deviation[:, None]
+    of_listed = (similarities - listed.center[ids]) / listed.deviation[ids]
+    strength: _Floats = (of_own + of_listed) * np.float32(0.5)
     return strength
 
 

@@ -32,6 +32,12 @@ class Copies:
     members: _Ids
     bounds: npt.NDArray[np.int64]
 
+    @classmethod
+    def of(cls, group: _Ids) -> Copies:
+        """Sort faces by the group (n,) that each is in."""
+        members = np.argsort(group, kind="stable").astype(np.int32)
+        return cls(group, members, np.concatenate(([0], np.cumsum(np.bincount(group)))))
+
     @property
     def count(self) -> int:
         """Number g of distinct faces."""
@@ -96,9 +102,7 @@ def find_copies(X: _Vectors) -> Copies:
     number[np.argsort(leaders)] = np.arange(len(leaders), dtype=np.int32)
     group = np.empty(len(X), np.int32)
     group[order] = number[np.cumsum(starts) - 1]
-    members = np.argsort(group, kind="stable").astype(np.int32)
-    bounds = np.concatenate(([0], np.cumsum(np.bincount(group))))
-    return Copies(group, members, bounds)
+    return Copies.of(group)
 
 
 def canonical_rows(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

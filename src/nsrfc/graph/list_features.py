@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from nsrfc.graph.background import SAMPLE, measure_background, standardize
+from nsrfc.graph.background import measure_background, sample_faces, standardize
 from nsrfc.graph.mixture import EdgeLaw, fit_edge_law
 
 __all__ = [
@@ -94,7 +94,7 @@ class ListStructure:
     law: EdgeLaw
 
 
-def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats, seed: int = 0) -> ListStructure:
+def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListStructure:
     """Read the structure of neighbour lists.
 
     Parameters
@@ -105,8 +105,6 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats, seed: int
         Neighbours in any order, but the face itself in column 0; -1 = none.
     similarities : ndarray of float32, shape (n, k)
         Cosines.
-    seed : int
-        Chooses the faces that stand for strangers, if there are more than 4,096.
 
     Returns
     -------
@@ -114,9 +112,8 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats, seed: int
         16 n k bytes with ``ids``.
     """
     n = len(ids)
-    sample = np.sort(np.random.default_rng(seed).permutation(n)[:SAMPLE])
-    background = measure_background(vectors, vectors[sample])
-    strength = np.clip(standardize(ids, similarities, background), *_BOUNDS)
+    background = measure_background(vectors, vectors[sample_faces(n)])
+    strength = np.clip(standardize(similarities, ids, background, background), *_BOUNDS)
     strength[:, 0] = _BOUNDS[1]
     strength[ids < 0] = _ABSENT
     order = np.argsort(-strength, axis=1, kind="stable")

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from nsrfc.artifacts import Pieces
 from nsrfc.errors import InputError
+from nsrfc.graph.background import sample_faces
 from nsrfc.graph.copies import find_copies
 from nsrfc.graph.search import SPARE, exact_lists, index_lists, inverted_file, lists_among, recall
 from nsrfc.graph.structures import NeighborGraph
@@ -219,7 +220,7 @@ def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: 
     """
     _check_vectors(X)
     check_neighbor_graph(graph, len(X))
-    faces = np.sort(np.random.default_rng(seed).permutation(len(X))[:sample])
+    faces = sample_faces(len(X), seed, sample)
     copies = find_copies(X)
     vectors = copies.distinct(X)
     k = min(graph.k, len(X))
@@ -271,9 +272,7 @@ def renumber(graph: NeighborGraph, faces: _Rows, place: _Rows) -> NeighborGraph:
     # Lists are sorted by two keys: the face itself, descending similarity, holes; then the number.
     key = np.where(ids >= 0, -similarities, np.float32(np.inf))
     key[:, 0] = -np.inf
-    by_id = np.argsort(ids, axis=1, kind="stable")
-    order = np.argsort(np.take_along_axis(key, by_id, axis=1), axis=1, kind="stable")
-    order = np.take_along_axis(by_id, order, axis=1)
+    order = np.lexsort((ids, key))
     ids = np.take_along_axis(ids, order, axis=1)
     kept = np.where(ids >= 0, np.take_along_axis(similarities, order, axis=1), np.float32(0))
     return NeighborGraph(ids, kept)

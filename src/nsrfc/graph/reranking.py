@@ -22,7 +22,7 @@ from nsrfc.graph.search import dot
 from nsrfc.graph.structures import NeighborGraph
 from nsrfc.progress import Progress
 
-__all__ = ["k_reciprocal_sets", "rerank"]
+__all__ = ["rerank"]
 
 _HOP = 10
 _BLOCK = 65536

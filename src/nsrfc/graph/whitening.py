@@ -26,7 +26,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.graph.background import SAMPLE, Background, measure_background, standardize
+from nsrfc.graph.background import measure_background, sample_faces, standardize
 from nsrfc.graph.chunks import chunks
 from nsrfc.graph.mixture import fit_edge_law, probability
 from nsrfc.graph.refinement import weighted_sums
@@ -41,7 +41,7 @@ _LIKELY = 0.5
 _FEWEST = 1.5
 
 _ROWS = 16_384
-"""Faces worked on at a time; no result depends on it."""
+"""Faces worked on at a time."""
 
 _CLEARLY = 0.9
 """Share of the doubt that may be left for anything to be changed."""
@@ -91,15 +91,13 @@ def whiten(
     return scaled(max(power for power, its in zip(powers, left, strict=True) if its < least + _ALIKE))
 
 
-def doubt(X: _Floats, seed: int = 0) -> float:
+def doubt(X: _Floats) -> float:
     """Measure how hard the best neighbours of faces are to tell from strangers.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Unit vectors.
-    seed : int
-        Chooses the faces that are asked, if there are more than 4,096.
+        Unit vectors; 4,096 of them are asked, if there are more.
 
     Returns
     -------
@@ -115,14 +113,13 @@ def doubt(X: _Floats, seed: int = 0) -> float:
     n = len(X)
     if n < 2:
         return 0.0
-    faces = np.sort(np.random.default_rng(seed).permutation(n)[:SAMPLE])
+    faces = sample_faces(n)
     ids, similarities = exact_lists(X, faces, 2)
-    ends, place = np.unique(ids.T.ravel(), return_inverse=True)
+    ends, place = np.unique(ids, return_inverse=True)
     measured = measure_background(X[ends], X[faces])
-    background = Background(measured.center[place], measured.deviation[place])
-    nearest = np.arange(len(faces), 2 * len(faces), dtype=np.int32)[:, None]
-    strength = standardize(nearest, similarities[:, 1:], background, slice(len(faces)))
-    law = fit_edge_law(strength.ravel(), n, background.identical)
+    own, nearest = place.reshape(ids.shape).T
+    strength = standardize(similarities[:, 1:], nearest[:, None], measured[own], measured)
+    law = fit_edge_law(strength.ravel(), n, measured[np.concatenate((own, nearest))].identical)
     same = probability(law.log_odds(strength)).astype(np.float64).clip(_SUREST, 1 - _SUREST)
     return float(-(same * np.log(same) + (1 - same) * np.log1p(-same)).mean())
 

@@ -221,6 +221,10 @@ class NSRFC(
             digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).data)
         return digest.hexdigest()
 
+    def fingerprints(self) -> dict[NetworkName, str]:
+        """Return those of all networks, by name."""
+        return {name: self.fingerprint(name) for name in self.settings.networks}
+
     def _config(self) -> dict[str, Any]:
         return {
             "model_type": "nsrfc",

@@ -25,16 +25,14 @@ _USE = """
 ```python
 import nsrfc
 
-labels = nsrfc.FaceClusterer(model="{name}").fit_predict(X)
+labels = nsrfc.FaceClusterer(model="model/").fit_predict(X)
 ```
 
 `X` holds one embedding a row, {embeddings}.
 """
 
 
-def model_card(
-    settings: ModelSettings, metrics: Mapping[str, float], data: Mapping[str, Any], name: str = "model/"
-) -> str:
+def model_card(settings: ModelSettings, metrics: Mapping[str, float], data: Mapping[str, Any]) -> str:
     """Write the card of a model.
 
     Parameters
@@ -44,8 +42,6 @@ def model_card(
         F of the validation people after each step, in 0..1.
     data : mapping
         Facts of the training data.
-    name : str
-        Where the model is kept, for the example.
 
     Returns
     -------
@@ -53,6 +49,7 @@ def model_card(
         Markdown.
     """
     taken = [step for step in STEPS if settings.uses(step)]
+    left_out = {*STEPS} - {*taken}
     tau = "the published rule" if settings.tau is None else f"{settings.tau:.4g}"
     facts = {
         "embedding dimension": settings.dimension or "any",
@@ -72,7 +69,7 @@ def model_card(
     ]
     if metrics:
         scores = {
-            step: f"{quality:.2%}{'' if _taken(settings, step) else ' (left out)'}"
+            step: f"{quality:.2%}{' (left out)' if step in left_out else ''}"
             for step, quality in metrics.items()
         }
         parts += [
@@ -88,12 +85,8 @@ def model_card(
         embeddings = (
             f"of dimension {settings.dimension}, from the embedder that the model was trained on"
         )
-    parts.append(_USE.format(name=name, embeddings=embeddings))
+    parts.append(_USE.format(embeddings=embeddings))
     return "\n".join(parts)
-
-
-def _taken(settings: ModelSettings, step: str) -> bool:
-    return all(settings.uses(known) for known in STEPS if known == step)
 
 
 def _table(first: str, second: str, rows: Mapping[str, Any]) -> str:

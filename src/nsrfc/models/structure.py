@@ -225,7 +225,7 @@ class StructurePairs(nn.Module):
         tokens = self.embed(features)
         for layer in self.layers:
             tokens = layer(tokens, similarity, present)
-        odds: Tensor = self.evidence(features[..., ODDS]) + self.correction(tokens).squeeze(-1)
+        odds: Tensor = self.evidence(self._known(features)) + self.correction(tokens).squeeze(-1)
         return odds
 
     def lists_of(self, faces: ListedFaces) -> Callable[[_Rows], tuple[Tensor, ...]]:
@@ -242,6 +242,10 @@ class StructurePairs(nn.Module):
             return torch.from_numpy(features), similarity, torch.from_numpy(ids >= 0)
 
         return gather
+
+    def _known(self, features: Tensor) -> Tensor:
+        """Known evidence (b, k) among the features, / 10."""
+        return features[..., ODDS]
 
     def _more(self, faces: ListedFaces) -> _Floats | None:
         """Features (n, k, extra) beside those of the lists."""
@@ -264,14 +268,8 @@ class StructureLists(StructurePairs):
     extra = 2
     trust = 1.0
 
-    def forward(self, features: Tensor, similarity: Tensor, present: Tensor) -> Tensor:
-        """Judge lists; as :meth:`StructurePairs.forward`."""
-        tokens = self.embed(features)
-        for layer in self.layers:
-            tokens = layer(tokens, similarity, present)
-        evidence = self.evidence(features[..., -2:].mean(dim=-1))
-        odds: Tensor = evidence + self.correction(tokens).squeeze(-1)
-        return odds
+    def _known(self, features: Tensor) -> Tensor:
+        return features[..., -2:].mean(dim=-1)
 
     def _more(self, faces: ListedFaces) -> _Floats:
         return both_directions(faces.ids, log_odds_of(faces.a)) * np.float32(0.1)

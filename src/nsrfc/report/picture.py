@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["draw", "require_matplotlib"]
 
 INK, TRUTH, LINK, FAINT = "#222222", "#8a8a8a", "#a8a8a8", "#d4d4d4"
-COLORS = ("#d1495b", "#2e6f95", "#e0a030", "#5b8e55", "#8a63a8")
-MARKERS = "oDs^v"
+COLORS = ("#d1495b", "#2e6f95", "#e0a030", "#5b8e55", "#8a63a8", "#6d5a4c")
+MARKERS = "oDs^vP"
 MAP_PEOPLE = 36
 MAP_FACES = 900
 
@@ -88,9 +88,7 @@ def _draw_scores(axes: Axes, results: Sequence[Result]) -> None:
     points = 100 * np.array([result.scores.pairwise[:2] for result in results])
     low = max(0, 10 * int((points.min() - 4) / 10))
     _draw_equal_f(axes, low)
-    for result, (precision, recall), color, marker in zip(
-        results, points, COLORS, MARKERS, strict=False
-    ):
+    for result, (precision, recall), color, marker in zip(results, points, COLORS, MARKERS, strict=True):
         axes.scatter(
             recall, precision, s=170 if result.method == OURS else 90, color=color, marker=marker,
             edgecolors="white", linewidths=1.2, zorder=3,
@@ -123,7 +121,7 @@ def _draw_sizes(axes: Axes, identities: npt.NDArray[np.int64], results: Sequence
     """Faces in groups of at least a size: where the truth's faces are, and each method's."""
     from matplotlib.ticker import LogLocator, NullLocator
 
-    for result, color in reversed(list(zip(results, COLORS, strict=False))):
+    for result, color in reversed(list(zip(results, COLORS, strict=True))):
         ours = result.method == OURS
         axes.plot(
             *_size_curve(result.labels), color=color, lw=2.6 if ours else 1.3,

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from nsrfc.data.files import atomic_path, reading
 from nsrfc.errors import InputError
+from nsrfc.report.run import write_json
 
 __all__ = ["Checkpoint", "CheckpointFolder", "flatten_optimizer", "restore_optimizer"]
 
@@ -67,8 +68,7 @@ class CheckpointFolder:
                     f"run its command again to finish it, or delete the folder."
                 )
         else:
-            with atomic_path(record) as temporary:
-                temporary.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+            write_json(record, run)
 
     def read(self, name: str) -> Checkpoint | None:
         """Return the latest checkpoint of a network, if there is one."""

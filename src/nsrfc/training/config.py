@@ -1,7 +1,7 @@
 """Every setting of training, by network.
 
-The values are in the presets, YAML files of the package, and nowhere in code; a user's own file is laid
-over one of them.
+The values are in the presets, YAML files of the package, but for what a network's class knows as its
+default; a user's own file is laid over one of them.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class LoopSettings(_Settings):
     batch: Count
     """Of a step: lists, edges, subgraphs, or the faces that a piece grows from."""
 
-    optimizer: Literal["adamw", "sgd"]
+    optimizer: Literal["adam", "adamw", "sgd"]
 
     learning_rate: Positive
 
     momentum: Share
-    """Of "sgd"; "adamw" has its own."""
+    """Of "sgd"; the others have their own."""
 
     weight_decay: Annotated[float, Field(ge=0)]
 
@@ -102,15 +102,9 @@ class CGCNSettings(_NetworkSettings):
 class ListSettings(_JudgeSettings):
     """Pair network, LCENet, and the refinement of the family "structure", which judges lists as well."""
 
-    balance: Share
-    """0: every listed pair weighs the same; 1: the same person and strangers weigh the same in all."""
-
 
 class EdgeSettings(_JudgeSettings):
     """PCENet."""
-
-    balance: Share
-    """As for lists."""
 
     hard_pairs: Annotated[float, Field(ge=0)]
     """Hard pairs in an epoch for each density edge."""

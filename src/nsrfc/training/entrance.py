@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -115,9 +116,13 @@ def train(
     }
     kept = first.settings if first is not None and few_to_judge(data) else None
     with _folder(output) as folder:
-        run = {"config": config.model_dump(mode="json"), "only": only, "data": data}
+        run: dict[str, Any] = {
+            "config": config.model_dump(mode="json"),
+            "only": only,
+            "data": data,
+        }
         if first is not None:
-            run["start"] = {name: first.fingerprint(name) for name in first.settings.networks}
+            run["start"] = first.fingerprints()
         checkpoints = CheckpointFolder(folder / CHECKPOINTS, run | {"versions": training_versions()})
         report = CurveLog(None if output is None else folder / "tensorboard")
         course = Course(

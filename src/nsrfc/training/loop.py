@@ -290,4 +290,5 @@ def _optimizer(network: nn.Module, settings: LoopSettings) -> torch.optim.Optimi
         return torch.optim.SGD(
             network.parameters(), lr=rate, momentum=settings.momentum, weight_decay=decay
         )
-    return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
+    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    return kind(network.parameters(), lr=rate, weight_decay=decay)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from nsrfc.config import ClusterConfig
+from nsrfc.graph.chunks import BATCH, ROWS
 from nsrfc.models.settings import NETWORKS, NetworkName
 from nsrfc.plan import (
     BLOCK_BYTES,
@@ -33,7 +34,6 @@ from nsrfc.plan import (
     plan_search,
     refusal,
 )
-from nsrfc.steps import BATCH, ROWS
 from nsrfc.training.config import CGCNSettings, EdgeSettings, TrainingConfig
 from nsrfc.training.result import new_network
 

@@ -118,14 +118,9 @@ def ranking_quality(score: _Floats, same: _Bools) -> float:
     float
         1 = perfect order, 0.5 = none; 1 where all pairs are of one kind. Equal scores count half.
     """
-    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
-    ones = int(same.sum())
-    twos = len(same) - ones
-    if ones == 0 or twos == 0:
-        return 1.0
-    above = rankdata(score)[same].sum() - ones * (ones + 1) / 2
-    return float(above / (ones * twos))
+    return 1.0 if same.all() or not same.any() else float(roc_auc_score(same, score))
 
 
 def best_clusters(*sets: Judged) -> Clusters:

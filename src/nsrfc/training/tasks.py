@@ -235,13 +235,12 @@ class ListTask:
         self.steps = self._rows.steps
         self._gather = lists_of(network, train.faces)
         self._same, self._listed = train.same, train.listed
-        self._weigh = class_weights(self._same[self._listed], settings.balance)
 
     def batch(self, epoch: int, step: int) -> JudgedBatch:
         """Gather lists; of their neighbours, target and weight (2, b, k)."""
         rows = self._rows(epoch, step)
         same, listed = self._same[rows], self._listed[rows]
-        target = np.stack((same, self._weigh(same) * listed)).astype(np.float32)
+        target = np.stack((same, listed)).astype(np.float32)
         return self._gather(rows), torch.from_numpy(target)
 
     def loss(self, batch: JudgedBatch) -> Tensor:
@@ -286,14 +285,13 @@ class EdgeTask:
         self._gather = edges_of(network, train.faces)
         self._source, self._target = edges.source, edges.target
         self._same = train.identity[edges.source] == train.identity[edges.target]
-        self._weigh = class_weights(self._same, settings.balance)
         self._validating = validation.faces.density_graph().density_edges
 
     def batch(self, epoch: int, step: int) -> JudgedBatch:
         """Gather edges; their target and weight (2, b)."""
         edges = self._chosen(epoch, step)
         same = self._same[edges]
-        target = np.stack((same, self._weigh(same))).astype(np.float32)
+        target = np.stack((same, np.ones_like(same))).astype(np.float32)
         return self._gather(self._source[edges], self._target[edges]), torch.from_numpy(target)
 
     def loss(self, batch: JudgedBatch) -> Tensor:
@@ -391,13 +389,11 @@ def list_task(
     seed: int,
 ) -> Task:
     """Make the task of a network that judges lists, on one set of faces or on several."""
-    if len(train) == 1:
-        return ListTask(name, network, train[0], validation[0], settings, seed)
-    tasks, judges = (
-        [ListTask(name, network, people, people, settings, seed) for people in side]
-        for side in (train, validation)
-    )
-    return Together(tasks, judges, settings.sets_in_batch, seed)
+
+    def make(train: People, validation: People) -> ListTask:
+        return ListTask(name, network, train, validation, settings, seed)
+
+    return _task(make, train, validation, settings.sets_in_batch, seed)
 
 
 def edge_task(
@@ -408,13 +404,11 @@ def edge_task(
     seed: int,
 ) -> Task:
     """Make the task of a network that judges edges, on one set of faces or on several."""
-    if len(train) == 1:
-        return EdgeTask(network, train[0], validation[0], settings, seed)
-    tasks, judges = (
-        [EdgeTask(network, people, people, settings, seed) for people in side]
-        for side in (train, validation)
-    )
-    return Together(tasks, judges, settings.sets_in_batch, seed)
+
+    def make(train: People, validation: People) -> EdgeTask:
+        return EdgeTask(network, train, validation, settings, seed)
+
+    return _task(make, train, validation, settings.sets_in_batch, seed)
 
 
 def hard_pairs(people: People) -> EdgeList:
@@ -446,21 +440,17 @@ def listed_ranking(people: People, score: npt.NDArray[np.float32]) -> float:
     return ranking_quality(score[listed], people.same[listed])
 
 
-def class_weights(
-    same: npt.NDArray[np.bool_], balance: float
-) -> Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.float64]]:
-    """Make a function from outcomes to weights that bring both kinds nearer to one half each.
-
-    Parameters
-    ----------
-    same : ndarray of bool, shape (m,)
-        All outcomes.
-    balance : float
-        0 = every pair weighs 1; 1 = both kinds weigh as much as each other in all.
-    """
-    share = min(max(float(same.mean()) if len(same) else 0.5, 1e-3), 1 - 1e-3)
-    of_same, of_other = (0.5 / share) ** balance, (0.5 / (1 - share)) ** balance
-    return lambda outcome: np.where(outcome, of_same, of_other)
+def _task(
+    make: Callable[[People, People], ListTask] | Callable[[People, People], EdgeTask],
+    train: Sequence[People],
+    validation: Sequence[People],
+    sets_in_batch: int,
+    seed: int,
+) -> Task:
+    if len(train) == 1:
+        return make(train[0], validation[0])
+    tasks, judges = ([make(people, people) for people in side] for side in (train, validation))
+    return Together(tasks, judges, sets_in_batch, seed)
 
 
 def _cross_entropy(network: nn.Module, batch: JudgedBatch) -> Tensor:

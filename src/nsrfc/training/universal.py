@@ -61,7 +61,7 @@ DIMENSIONS = 64, 1024
 PRECISION = 0.975
 """Pairwise precision that three in four of the sets that validate reach, at least, with the threshold
 that becomes the default, even where their F is higher below: joining two people is worse than splitting
-one. Where none reaches it, the highest threshold tried is taken."""
+one. Where none reaches it, that of the highest precision is taken."""
 
 _BASES = {"wild": 0.25, "lfw": 0.3, "lowres": 0.15, "ms1m": 0.3}
 
