@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -17,7 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from nsrfc.artifacts import Pieces
+from nsrfc.cli import app
 from nsrfc.data import (
     normalize,
     read_embeddings,
@@ -28,7 +33,11 @@ from nsrfc.data import (
     write_neighbors,
 )
 from nsrfc.errors import InputError
-from nsrfc.graph.structures import NeighborGraph
+from nsrfc.graph.structures import Clustering, NeighborGraph
+from nsrfc.models.bundle import load_model
+from nsrfc.models.published import read_published
+from nsrfc.report.run import check_folder, read_labels, read_run, write_run
+from nsrfc.training import TrainingConfig
 
 FACES = np.arange(1, 13, dtype=np.float32).reshape(4, 3)
 
@@ -342,6 +351,208 @@ def test_embeddings_that_cannot_be_written(
         write_embeddings(tmp_path / file, vectors, **options)
     assert all(word in str(refused.value) for word in words)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file.npy", "folder.npy"]
+
+
+@contextlib.contextmanager
+def room(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size, as if the disk were full."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def refused(*args: str | Path) -> str:
+    """Run a command that must be refused in one line before it begins its work, and return the line."""
+    result = CliRunner().invoke(app, list(map(str, args)))
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+FULL = np.random.default_rng(0).normal(size=(4000, 3)).astype(np.float32)
+GRAPH = NeighborGraph(np.arange(4000, dtype=np.int32)[:, None], np.ones((4000, 1), np.float32))
+FULL_DISK: dict[str, Callable[[Path], object]] = {
+    **{
+        f"faces{suffix}": lambda path: write_embeddings(path, FULL)
+        for suffix in (".npy", ".npz", ".parquet", ".bin")
+    },
+    **{
+        f"people{suffix}": lambda path: write_identities(path, np.arange(4000))
+        for suffix in (".npy", ".npz", ".parquet", ".meta")
+    },
+    "graph.npz": lambda path: write_neighbors(path, GRAPH),
+    "run": lambda path: write_run(path, Clustering(np.arange(4000), FULL[:, 0]), {}),
+    "model": lambda path: load_model("universal").save_pretrained(path),
+}
+
+
+@pytest.mark.parametrize("name", FULL_DISK)
+def test_full_disk(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if path.suffix:
+        path.write_text("older")
+    with room(4096), pytest.raises(InputError, match=rf"{name}.* cannot be written \([^N].*make room"):
+        FULL_DISK[name](path)
+    assert [file.read_text() for file in tmp_path.rglob("*") if file.is_file()] == (
+        ["older"] if path.suffix else []
+    )
+
+
+UNREACHABLE: dict[str, Callable[[Path], object]] = {
+    "embeddings": lambda path: read_embeddings(path / "faces.npy"),
+    "writer": lambda path: write_embeddings(path / "faces.npy", FACES),
+    "labels": read_labels,
+    "run": read_run,
+    "new run": lambda path: write_run(path, Clustering(np.zeros(1, int), np.ones(1, np.float32)), {}),
+    "folder": check_folder,
+    "stage": lambda path: Pieces(path).array("ids", (1, 1)),
+    "model": load_model,
+    "weights": lambda path: read_published([path / "PCENet.pth"]),
+    "settings": lambda path: TrainingConfig.load("default", path / "settings.yaml"),
+    "index": lambda path: CliRunner().invoke(
+        app, ["cluster", "faces.npy", "--index", str(path), "-o", "out"]
+    ),
+}
+
+
+def check_unreachable(use: Callable[[Path], object], path: Path) -> None:
+    """Check for one sentence, in an error of the package or on the stderr of a command."""
+    try:
+        result: Any = use(path)
+        assert result.exit_code == 2
+        message = result.stderr.splitlines()[-1]
+    except InputError as error:
+        message = str(error)
+    assert re.search(rf"{path}.* cannot be reached \(.+\): check its name", message)
+
+
+@pytest.mark.parametrize("use", UNREACHABLE.values(), ids=UNREACHABLE.keys())
+def test_name_that_the_system_does_not_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[Path], object]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_embeddings("faces.npy", FACES)
+    check_unreachable(use, tmp_path / ("x" * 300))
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may enter every folder")
+@pytest.mark.parametrize("use", UNREACHABLE.values(), ids=UNREACHABLE.keys())
+def test_folder_without_the_right_to_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[Path], object]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_embeddings("faces.npy", FACES)
+    Path("closed").mkdir(mode=0)
+    check_unreachable(use, tmp_path / "closed" / "below")
+
+
+OUTPUTS = {
+    "knn": ("knn", "absent.npy", "-o", "folder.npz"),
+    "rerank": ("rerank", "absent.npz", "-o", "folder.npz"),
+    "refine": ("refine", "absent.npy", "-m", "absent", "-o", "folder.npz"),
+    "distances": ("distances", "absent.npy", "-m", "absent", "-o", "folder.npz"),
+    "generate": ("generate", "--preset", "absent", "-o", "folder.npz"),
+    "identities": ("generate", "--preset", "absent", "-o", "new.npy", "--identities", "folder.npz"),
+    "demo": ("demo", "--preset", "absent", "-o", "demo"),
+    "convert": ("convert", "absent.pth", "-o", "model"),
+    "cluster": ("cluster", "absent.npy", "-o", "run"),
+}
+
+
+@pytest.mark.parametrize("args", OUTPUTS.values(), ids=OUTPUTS.keys())
+def test_unusable_output_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("folder.npz", "demo/demo.png", "model/config.json", "run/labels.npy"):
+        Path(folder).mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    assert "is a folder and cannot be written as a file" in refused(*args)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_output_without_the_right_to_write_is_told_before_the_work(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    message = refused("knn", tmp_path / "absent.npy", "-o", tmp_path / "new" / "graph.npz")
+    assert f"{tmp_path / 'new'} cannot be written (Permission denied)" in message
+
+
+OVERWRITING = {
+    "knn": ("knn", "faces.npz", "-o", "faces.npz"),
+    "another name": ("knn", "faces.npz", "-o", "run/../faces.npz"),
+    "link": ("knn", "link.npz", "-o", "faces.npz"),
+    "rerank": ("rerank", "faces.npz", "-o", "faces.npz"),
+    "refine": ("refine", "faces.npz", "-m", "universal", "-o", "faces.npz"),
+    "distances": ("distances", "faces.npz", "-m", "universal", "-o", "faces.npz"),
+    "graph": ("distances", "run/labels.npy", "-m", "universal", "--knn", "faces.npz", "-o", "faces.npz"),
+    "two outputs": ("generate", "-n", "30", "-o", "new.npz", "--identities", "run/../new.npz"),
+    "cluster": ("cluster", "run/labels.npy", "-m", "none", "-o", "run"),
+    "convert": ("convert", "run/README.md", "-o", "run"),
+}
+
+
+@pytest.mark.parametrize("args", OVERWRITING.values(), ids=OVERWRITING.keys())
+def test_no_output_takes_the_place_of_an_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    for name in ("faces.npz", "run/labels.npy", "run/README.md"):
+        write_embeddings(tmp_path / "faces.npy", FACES)
+        (tmp_path / "faces.npy").rename(name)
+    Path("link.npz").symlink_to("faces.npz")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert "would overwrite" in refused(*args)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_faces_and_identities_are_written_both_or_neither(tmp_path: Path) -> None:
+    faces, people = tmp_path / "faces.npy", tmp_path / "people.npy"
+    people.write_text("older")
+    with room(4096):
+        assert str(faces) in refused("generate", "-n", "30", "-o", faces, "--identities", people)
+    assert list(tmp_path.iterdir()) == [people]
+    assert people.read_text() == "older"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take only UTF-8")
+def test_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    write_run(folder, Clustering(np.arange(2), np.ones(2, np.float32)), {})
+    assert read_labels(folder).tolist() == [0, 1]
+
+
+def test_stdout_that_lacks_letters(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "nsrfc", "generate", "-n", "30", "-o", "caf\u00e9.npz"],
+        capture_output=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert shown.stdout.startswith(b"Generated faces, in caf\\xe9.npz")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("args", ["--version", "plan -n 50 --dimension 3"])
+def test_stdout_that_is_full(args: str, unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        shown = subprocess.run(
+            [sys.executable, "-m", "nsrfc", *args.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
+    assert shown.returncode == 2
+    assert re.fullmatch(r"Error: The output cannot be printed \(.+\): .*\n", shown.stderr)
 
 
 def test_names_cannot_be_written_as_meta(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from huggingface_hub import ModelCard, constants  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 import nsrfc  # noqa: E402
 from nsrfc.errors import InputError  # noqa: E402
@@ -119,6 +120,17 @@ def exchange(folder: Path) -> None:
     (other / "model.safetensors").replace(folder / "model.safetensors")
 
 
+def break_a_weight(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["pairs.evidence.slope"] = torch.tensor(float("nan"))
+    save_file(weights, folder / "model.safetensors")
+
+
+def network(name: str, **arguments: object) -> Callable[[Path], None]:
+    networks = {**NETWORKS_OF["structure"], name: arguments}
+    return edit(settings={"family": "structure", "dimension": 16, "networks": networks})
+
+
 def edit(**changes: object) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
@@ -139,6 +151,9 @@ def edit(**changes: object) -> Callable[[Path], None]:
         (edit(settings={"family": "other"}), "another version"),
         (edit(settings=None), "another version"),
         (edit(settings={"family": "coordinates", "dimension": None}), "are for one dimension"),
+        (network("cgcn", bogus=1), "cgcn .* has no setting 'bogus': it has hidden, own, whitening"),
+        (network("pairs", width=63), "pairs .* width must be a multiple of heads, got 63 and 4"),
+        (break_a_weight, r"NaN or infinite \(1 of \d+, pairs.evidence.slope first\)"),
         (truncate, "damaged"),
         (exchange, "does not hold the networks"),
     ],
@@ -151,6 +166,23 @@ def test_spoilt_folders_are_refused_by_name(
         load_model(folder)
     assert str(folder) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("cgcn", {"hidden": 8}, "cgcn of the family 'coordinates' has no setting 'hidden': it has none"),
+        ("pairs", {"dimension": 16}, "pairs .* has no setting 'dimension': it has layers"),
+        ("pairs", {"dropout": 1.5}, r"pairs .* dropout must be a number in 0\.\.1, got 1\.5"),
+        ("lcenet", {"layers": 0}, "lcenet .* layers must be a whole number from 1, got 0"),
+        ("pcenet", {"classifier_hidden": -1}, "pcenet .* classifier_hidden must be a whole number"),
+    ],
+)
+def test_published_networks_that_cannot_be_made_are_refused_by_name(
+    name: str, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        make("coordinates", networks={name: NETWORKS_OF["coordinates"][name] | changes})
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

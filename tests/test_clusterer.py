@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import nsrfc
+from nsrfc import learned
 from nsrfc.data.synthetic import generate
 from nsrfc.graph.components import relabel_by_first_appearance
 from nsrfc.metrics import evaluate
+from nsrfc.models.bundle import NSRFC
+from nsrfc.models.settings import ModelSettings
 
 EXPECTED_TO_FAIL = {
     "check_estimators_dtypes": "casts small values to integers, which leaves a row of zeros: a face "
@@ -87,10 +92,56 @@ def test_new_faces_join_known_people_or_nobody() -> None:
     assert (clusterer.predict(strangers) == -1).mean() > 0.95
 
 
-@pytest.mark.parametrize(("setting", "value"), [("k", 0), ("search", "fast"), ("seed", -1)])
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("k", 0),
+        ("search", "fast"),
+        ("seed", -1),
+        ("threshold", np.nan),
+        ("threshold", 2),
+        ("threshold", -1),
+        ("threshold", "a"),
+        ("precision", "x"),
+        ("device", None),
+        ("device", "meta"),
+        ("cache", 3),
+    ],
+)
 def test_bad_settings_are_named(setting: str, value: object) -> None:
     with pytest.raises(nsrfc.InputError, match=setting):
         nsrfc.FaceClusterer().set_params(**{setting: value}).fit(np.eye(4))
+
+
+@pytest.mark.parametrize("tau", [np.nan, 2, "a"])
+def test_tau_is_a_share(tau: Any) -> None:  # noqa: ANN401
+    with pytest.raises(nsrfc.InputError, match=r"tau must be in 0\.\.1"):
+        learned.cluster(np.eye(4), "universal", tau=tau)
+
+
+Cluster = Callable[..., object]
+
+
+@pytest.fixture(params=["rules", "model"])
+def find_people(request: pytest.FixtureRequest) -> Cluster:
+    return nsrfc.cluster if request.param == "rules" else partial(learned.cluster, model="universal")
+
+
+def test_arguments_of_another_kind_are_named(find_people: Cluster) -> None:
+    with pytest.raises(nsrfc.InputError, match="config must be a ClusterConfig, got dict"):
+        find_people(np.eye(4), config={"k": 3})
+    with pytest.raises(nsrfc.InputError, match="graph must be a NeighborGraph, got int"):
+        find_people(np.eye(4), graph=3)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_cache_is_named_by_text_or_path(tmp_path: Path, kind: Callable[[Path], Any]) -> None:
+    cache = kind(tmp_path / "rules")
+    nsrfc.cluster(np.eye(4), cache=cache)
+    model = NSRFC(ModelSettings(family="structure", dimension=None))
+    execution = learned.Execution(cache=kind(tmp_path / "model"))
+    learned.cluster(np.eye(4), model, execution=execution)
+    assert all(any((tmp_path / name).iterdir()) for name in ("rules", "model"))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

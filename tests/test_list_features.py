@@ -18,7 +18,7 @@ from nsrfc.graph.list_features import (
 )
 from nsrfc.graph.mixture import fit_edge_law
 from nsrfc.graph.neighbors import build_neighbor_graph
-from nsrfc.graph.whitening import doubt, whiten
+from nsrfc.graph.whitening import doubt, neighborhood_scatter, whiten
 
 K = 30
 
@@ -132,7 +132,7 @@ def photos(shared: float, dimension: int = 24) -> tuple[np.ndarray, np.ndarray, 
 
 def test_whitening_removes_what_all_people_share_and_turns_with_the_space() -> None:
     vectors, identity, ids = photos(shared=6)
-    white = whiten(vectors, ids, np.ones(ids.shape, np.float32))
+    white = whiten(vectors, neighborhood_scatter(vectors, ids, np.ones(ids.shape, np.float32)))
 
     def nearest_is_right(x: np.ndarray) -> float:
         nearest = build_neighbor_graph(np.ascontiguousarray(x), 2).ids[:, 1]
@@ -140,14 +140,20 @@ def test_whitening_removes_what_all_people_share_and_turns_with_the_space() -> N
 
     assert nearest_is_right(white) > nearest_is_right(vectors) + 0.1
     rotation = np.linalg.qr(np.random.default_rng(2).standard_normal((24, 24)))[0].astype(np.float32)
-    turned = whiten(vectors @ rotation, ids, np.ones(ids.shape, np.float32))
+    turned = whiten(
+        vectors @ rotation, neighborhood_scatter(vectors @ rotation, ids, np.ones(ids.shape, np.float32))
+    )
     np.testing.assert_allclose(turned, white @ rotation, atol=1e-3)
-    unmoved = whiten(vectors, ids, np.ones(ids.shape, np.float32), powers=(0,))
+    unmoved = whiten(
+        vectors, neighborhood_scatter(vectors, ids, np.ones(ids.shape, np.float32)), powers=(0,)
+    )
     np.testing.assert_allclose(unmoved, vectors, atol=1e-6)
-    half = whiten(vectors, ids, np.ones(ids.shape, np.float32), powers=(0.25,))
+    half = whiten(
+        vectors, neighborhood_scatter(vectors, ids, np.ones(ids.shape, np.float32)), powers=(0.25,)
+    )
     moved = [float(np.linalg.norm(x - vectors)) for x in (half, white)]
     assert 0 < moved[0] < moved[1], "a lower power moves less"
-    nothing = whiten(vectors, ids, np.zeros(ids.shape, np.float32))
+    nothing = whiten(vectors, neighborhood_scatter(vectors, ids, np.zeros(ids.shape, np.float32)))
     np.testing.assert_array_equal(nothing, vectors)
 
 
@@ -155,13 +161,17 @@ def test_of_several_powers_the_one_is_taken_that_leaves_least_doubt() -> None:
     powers = 0, 0.25, 0.5
     vectors, _, ids = photos(shared=5, dimension=128)
     sure = np.ones(ids.shape, np.float32)
-    white = [whiten(vectors, ids, sure, [power]) for power in powers]
+    white = [whiten(vectors, neighborhood_scatter(vectors, ids, sure), [power]) for power in powers]
     left = [doubt(x) for x in white]
     assert left[2] < 0.5 * left[0]
     assert left[1] - left[2] < 0.002 < left[0] - left[2], "half does as well as whole"
-    np.testing.assert_array_equal(whiten(vectors, ids, sure, powers), white[2])
+    np.testing.assert_array_equal(
+        whiten(vectors, neighborhood_scatter(vectors, ids, sure), powers), white[2]
+    )
     vectors, _, ids = photos(shared=0)
-    assert whiten(vectors, ids, sure, powers) is vectors, "nothing is gained, nothing is moved"
+    assert whiten(vectors, neighborhood_scatter(vectors, ids, sure), powers) is vectors, (
+        "nothing is gained, nothing is moved"
+    )
 
 
 def test_doubt_is_of_neighbours_half_way_between_strangers_and_one_person() -> None:

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import faiss
@@ -16,10 +17,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nsrfc import learned, pipeline
 from nsrfc.artifacts import Pieces
 from nsrfc.data.synthetic import generate
 from nsrfc.errors import InputError
-from nsrfc.graph import NeighborGraph, build_neighbor_graph, check_neighbor_graph, sampled_recall
+from nsrfc.graph import (
+    NeighborGraph,
+    build_neighbor_graph,
+    check_neighbor_graph,
+    rerank,
+    sampled_recall,
+)
 from nsrfc.graph import neighbors as neighbors_module
 from nsrfc.graph import search as search_module
 from nsrfc.graph.neighbors import REBUILD_WIDTH, rebuild_neighbor_graph
@@ -274,9 +282,27 @@ def test_recall_counts_what_is_missing(faces: Vectors) -> None:
 
 def test_a_graph_of_other_faces_is_refused(faces: Vectors) -> None:
     graph = build_neighbor_graph(faces[:10], 3)
-    check_neighbor_graph(graph, 10)
+    check_neighbor_graph(graph, faces[:10])
     with pytest.raises(InputError, match="has 10 faces, the embeddings have 11"):
-        check_neighbor_graph(graph, 11)
+        check_neighbor_graph(graph, faces[:11])
+    with pytest.raises(InputError, match="from these rows in this order"):
+        check_neighbor_graph(graph, faces[10:20])
+
+
+@pytest.mark.parametrize("model", [None, "universal"])
+def test_a_graph_of_the_rows_in_another_order_is_refused(faces: Vectors, model: str | None) -> None:
+    X = faces[:600]
+    graph = build_neighbor_graph(X[::-1].copy())
+    run = pipeline.cluster if model is None else partial(learned.cluster, model=model)
+    with pytest.raises(InputError, match="from these rows in this order"):
+        run(X, graph=graph)
+
+
+def test_a_graph_of_scores_that_are_no_cosines_is_refused(faces: Vectors) -> None:
+    graph = build_neighbor_graph(faces, 20)
+    for scores in (5 * graph.similarities, rerank(graph).similarities):
+        with pytest.raises(InputError, match="are cosines of the embeddings"):
+            check_neighbor_graph(NeighborGraph(graph.ids, scores), faces)
 
 
 @pytest.mark.parametrize(

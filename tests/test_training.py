@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 import nsrfc
+from nsrfc.data.locks import locked
 from nsrfc.data.synthetic import generate
 from nsrfc.errors import InputError
 from nsrfc.learned import cluster
@@ -159,6 +160,8 @@ def test_people_with_one_photo_and_copies_are_welcome(
     [
         ({"only": "gcn"}, "There is no network 'gcn'"),
         ({"device": "gpu"}, "There is no device 'gpu'"),
+        ({"device": "meta"}, "There is no device 'meta' that can compute here: take auto"),
+        ({"config": {"k": 20}}, "config must be a TrainingConfig, got dict"),
         ({"identities": np.zeros(3, int)}, r"900 faces and identities of shape \(3,\)"),
         ({"identities": np.zeros(900)}, "Identities are integers or strings"),
         ({"identities": np.zeros(900, int)}, "at least 4 people"),
@@ -175,8 +178,79 @@ def test_refusals_are_sentences_and_leave_nothing(
 
 
 @pytest.mark.parametrize(
+    ("name", "network", "message"),
+    [
+        ("pairs", {"bogus": 1}, "pairs .* has no setting 'bogus': it has width, layers, heads, hidden"),
+        ("pairs", {"width": -4}, "pairs .* width must be a whole number from 1, got -4"),
+        ("pairs", {"width": 6.5}, r"width must be a whole number from 1, got 6\.5"),
+        (
+            "lcenet",
+            {"width": 63, "heads": 4},
+            "lcenet .* width must be a multiple of heads, got 63",
+        ),
+        ("pcenet", {"reach": 0}, "pcenet .* reach must be a whole number from 1, got 0"),
+        ("cgcn", {"whitening": []}, "cgcn .* whitening must be one power or several, ascending"),
+        ("cgcn", {"whitening": [0.5, 0.0]}, "cgcn .* whitening must be one power or several, ascending"),
+        ("cgcn", {"whitening": 2.0}, r"cgcn .* whitening must be a number in 0\.\.0\.5, got 2\.0"),
+        ("cgcn", {"own": float("inf")}, "cgcn .* own must be a number from 0, got inf"),
+    ],
+)
+def test_networks_that_cannot_be_made_are_refused_before_any_work(
+    faces: tuple[Floats, Ints], tmp_path: Path, name: str, network: dict[str, Any], message: str
+) -> None:
+    config = TrainingConfig.load("default", None, {name: {"network": network}})
+    with pytest.raises(InputError, match=message):
+        nsrfc.train(*faces, config, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "{", ""])
+def test_a_damaged_record_of_a_training_says_what_to_delete(
+    faces: tuple[Floats, Ints], config: TrainingConfig, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / ".training").mkdir()
+    (tmp_path / ".training" / "run.json").write_text(text)
+    with pytest.raises(InputError, match=r"run\.json .* delete the folder .*\.training to begin"):
+        nsrfc.train(*faces, config, tmp_path)
+
+
+def test_a_damaged_checkpoint_says_what_to_delete(
+    faces: tuple[Floats, Ints], config: TrainingConfig, tmp_path: Path
+) -> None:
+    few = faces[0][:200], faces[1][:200]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nsrfc.training.loop._Run.take_step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            nsrfc.train(*few, config, tmp_path)
+    (tmp_path / ".training" / "cgcn.safetensors").write_bytes(b"cut short")
+    with pytest.raises(InputError, match=r"cgcn\.safetensors .* delete the folder .*\.training"):
+        nsrfc.train(*few, config, tmp_path)
+
+
+def interrupt(_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_folder_is_for_one_training_at_a_time(
+    faces: tuple[Floats, Ints], config: TrainingConfig, tmp_path: Path
+) -> None:
+    pytest.importorskip("fcntl")
+    folder = tmp_path / "model" / ".training"
+    with (
+        locked(folder, "training"),
+        pytest.raises(InputError, match=r"\.training is in use by another training"),
+    ):
+        nsrfc.train(*faces, config, tmp_path / "model", only="cgcn")
+    assert not folder.parent.exists()
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("k: 1", "k: .* greater than or equal to 2, got 1"),
+        ("family: coordinates", "cgcn: .* family 'coordinates': start from the preset paper"),
+        ("cgcn: {form: pieces, piece: 9}", "cgcn: .* family 'structure': start from the preset default"),
+        ("cgcn: {bogus: 1}", "cgcn.*bogus: Extra inputs"),
         ("pairs: {loop: {epochs: 0}}", "pairs.loop.epochs: .* got 0"),
         ("epochs: 5", "epochs: Extra inputs"),
         ("- a list", "no list of settings"),

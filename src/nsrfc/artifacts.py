@@ -21,6 +21,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ import numpy.typing as npt
 
 from nsrfc import __version__
 from nsrfc.data.files import (
+    PathLike,
     atomic_path,
+    kind_of,
     npz_headers,
     open_npy,
     read_npz_array,
@@ -38,6 +41,7 @@ from nsrfc.data.files import (
     write_npz,
     writing,
 )
+from nsrfc.data.locks import locked
 from nsrfc.errors import InputError
 from nsrfc.report.run import fingerprint
 
@@ -65,6 +69,23 @@ class Artifacts:
     """
 
     folder: Path | None = None
+
+    @classmethod
+    def at(cls, cache: PathLike | None) -> Artifacts:
+        """Return the results in a folder as a user names it.
+
+        Raises
+        ------
+        InputError
+            If ``cache`` is no path.
+        """
+        if not isinstance(cache, str | os.PathLike | None):
+            raise InputError(f"cache must be a folder, got {type(cache).__name__}: give its path.")
+        return cls(None if cache is None else Path(cache))
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep the folder to this run, see :func:`nsrfc.data.locks.locked`."""
+        return locked(self.folder, "run")
 
     def get(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
         """Return a result: the one that is kept, or a new one, which is then kept.
@@ -95,7 +116,7 @@ class Artifacts:
     def find(self, stage: str, key: str) -> Arrays | None:
         """Return the result that is kept, or None."""
         path = self._path(stage, key)
-        if path is None or not path.exists():
+        if path is None or kind_of(path) is None:
             return None
         try:
             return _read(path, key)
@@ -216,7 +237,7 @@ class Pieces:
     def _filled(self, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[int, int]:
         """Rows that an earlier run has filled and their CRC-32; 0, 0 if they are not as recorded."""
         record = path.with_name(_DONE)
-        if not record.is_file():
+        if kind_of(record) != "file":
             return 0, 0
         try:
             with reading(record):

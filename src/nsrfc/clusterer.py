@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,8 @@ from nsrfc.graph.structures import Clustering
 from nsrfc.pipeline import cluster
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nsrfc.models.bundle import NSRFC
 
 __all__ = ["FaceClusterer"]
@@ -130,19 +131,18 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _cluster(self, X: npt.NDArray[np.floating], config: ClusterConfig) -> Clustering:
-        cache = None if self.cache is None else Path(self.cache)
         if self.model is None:
             if (self.threshold, self.precision) != (None, None):
                 raise InputError(
                     "threshold and precision are for a model, and there is none: give one or leave them "
                     "out."
                 )
-            return cluster(X, config, device=self.device, cache=cache)
+            return cluster(X, config, device=self.device, cache=self.cache)
         if self.k is not None:
             raise InputError("k is for model=None, as a model brings its own: leave it out.")
         from nsrfc import learned
 
-        execution = learned.Execution(self.device, self.dtype, cache)
+        execution = learned.Execution(self.device, self.dtype, self.cache)
         return learned.cluster(
             X,
             self.model,

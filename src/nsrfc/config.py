@@ -8,11 +8,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nsrfc.errors import InputError
 
-__all__ = ["ClusterConfig"]
+__all__ = ["ClusterConfig", "check_config", "problem"]
 
 
 class ClusterConfig(BaseModel):
-    """Settings of :func:`nsrfc.pipeline.cluster`. One set of defaults serves every embedding."""
+    """Settings of :func:`nsrfc.pipeline.cluster`. One set of defaults serves every embedding.
+
+    Raises
+    ------
+    ValidationError
+        Of pydantic, a ValueError of several lines, if a setting is unknown or out of range; :meth:`of`
+        says the same in one sentence.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,6 +47,52 @@ class ClusterConfig(BaseModel):
         try:
             return cls(**settings)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"]))
-            raise InputError(f"{name}: {first['msg']}, got {first['input']!r}.") from None
+            raise InputError(problem(error)) from None
+
+    @classmethod
+    def given(cls, config: Self | None) -> Self:
+        """Return a configuration that was given, or the defaults.
+
+        Raises
+        ------
+        InputError
+            If it is something else.
+        """
+        if config is None:
+            return cls()
+        check_config(config, cls)
+        return config
+
+
+def problem(error: ValidationError) -> str:
+    """Word the first thing that is wrong with settings: its name, what is wrong, and what it is.
+
+    Parameters
+    ----------
+    error : ValidationError
+
+    Returns
+    -------
+    str
+        A sentence.
+    """
+    # Of a union the first member may only miss what a setting of the second needs not.
+    first = min(error.errors(), key=lambda found: found["type"] == "missing")
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "value_error":
+        # Of a validator, which has worded it.
+        return f"{name}: {first['ctx']['error']}."
+    return f"{name}: {first['msg']}, got {first['input']!r}."
+
+
+def check_config(config: object, kind: type[BaseModel]) -> None:
+    """Refuse settings of another kind, a mapping for instance.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(config, kind):
+        raise InputError(
+            f"config must be a {kind.__name__}, got {type(config).__name__}: make one of your settings."
+        )

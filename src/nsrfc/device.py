@@ -15,13 +15,15 @@ def find_device(name: str) -> torch.device:
     Raises
     ------
     InputError
-        If there is no such device here.
+        If there is no such device here, or it cannot compute.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"There is no device {name!r} here: take cpu or auto.") from error
+        # A device may hold tensors and compute nothing, as "meta" does.
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, TypeError, ImportError) as error:
+        able = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu"
+        raise InputError(f"There is no device {name!r} that can compute here: take {able}.") from error
     return device

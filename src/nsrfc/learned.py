@@ -24,10 +24,11 @@ from nsrfc import pipeline
 from nsrfc.artifacts import Artifacts
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
+from nsrfc.data.files import PathLike
 from nsrfc.graph.chunks import BATCH
 from nsrfc.graph.components import drop_small, relabel_by_first_appearance
 from nsrfc.graph.copies import Copies, canonical_rows
-from nsrfc.graph.neighbors import build_neighbor_graph, check_neighbor_graph, renumber
+from nsrfc.graph.neighbors import build_neighbor_graph, check_count, check_neighbor_graph, renumber
 from nsrfc.graph.structures import Clustering, EdgeList, NeighborGraph
 from nsrfc.models.bundle import NSRFC, load_model
 from nsrfc.models.calibration import calibrated
@@ -54,7 +55,7 @@ class Execution:
         "auto", "cpu", "cuda", ...
     dtype : str
         "float32" or "bfloat16".
-    cache : Path, optional
+    cache : path-like, optional
         Folder where results of stages are kept, and found by later runs on the same faces.
     progress : Progress
     batch : int
@@ -63,7 +64,7 @@ class Execution:
 
     device: str = "auto"
     dtype: str = "float32"
-    cache: Path | None = None
+    cache: PathLike | None = None
     progress: Progress = field(default_factory=Progress)
     batch: int = BATCH
 
@@ -115,9 +116,10 @@ def cluster(
     ------
     InputError
         If there is no such model, it is for another dimension, never reached the precision, ``X`` is not
-        2-D, holds rows that are zero, NaN or infinite, or does not fit the graph or index.
+        2-D, holds rows that are zero, NaN or infinite, or does not fit the graph or index; or if another
+        run works in the folder of results.
     """
-    config, execution = config or ClusterConfig(), execution or Execution()
+    config, execution = ClusterConfig.given(config), execution or Execution()
     model = load_model(model)
     settings = model.settings.decided(threshold, tau, precision)
     unit = normalize(X)
@@ -138,15 +140,16 @@ def cluster(
             cache=execution.cache,
         )
     stages = _stages(model, distinct, config, execution)
-
-    known = stages.refine(rows.renumbered(graph))
-    known = stages.pairs(known)
-    known = stages.density(known)
-    density = known.faces.density_graph(settings.tau)
-    found = stages.connect(known, density, settings.connect)
-    joined = found.labels
-    if settings.groups:
-        joined = stages.compare_groups(known, density, found, settings.connect)
+    given = rows.renumbered(graph, distinct)
+    with stages.artifacts.locked():
+        known = stages.refine(given)
+        known = stages.pairs(known)
+        known = stages.density(known)
+        density = known.faces.density_graph(settings.tau)
+        found = stages.connect(known, density, settings.connect)
+        joined = found.labels
+        if settings.groups:
+            joined = stages.compare_groups(known, density, found, settings.connect)
 
     strength = calibrated(density.density_edges.score, settings.calibration)
     probability = np.where(np.isnan(found.probability), strength, found.probability)
@@ -176,8 +179,10 @@ def refine_embeddings(
     model.network("cgcn")
     unit = normalize(X)
     rows = _Rows.of(unit)
-    stages = _stages(model, unit[rows.faces], config or ClusterConfig(), execution or Execution())
-    return stages.refined_vectors(rows.renumbered(graph))[rows.place]
+    stages = _stages(model, unit[rows.faces], ClusterConfig.given(config), execution or Execution())
+    given = rows.renumbered(graph, stages.X)
+    with stages.artifacts.locked():
+        return stages.refined_vectors(given)[rows.place]
 
 
 def pair_probabilities(
@@ -203,8 +208,10 @@ def pair_probabilities(
     model.network("pairs")
     unit = normalize(X)
     rows = _Rows.of(unit)
-    stages = _stages(model, unit[rows.faces], config or ClusterConfig(), execution or Execution())
-    faces = stages.pairs(stages.refine(rows.renumbered(graph)), always=True).faces
+    stages = _stages(model, unit[rows.faces], ClusterConfig.given(config), execution or Execution())
+    given = rows.renumbered(graph, stages.X)
+    with stages.artifacts.locked():
+        faces = stages.pairs(stages.refine(given), always=True).faces
     return rows.spread(faces.ids, faces.a)
 
 
@@ -227,12 +234,14 @@ class _Rows:
     def of(cls, unit: _Floats) -> _Rows:
         return cls(*canonical_rows(unit))
 
-    def renumbered(self, graph: NeighborGraph | None) -> NeighborGraph | None:
-        """Turn a graph of the rows into one of the distinct faces."""
+    def renumbered(self, graph: NeighborGraph | None, distinct: _Floats) -> NeighborGraph | None:
+        """Turn a graph of the rows into one of the distinct faces, whose vectors are given."""
         if graph is None:
             return None
-        check_neighbor_graph(graph, len(self.place))
-        return renumber(graph, self.faces, self.place)
+        check_count(graph, len(self.place))
+        graph = renumber(graph, self.faces, self.place)
+        check_neighbor_graph(graph, distinct)
+        return graph
 
     def spread(self, ids: npt.NDArray[np.int32], similarities: _Floats) -> NeighborGraph:
         """Turn lists of the distinct faces, in any order, into a graph of the rows."""
@@ -252,7 +261,7 @@ def _stages(model: NSRFC, X: _Floats, config: ClusterConfig, execution: Executio
         config,
         execution.device,
         execution.dtype,
-        Artifacts(execution.cache),
+        Artifacts.at(execution.cache),
         execution.progress,
         execution.batch,
     )

@@ -14,7 +14,6 @@ Nothing here reads a label, and no threshold is fixed in units of an embedder.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +22,7 @@ import numpy.typing as npt
 from nsrfc.artifacts import Artifacts, Pieces, key_of, release
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
+from nsrfc.data.files import PathLike
 from nsrfc.graph.background import measure_background, sample_faces, standardize
 from nsrfc.graph.chunks import chunks
 from nsrfc.graph.cohesion import join_alike_groups, join_cohesive
@@ -38,7 +38,7 @@ from nsrfc.graph.neighbors import (
 )
 from nsrfc.graph.refinement import average_neighbors, linkage
 from nsrfc.graph.structures import Clustering, EdgeList, NeighborGraph
-from nsrfc.graph.whitening import whiten
+from nsrfc.graph.whitening import neighborhood_scatter, whiten
 from nsrfc.progress import Progress
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def cluster(
     index: faiss.Index | None = None,
     device: str = "auto",
     progress: Progress | None = None,
-    cache: Path | None = None,
+    cache: PathLike | None = None,
 ) -> Clustering:
     """Group faces by person.
 
@@ -88,7 +88,7 @@ def cluster(
         Where an exact search runs, as :func:`nsrfc.graph.build_neighbor_graph`; it changes no label.
     progress : Progress, optional
         Told of every stage; holds their seconds afterwards.
-    cache : Path, optional
+    cache : path-like, optional
         Folder where what takes long is kept piece by piece: a run that was cut off, given the same
         faces and settings again, goes on from there.
 
@@ -101,22 +101,23 @@ def cluster(
     ------
     InputError
         If ``X`` is not 2-D, holds rows that are zero, NaN or infinite, or does not fit the graph or
-        index.
+        index; or if another run works in ``cache``.
     """
-    config = config or ClusterConfig()
+    config = ClusterConfig.given(config)
     progress = progress or Progress()
     unit = normalize(X)
     if isinstance(X, np.ndarray):
         release(X)
     faces, place = canonical_rows(unit)
-    run = _Run(unit[faces], config, device, progress, Artifacts(cache))
+    run = _Run(unit[faces], config, device, progress, Artifacts.at(cache))
     if index is not None and graph is None:
         graph = build_neighbor_graph(unit, config.k, index=index, progress=progress)
     if graph is not None:
-        check_neighbor_graph(graph, len(unit))
+        check_neighbor_graph(graph, unit)
         graph = renumber(graph, faces, place)
     del unit
-    labels, confidence = run.cluster(graph)
+    with run.artifacts.locked():
+        labels, confidence = run.cluster(graph)
     labels = relabel_by_first_appearance(labels[place])
     return Clustering(drop_small(labels, config.min_cluster_size), confidence[place])
 
@@ -192,10 +193,13 @@ class _Run:
         del graph
         law = known.law(known.top)
         with progress.stage("whitening", n) as advance:
-            white = whiten(self.X, known.ids, known.weights(law), WHITENING)
+            scatter = neighborhood_scatter(self.X, known.ids, known.weights(law))
+            white = whiten(self.X, scatter, WHITENING)
             advance(n)
         if white is not self.X:
             self.X = white
+            # They would otherwise stand beside those that take their place.
+            del known
             graph = self._rebuild(white, listed)
             listed, known = graph.ids, self._strengths(graph)
             del graph
@@ -208,7 +212,6 @@ class _Run:
                 around = average_neighbors(X, known.ids[:, :width], weights)
                 advance(n)
             listed_before = known.ids
-            # They would otherwise stand beside those that take their place.
             del known, weights
             graph = self._rebuild(around.mean, listed_before)
             del listed_before

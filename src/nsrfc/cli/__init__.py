@@ -24,7 +24,7 @@ from nsrfc.cli import (
     rerank,
     train,
 )
-from nsrfc.cli.console import guarded
+from nsrfc.cli.console import guarded, printing
 
 __all__ = ["app", "main"]
 
@@ -70,4 +70,5 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit: 0 done, 2 refused, 130 interrupted."""
-    app()
+    with printing():
+        app()

@@ -107,14 +107,14 @@ def run(
     from nsrfc.data import read_embeddings, read_neighbors
     from nsrfc.errors import InputError
     from nsrfc.plan import check_plan, parse_bytes, peak_memory, plan
-    from nsrfc.report.run import UNFINISHED, check_folder, fingerprint, versions, write_run
+    from nsrfc.report.run import FILES, UNFINISHED, check_folder, fingerprint, versions, write_run
 
     started = time.perf_counter()
     thresholds = threshold, tau, precision
     limit = None if max_memory is None else parse_bytes(max_memory)
     if knn is not None and index is not None:
         raise InputError("--knn and --index both bring the neighbours: give one of them.")
-    check_folder(output)
+    check_folder(output, FILES, [embeddings, knn, index])
     trained = None if model == NO_MODEL else _read_model(model)
     if trained is None and thresholds != (None, None, None):
         raise InputError("--threshold, --tau and --precision are for a model: give one with --model.")
@@ -210,12 +210,9 @@ def _model_record(model: NSRFC, name: str, thresholds: Thresholds) -> dict[str, 
 def _read_index(path: Path) -> faiss.Index:
     import faiss
 
-    from nsrfc.data.files import reading
-    from nsrfc.errors import InputError
+    from nsrfc.data.files import existing_file, reading
 
-    if not path.is_file():
-        raise InputError(f"There is no file {path}: check its name and folder.")
-    with reading(path):
+    with reading(existing_file(path)):
         return faiss.read_index(str(path))
 
 

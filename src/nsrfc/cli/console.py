@@ -6,10 +6,13 @@ Results go to stdout; progress, plans and errors to stderr, so that a pipe gets 
 from __future__ import annotations
 
 import functools
+import io
 import json
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import typer
@@ -40,6 +43,7 @@ __all__ = [
     "guarded",
     "print_json",
     "print_table",
+    "printing",
     "seconds_text",
 ]
 
@@ -72,6 +76,39 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(INTERRUPTED) from None
 
     return run
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Let a block print to a stdout that lacks letters or room without a traceback.
+
+    Letters that stdout does not know are escaped; if it takes no more, the process exits with code 2.
+    """
+    if not isinstance(sys.stdout, io.TextIOWrapper):
+        yield
+        return
+    stdout = os.fdopen(
+        sys.stdout.fileno(),
+        "w",
+        encoding=sys.stdout.encoding,
+        errors="backslashreplace",
+        closefd=False,
+    )
+    try:
+        with redirect_stdout(stdout):
+            yield
+    except OSError:
+        # If it was stdout that failed, its buffer still holds the text and fails again.
+        try:
+            stdout.flush()
+        except OSError as error:
+            typer.echo(
+                f"Error: The output cannot be printed ({error.strerror}): "
+                f"make room or send it elsewhere.",
+                err=True,
+            )
+            raise SystemExit(REFUSED) from None
+        raise
 
 
 class ConsoleProgress(Progress):

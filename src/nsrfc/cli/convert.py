@@ -29,10 +29,11 @@ def run(
 
     No code in the files is run. Which network a file holds is read off its content.
     """
+    from nsrfc.models.bundle import FILES
     from nsrfc.models.published import read_published
     from nsrfc.report.run import check_folder
 
-    check_folder(output)
+    check_folder(output, FILES, weights)
     model = read_published(weights, heads)
     model.save_pretrained(output)
     settings = model.settings

@@ -36,7 +36,7 @@ def run(
     from nsrfc.report.run import check_folder, versions, write_json
 
     require_matplotlib()
-    check_folder(output)
+    check_folder(output, (TABLE, PICTURE))
     made = generate(faces, preset, seed=seed)
     X, identities = made.embeddings, made.identities
     announce(plan(*X.shape, model=load_model(UNIVERSAL).settings))

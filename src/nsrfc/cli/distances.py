@@ -53,11 +53,12 @@ def run(
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.data import read_embeddings, read_neighbors, write_neighbors
-    from nsrfc.data.files import known_suffix
+    from nsrfc.data.files import check_outputs, known_suffix
     from nsrfc.learned import Execution, pair_probabilities
     from nsrfc.models.bundle import load_model
 
     known_suffix(output, (".npz",), "neighbour graphs")
+    check_outputs([output], [embeddings, knn])
     loaded = load_model(model)
     vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
     progress = ConsoleProgress()

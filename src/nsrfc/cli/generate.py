@@ -52,7 +52,7 @@ def run(
     from nsrfc.data import embeddings as embedding_files
     from nsrfc.data import identities as identity_files
     from nsrfc.data import write_embeddings, write_identities
-    from nsrfc.data.files import known_suffix, write_npz
+    from nsrfc.data.files import atomic_path, check_outputs, known_suffix, write_npz
     from nsrfc.data.ms1m import DIMENSION
     from nsrfc.data.synthetic import generate
     from nsrfc.errors import InputError
@@ -66,19 +66,24 @@ def run(
         _write_benchmark(output, n, preset, seed, as_json=as_json)
         return
     suffix = known_suffix(output, embedding_files.SUFFIXES, "embeddings")
+    files = [output]
     if identities is not None:
         known_suffix(identities, identity_files.SUFFIXES, "identities")
+        files.append(identities)
     elif suffix != ".npz":
         raise InputError(
             f"{output} cannot hold the identities as well: "
             f"name a file for them with --identities, or write an .npz."
         )
+    check_outputs(files)
     faces = generate(n, preset, dimension=dimension, seed=seed)
     if identities is None:
         write_npz(output, {"embeddings": faces.embeddings, "identities": faces.identities})
     else:
-        write_identities(identities, faces.identities)
-        write_embeddings(output, faces.embeddings)
+        # Identities take their place only after the embeddings are in theirs: both or neither.
+        with atomic_path(identities) as temporary:
+            write_identities(temporary, faces.identities)
+            write_embeddings(output, faces.embeddings)
     people = int(faces.identities.max()) + 1
     record = {
         "output": str(output),

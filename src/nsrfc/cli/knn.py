@@ -40,11 +40,12 @@ def run(
     """Find the nearest neighbours of every face by cosine."""
     from nsrfc.config import ClusterConfig
     from nsrfc.data import normalize, read_embeddings, write_neighbors
-    from nsrfc.data.files import known_suffix
+    from nsrfc.data.files import check_outputs, known_suffix
     from nsrfc.graph import build_neighbor_graph
     from nsrfc.plan import plan_search
 
     known_suffix(output, (".npz",), "neighbour graphs")
+    check_outputs([output], [embeddings])
     config = ClusterConfig(k=k, search=search.value, seed=seed)
     vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
     n, d = vectors.shape

@@ -80,7 +80,7 @@ def run(
     from nsrfc.report.run import check_folder, read_labels, versions, write_json
 
     limit = None if max_memory is None else parse_bytes(max_memory)
-    check_folder(output)
+    check_folder(output, [RECORD], [config])
     if model is not None and (preset, config) != (Preset.DEFAULT, None):
         raise InputError("--preset and --config are for training: leave them out with --model.")
     names = _chosen(data, parts, training=model is None)

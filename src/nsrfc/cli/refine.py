@@ -48,11 +48,12 @@ def run(
     from nsrfc.config import ClusterConfig
     from nsrfc.data import read_embeddings, read_neighbors, write_embeddings
     from nsrfc.data.embeddings import SUFFIXES
-    from nsrfc.data.files import known_suffix
+    from nsrfc.data.files import check_outputs, known_suffix
     from nsrfc.learned import Execution, refine_embeddings
     from nsrfc.models.bundle import load_model
 
     known_suffix(output, SUFFIXES, "embeddings")
+    check_outputs([output], [embeddings, knn])
     loaded = load_model(model)
     faces = read_embeddings(embeddings, key=key, dimension=dimension)
     progress = ConsoleProgress()

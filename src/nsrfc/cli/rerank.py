@@ -26,11 +26,12 @@ def run(
 ) -> None:
     """Re-rank a neighbour graph by the overlap of reciprocal neighbours."""
     from nsrfc.data import read_neighbors, write_neighbors
-    from nsrfc.data.files import known_suffix
+    from nsrfc.data.files import check_outputs, known_suffix
     from nsrfc.graph import rerank
     from nsrfc.plan import plan_reranking
 
     known_suffix(output, (".npz",), "neighbour graphs")
+    check_outputs([output], [graph])
     given = read_neighbors(graph)
     announce(plan_reranking(given.n, min(k or given.k, given.k)))
     progress = ConsoleProgress()

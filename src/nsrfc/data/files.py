@@ -11,11 +11,12 @@ import math
 import os
 import secrets
 import stat
+import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +27,12 @@ __all__ = [
     "ArrayHeader",
     "PathLike",
     "atomic_path",
+    "check_outputs",
+    "check_place",
     "choose",
     "enumerate_rows",
     "existing_file",
+    "kind_of",
     "known_suffix",
     "npz_headers",
     "open_npy",
@@ -58,27 +62,23 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If ``path`` is a folder or its folder cannot be written.
+        If ``path`` is a folder, its folder cannot be written, or the block raises what the system
+        says of a full disk and the like.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder and cannot be written as a file: give a file name.")
+    _refuse_folder(path)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}): choose another folder or mend its rights."
-        ) from error
-    try:
-        yield temporary
-        # Without this a power cut could leave an empty file under the final name.
-        with temporary.open("r+b") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            # Without this a power cut could leave an empty file under the final name.
+            with temporary.open("r+b") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -96,26 +96,94 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
     except Exception as error:
         # numpy, zipfile and pyarrow raise two dozen types on damaged bytes, some undocumented.
-        reason = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0][:120].rstrip(".")
         raise InputError(
-            f"{path} cannot be read as {path.suffix.lower()} ({reason}): "
+            f"{path} cannot be read as {path.suffix.lower()} ({_reason(error)}): "
             f"it is damaged or another kind of file, so write or copy it anew."
         ) from error
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turn what the system says of a folder that takes no more into an `InputError` that names it."""
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says of a file or folder that it cannot write into an `InputError`."""
     try:
         yield
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be written ({error.strerror}): make room or choose another folder."
+            f"{path} cannot be written ({_reason(error)}): "
+            f"make room, mend its rights or choose another folder."
         ) from error
 
 
-def existing_file(path: PathLike, suffixes: Sequence[str], content: str) -> Path:
-    """Return ``path`` as a `Path` if it is a file with one of ``suffixes``.
+def kind_of(path: PathLike) -> Literal["file", "folder", "other"] | None:
+    """Say what is at ``path``, links followed; None if nothing is.
+
+    Raises
+    ------
+    InputError
+        If the system does not tell, as below a folder without the right to enter it.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be reached ({_reason(error)}): check its name and the rights of its folder."
+        ) from error
+    if stat.S_ISREG(mode):
+        return "file"
+    return "folder" if stat.S_ISDIR(mode) else "other"
+
+
+def check_place(folder: PathLike) -> None:
+    """Refuse, before any work, a place where no folder can be written; nothing is made.
+
+    Raises
+    ------
+    InputError
+        If ``folder``, or what would be above it, is a file or takes no file.
+    """
+    folder = Path(folder)
+    for place in (folder, *folder.parents):
+        kind = kind_of(place)
+        if kind == "folder":
+            # Only a file, which is gone at once, tells of rights, read-only disks and quotas alike.
+            with writing(folder), tempfile.TemporaryFile(dir=place):
+                return
+        if kind is not None:
+            raise InputError(f"{place} is a file, not a folder: give another folder for results.")
+
+
+def check_outputs(outputs: Iterable[PathLike], inputs: Iterable[PathLike | None] = ()) -> None:
+    """Refuse, before any work, files that cannot be written or that would cost another its content.
+
+    Parameters
+    ----------
+    outputs : iterable of path-like
+        Files to be written.
+    inputs : iterable of path-like or None
+        Files that are read; None stands for an input that was not given.
+
+    Raises
+    ------
+    InputError
+        If an output is a folder, is in a place where no folder can be written, or is the same file as
+        an input or another output.
+    """
+    taken = [Path(path) for path in inputs if path is not None]
+    for path in map(Path, outputs):
+        _refuse_folder(path)
+        check_place(path.parent)
+        for other in taken:
+            if _same_file(path, other):
+                raise InputError(
+                    f"{path} would overwrite {other}, which is needed too: give another name or folder."
+                )
+        taken.append(path)
+
+
+def existing_file(path: PathLike, suffixes: Sequence[str] = (), content: str = "") -> Path:
+    """Return ``path`` as a `Path` if it is a file with one of ``suffixes``, or any if there are none.
 
     Raises
     ------
@@ -124,16 +192,15 @@ def existing_file(path: PathLike, suffixes: Sequence[str], content: str) -> Path
         says that ``content`` ("embeddings") is kept in those.
     """
     path = Path(path)
-    try:
-        mode = path.stat().st_mode
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read: give yourself the right to read it.") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"There is no file {path}: check its name and folder.") from error
-    if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        raise InputError(f"{path} is {kind}: give a file ({_alternatives(suffixes)}).")
-    known_suffix(path, suffixes, content)
+    kind = kind_of(path)
+    if kind is None:
+        raise InputError(f"There is no file {path}: check its name and folder.")
+    if kind != "file":
+        found = "a folder" if kind == "folder" else "not a regular file"
+        kept = f" ({_alternatives(suffixes)})" if suffixes else ""
+        raise InputError(f"{path} is {found}: give a file{kept}.")
+    if suffixes:
+        known_suffix(path, suffixes, content)
     return path
 
 
@@ -302,6 +369,24 @@ def _check_header(header: ArrayHeader, size: int, name: str) -> None:
             f"{name} is cut short: an array {header.shape} of {header.dtype} takes {needed} bytes, "
             f"but there are {size}; copy or write it anew."
         )
+
+
+def _refuse_folder(path: Path) -> None:
+    if kind_of(path) == "folder":
+        raise InputError(f"{path} is a folder and cannot be written as a file: give a file name.")
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    if kind_of(a) and kind_of(b):
+        return a.samefile(b)
+    return os.path.realpath(a) == os.path.realpath(b)
+
+
+def _reason(error: Exception) -> str:
+    """Word for a pair of brackets what a library or the system says: one line, no full stop."""
+    # What numpy raises for a full disk is an OSError without strerror.
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return said.splitlines()[0].split(". ")[0][:120].rstrip(".")
 
 
 def _alternatives(suffixes: Sequence[str]) -> str:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EXACT_LIMIT",
     "build_neighbor_graph",
+    "check_count",
     "check_neighbor_graph",
     "rebuild_neighbor_graph",
     "renumber",
@@ -61,6 +62,8 @@ _METHODS = ("auto", "exact", "approximate")
 _CHUNK = 8192
 _NORM_TOLERANCE = 1e-3
 _PROBES = 16
+_COSINE_TOLERANCE = 0.02
+_RIGHT_SHARE = 0.9
 
 _logger = logging.getLogger(__name__)
 
@@ -219,7 +222,7 @@ def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: 
         If ``X`` holds no unit vectors or another number of them.
     """
     _check_vectors(X)
-    check_neighbor_graph(graph, len(X))
+    check_count(graph, len(X))
     faces = sample_faces(len(X), seed, sample)
     copies = find_copies(X)
     vectors = copies.distinct(X)
@@ -231,14 +234,40 @@ def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: 
     return recall(ids, graph.ids[faces])
 
 
-def check_neighbor_graph(graph: NeighborGraph, n: int) -> None:
-    """Refuse a graph that was made for another number of faces.
+def check_neighbor_graph(graph: NeighborGraph, X: _Vectors) -> None:
+    """Refuse a graph that was not made of these embeddings in this order.
+
+    Parameters
+    ----------
+    graph : NeighborGraph
+    X : ndarray of float32, shape (n, d)
+        Embeddings as unit vectors.
 
     Raises
     ------
     InputError
-        If ``graph`` does not have ``n`` lists.
+        If ``graph`` does not have ``n`` lists, or what a sample of them holds as similarities is far
+        from the cosines of the rows.
     """
+    check_count(graph, len(X))
+    rows = _probes(len(X))
+    ids, similarities = graph.ids[rows, 1:], graph.similarities[rows, 1:]
+    cosines = np.einsum("rd,rkd->rk", X[rows], X[ids])
+    right = (np.abs(similarities - cosines) <= _COSINE_TOLERANCE)[ids >= 0]
+    if right.size and right.mean() < _RIGHT_SHARE:
+        raise InputError(
+            f"Of {right.size} similarities in the neighbour graph {right.sum()} are cosines of the "
+            f"embeddings: give the graph that was built from these rows in this order."
+        )
+
+
+def check_count(graph: NeighborGraph, n: int) -> None:
+    """Refuse what is no graph, or one that was made for another number of faces."""
+    if not isinstance(graph, NeighborGraph):
+        raise InputError(
+            f"graph must be a NeighborGraph, got {type(graph).__name__}: build or read one, or leave it "
+            f"out."
+        )
     if graph.n != n:
         raise InputError(
             f"The neighbour graph has {graph.n} faces, the embeddings have {n}: "
@@ -349,6 +378,11 @@ def _check_vectors(X: _Vectors) -> None:
         )
 
 
+def _probes(n: int) -> _Rows:
+    """Rows to look at, spread evenly over all."""
+    return np.unique(np.linspace(0, n - 1, _PROBES).astype(np.int64))
+
+
 def _check_index(index: faiss.Index, X: _Vectors, group: _Ids) -> None:
     """Refuse an index that was not made of these rows; ``group`` numbers the distinct ones."""
     import faiss
@@ -362,7 +396,7 @@ def _check_index(index: faiss.Index, X: _Vectors, group: _Ids) -> None:
         )
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise InputError("The index must use the inner product: build it with METRIC_INNER_PRODUCT.")
-    rows = np.unique(np.linspace(0, len(X) - 1, _PROBES).astype(np.int64))
+    rows = _probes(len(X))
     _, ids = index.search(X[rows], min(SPARE, len(X)))
     known = (ids >= 0) & (ids < len(X))
     found = known & (group[np.where(known, ids, 0)] == group[rows, None])

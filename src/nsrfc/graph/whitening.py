@@ -22,6 +22,7 @@ neighbours are in doubt (:func:`doubt`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,7 @@ from nsrfc.graph.mixture import fit_edge_law, probability
 from nsrfc.graph.refinement import weighted_sums
 from nsrfc.graph.search import exact_lists
 
-__all__ = ["doubt", "whiten"]
+__all__ = ["Scatter", "doubt", "neighborhood_scatter", "whiten"]
 
 _Floats = npt.NDArray[np.float32]
 _Doubles = npt.NDArray[np.float64]
@@ -53,19 +54,30 @@ _SUREST = 1e-6
 """Probability below which a neighbour counts as surely a stranger, and likewise near 1."""
 
 
-def whiten(
-    X: _Floats, ids: npt.NDArray[np.int32], weights: _Floats, powers: Sequence[float] = (0.5,)
-) -> _Floats:
+class Scatter(NamedTuple):
+    """C + e I.
+
+    Attributes
+    ----------
+    axes : ndarray of float64, shape (d, d)
+        Its eigenvectors, in columns.
+    variance : ndarray of float64, shape (d,)
+        Along each of them.
+    """
+
+    axes: _Doubles
+    variance: _Doubles
+
+
+def whiten(X: _Floats, scatter: Scatter | None, powers: Sequence[float] = (0.5,)) -> _Floats:
     """Whiten embeddings by the scatter inside neighbourhoods.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Unit vectors.
-    ids : ndarray of int32, shape (n, k)
-        Neighbours, the face itself in column 0; -1 = none.
-    weights : ndarray of float32, shape (n, k)
-        Probability that the neighbour is the same person.
+    scatter : Scatter, optional
+        Of :func:`neighborhood_scatter`.
     powers : sequence of float
         In 0..1/2, ascending; 0 leaves all as it is. Of several, the one that leaves least doubt is
         taken, of equals the highest; but the first, if that takes away less than a tenth of its doubt.
@@ -73,14 +85,13 @@ def whiten(
     Returns
     -------
     ndarray of float32, shape (n, d)
-        Unit vectors; ``X`` itself with power 0, or where no face has a likely neighbour.
+        Unit vectors; ``X`` itself with power 0, or where there is no scatter.
     """
-    measured = _scatter(X, ids, weights)
-    if measured is None:
+    if scatter is None:
         return X
 
     def scaled(power: float) -> _Floats:
-        return _scaled(X, *measured, power)
+        return _scaled(X, scatter, power)
 
     if len(powers) == 1:
         return scaled(powers[0])
@@ -124,10 +135,23 @@ def doubt(X: _Floats) -> float:
     return float(-(same * np.log(same) + (1 - same) * np.log1p(-same)).mean())
 
 
-def _scatter(
-    X: _Floats, ids: npt.NDArray[np.int32], weights: _Floats
-) -> tuple[_Doubles, _Doubles] | None:
-    """Return axes (d, d) of C and variances (d,) along them, ridge included; None where C is nothing."""
+def neighborhood_scatter(X: _Floats, ids: npt.NDArray[np.int32], weights: _Floats) -> Scatter | None:
+    """Measure the scatter inside neighbourhoods.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Unit vectors.
+    ids : ndarray of int32, shape (n, k)
+        Neighbours, the face itself in column 0; -1 = none.
+    weights : ndarray of float32, shape (n, k)
+        Probability that the neighbour is the same person.
+
+    Returns
+    -------
+    Scatter or None
+        None where no face has a likely neighbour.
+    """
     n, d = X.shape
     products, count = np.zeros((d, d)), 0
     for part in chunks(n, _ROWS):
@@ -149,13 +173,14 @@ def _scatter(
     trace, square = variance.sum(), variance @ variance
     if square <= 0:
         return None
-    return axes, variance + np.sqrt(trace**2 / square / count) * square / trace
+    return Scatter(axes, variance + np.sqrt(trace**2 / square / count) * square / trace)
 
 
-def _scaled(X: _Floats, axes: _Doubles, variance: _Doubles, power: float) -> _Floats:
+def _scaled(X: _Floats, scatter: Scatter, power: float) -> _Floats:
     """Scale vectors along axes by a power of the variance there; unit vectors (n, d)."""
     if power == 0:
         return X
+    axes, variance = scatter
     transform = ((axes * variance**-power) @ axes.T).astype(np.float32)
     white = np.empty_like(X)
     for part in chunks(len(X), _ROWS):

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nsrfc.models.checks import check_numbers, check_sizes
+
 __all__ = ["Encoder", "beside_first", "divisor_up_to", "with_cosines"]
 
 
@@ -35,6 +37,11 @@ class Encoder(nn.Module):
     pre_norm : bool
     final_norm : bool
         Whether a LayerNorm follows the last layer.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a whole number from 1, or ``dropout`` not in 0..1.
     """
 
     def __init__(
@@ -49,6 +56,8 @@ class Encoder(nn.Module):
         final_norm: bool = False,
     ) -> None:
         super().__init__()
+        check_sizes(width=width, layers=layers, heads=heads, hidden=hidden)
+        check_numbers(1, dropout=dropout)
         heads = divisor_up_to(width, heads)
         self.layers = nn.ModuleList(
             _Layer(width, heads, hidden, dropout, pre_norm) for _ in range(layers)

@@ -10,20 +10,23 @@ one holds a whole model.
 """
 
 import hashlib
+import inspect
 import json
 import re
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from pydantic import ValidationError
 from safetensors.torch import load_file, save
 from torch import nn
 
 from nsrfc import __version__
-from nsrfc.data.files import atomic_path, reading
+from nsrfc.data.files import atomic_path, kind_of, reading
 from nsrfc.errors import InputError
 from nsrfc.models.card import model_card
 from nsrfc.models.cgcn import CGCN
@@ -43,7 +46,17 @@ __all__ = ["NSRFC", "UNIVERSAL", "build_network", "load_model"]
 UNIVERSAL = "universal"
 """Name of the model that the package brings: for every embedder (:mod:`nsrfc.training.universal`)."""
 
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+FILES = CONFIG, CARD, WEIGHTS = "config.json", "README.md", "model.safetensors"
+
+_CLASSES: Mapping[str, Mapping[NetworkName, type[nn.Module]]] = {
+    "structure": {
+        "cgcn": StructureRefinement,
+        "pairs": StructurePairs,
+        "lcenet": StructureLists,
+        "pcenet": StructureEdges,
+    },
+    "coordinates": {"cgcn": CGCN, "pairs": PairNetwork, "lcenet": LCENet, "pcenet": PCENet},
+}
 
 _SHIPPED = Path(__file__).parents[1] / UNIVERSAL
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -65,6 +78,11 @@ class NSRFC(
         F of the validation people after each step, for the card.
     data : dict, optional
         Facts of the training data, for the card.
+
+    Raises
+    ------
+    InputError
+        As :func:`build_network`.
 
     Attributes
     ----------
@@ -153,9 +171,7 @@ class NSRFC(
         weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         with ExitStack() as stack:
             # They take their places in reverse, the weights first and config.json last.
-            config, card, file = (
-                stack.enter_context(atomic_path(folder / name)) for name in (CONFIG, CARD, WEIGHTS)
-            )
+            config, card, file = (stack.enter_context(atomic_path(folder / name)) for name in FILES)
             # save_file would make a file that nobody else may read, whatever the umask.
             file.write_bytes(save(weights, {"format": "pt"}))
             card.write_text(str(self.generate_model_card()), encoding="utf-8")
@@ -189,13 +205,17 @@ class NSRFC(
         Raises
         ------
         InputError
-            If there is no such model, or its files are damaged, cut short or not of this package.
+            If there is no such model, or its files are damaged, cut short or not of this package, or
+            hold settings or weights with which no network can work.
         """
         folder = _local_folder(str(pretrained_model_name_or_path), hub)
         config = _read_config(folder)
         with reading(folder / WEIGHTS):
             weights = load_file(folder / WEIGHTS)
-        model = cls(**config)
+        try:
+            model = cls(**config)
+        except InputError as error:
+            raise InputError(f"{folder / CONFIG}: {error}") from error
         expected = {name: value.shape for name, value in model.state_dict().items()}
         found = {name: value.shape for name, value in weights.items()}
         if expected != found:
@@ -203,6 +223,12 @@ class NSRFC(
             raise InputError(
                 f"{folder / WEIGHTS} does not hold the networks that {CONFIG} describes "
                 f"({len(wrong)} weights differ, {wrong[0]} first): copy both from one model."
+            )
+        broken = sorted(name for name, value in weights.items() if not torch.isfinite(value).all())
+        if broken:
+            raise InputError(
+                f"{folder / WEIGHTS} holds weights that are NaN or infinite ({len(broken)} of "
+                f"{len(weights)}, {broken[0]} first): copy or train the model anew."
             )
         model.load_state_dict(weights)
         return model.eval()
@@ -247,22 +273,27 @@ def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:
     Returns
     -------
     Module
+
+    Raises
+    ------
+    InputError
+        If the class has no such argument, or refuses its value.
     """
-    arguments: dict[str, Any] = dict(settings.networks[name])
-    if settings.family == "structure":
-        structure: dict[NetworkName, type[nn.Module]] = {
-            "cgcn": StructureRefinement,
-            "pairs": StructurePairs,
-            "lcenet": StructureLists,
-            "pcenet": StructureEdges,
-        }
-        return structure[name](**arguments)
-    width = settings.width(name)
-    if name == "cgcn":
-        return CGCN(width, **arguments)
-    if name == "pairs":
-        return PairNetwork(width, **arguments)
-    return (LCENet if name == "lcenet" else PCENet)(width, settings.k, **arguments)
+    kind, given = _CLASSES[settings.family][name], settings.networks[name]
+    parameters = inspect.signature(kind).parameters
+    # Networks on structure take neither, and only theirs may be of no dimension.
+    data = {} if settings.dimension is None else {"dimension": settings.width(name), "k": settings.k}
+    fixed = {argument: value for argument, value in data.items() if argument in parameters}
+    known = [argument for argument in parameters if argument not in fixed]
+    if unknown := [argument for argument in given if argument not in known]:
+        raise InputError(
+            f"{name} of the family {settings.family!r} has no setting {unknown[0]!r}: "
+            f"it has {', '.join(known) or 'none'}."
+        )
+    try:
+        return kind(**fixed, **given)
+    except ValueError as error:
+        raise InputError(f"{name} of the family {settings.family!r}: {error}.") from error
 
 
 def load_model(model: NSRFC | str | Path) -> NSRFC:
@@ -286,7 +317,7 @@ def load_model(model: NSRFC | str | Path) -> NSRFC:
 def _local_folder(name: str, hub: dict[str, Any]) -> Path:
     """Return the folder of a model, fetched from the hub where ``name`` is an id and no folder."""
     folder = Path(name)
-    if not folder.exists() and _HUB_ID.fullmatch(name):
+    if kind_of(folder) is None and _HUB_ID.fullmatch(name):
         try:
             return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **hub))
         except Exception as error:
@@ -296,9 +327,9 @@ def _local_folder(name: str, hub: dict[str, Any]) -> Path:
                 f"There is no folder {name}, and no model of that name could be fetched from the hub "
                 f"({reason}): check its name."
             ) from error
-    if not folder.is_dir():
+    if kind_of(folder) != "folder":
         raise InputError(f"There is no folder {name}: give the folder of a model, or its id on the hub.")
-    missing = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
+    missing = [file for file in (CONFIG, WEIGHTS) if kind_of(folder / file) != "file"]
     if missing:
         raise InputError(
             f"{name} holds no whole model ({' and '.join(missing)} missing): "

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nsrfc.models.attention import Encoder, with_cosines
+from nsrfc.models.checks import check_sizes
 
 __all__ = ["PCENet"]
 
@@ -50,6 +51,7 @@ class PCENet(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_sizes(classifier_hidden=classifier_hidden)
         self.dimension = dimension
         self.k = k
         width = dimension + 2 * k

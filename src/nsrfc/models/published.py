@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from nsrfc.data.files import PathLike, reading
+from nsrfc.data.files import PathLike, existing_file, reading
 from nsrfc.errors import InputError
 from nsrfc.models import convert
 from nsrfc.models.bundle import NSRFC
@@ -99,9 +99,7 @@ def read_published(paths: Iterable[PathLike], heads: int = HEADS) -> NSRFC:
 
 
 def _read(path: Path) -> tuple[NetworkName, _Found]:
-    if not path.is_file():
-        raise InputError(f"There is no file {path}: check its name and folder.")
-    with reading(path):
+    with reading(existing_file(path)):
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     for wrapping in _WRAPPINGS:
         if isinstance(state, Mapping) and isinstance(state.get(wrapping), Mapping):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -115,10 +116,9 @@ class ModelSettings(BaseModel):
         Raises
         ------
         InputError
-            If it is not in 0..1, or none reached it.
+            If it is not a number in 0..1, or none reached it.
         """
-        if not 0 <= precision <= 1:
-            raise InputError(f"precision must be in 0..1, got {precision:g}.")
+        _check_share("precision", precision)
         reached = [connect for found, connect in self.precision if found >= precision]
         if not reached:
             most = max((found for found, _ in self.precision), default=0.0)
@@ -136,8 +136,12 @@ class ModelSettings(BaseModel):
         Raises
         ------
         InputError
-            As :meth:`connect_for`, and if both threshold and precision are given.
+            If one is not a number in 0..1, as :meth:`connect_for`, and if both threshold and precision
+            are given.
         """
+        for name, share in (("threshold", threshold), ("tau", tau)):
+            if share is not None:
+                _check_share(name, share)
         if precision is not None:
             if threshold is not None:
                 raise InputError("threshold and precision decide the same: give one of them.")
@@ -146,3 +150,9 @@ class ModelSettings(BaseModel):
         return self.model_copy(
             update={name: value for name, value in wanted.items() if value is not None}
         )
+
+
+def _check_share(name: str, share: object) -> None:
+    # NaN compares as false.
+    if not isinstance(share, Real) or not 0 <= float(share) <= 1:
+        raise InputError(f"{name} must be in 0..1, got {share!r}.")

@@ -14,6 +14,7 @@ Every output is a known evidence plus a learned correction, zero before training
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -24,13 +25,15 @@ from torch import Tensor, nn
 from nsrfc.graph.list_features import LIST_FEATURES, both_directions, list_features, list_structure
 from nsrfc.graph.refinement import average_neighbors
 from nsrfc.graph.structures import NeighborGraph
-from nsrfc.graph.whitening import whiten
+from nsrfc.graph.whitening import Scatter, neighborhood_scatter, whiten
+from nsrfc.models.checks import check_numbers, check_sizes
 from nsrfc.models.structure_edges import StructureEdges
 from nsrfc.models.structure_parts import (
     Evidence,
     FeatureNorm,
     LeaningLayer,
     ListedFaces,
+    check_layers,
     log_odds_of,
     similarity_within,
     zeroed,
@@ -71,6 +74,7 @@ class PairScorer(nn.Module):
 
     def __init__(self, hidden: int = 48) -> None:
         super().__init__()
+        check_sizes(hidden=hidden)
         self.evidence = Evidence(TRUST)
         self.correction = nn.Sequential(
             FeatureNorm(len(LIST_FEATURES)),
@@ -130,20 +134,28 @@ class StructureRefinement(nn.Module):
     own : float
         b.
     whitening : float or sequence of float
-        Power of whitening; of several, ascending, the one that suits the faces at hand.
+        Power of whitening, in 0..1/2; of several, ascending, the one that suits the faces at hand.
     """
 
     def __init__(
         self, hidden: int = 48, own: float = 0.6, whitening: float | Sequence[float] = 0.5
     ) -> None:
         super().__init__()
+        check_numbers(math.inf, own=own)
         self.own, self.powers = own, tuple(map(float, np.atleast_1d(whitening)))
+        if not self.powers or self.powers != tuple(sorted(self.powers)):
+            raise ValueError(f"whitening must be one power or several, ascending, got {whitening!r}")
+        for power in self.powers:
+            check_numbers(0.5, whitening=power)
         self.first = PairScorer(hidden)
         self.second = PairScorer(hidden)
 
     def whiten(self, X: _Floats, graph: NeighborGraph) -> _Floats:
         """Embeddings x' (n, d), unit vectors, from embeddings and their neighbours."""
-        return whiten(X, graph.ids, _weights(self.first, X, graph), self.powers)
+        return whiten(X, self._scatter(X, graph), self.powers)
+
+    def _scatter(self, X: _Floats, graph: NeighborGraph) -> Scatter | None:
+        return neighborhood_scatter(X, graph.ids, _weights(self.first, X, graph))
 
     def refine(self, X: _Floats, graph: NeighborGraph, search: Search | None = None) -> _Floats:
         """Refine embeddings; the module is in evaluation mode.
@@ -200,6 +212,7 @@ class StructurePairs(nn.Module):
 
     def __init__(self, width: int = 64, layers: int = 1, heads: int = 4, hidden: int = 128) -> None:
         super().__init__()
+        check_layers(width, layers, heads, hidden)
         self.evidence = Evidence(self.trust)
         features = len(LIST_FEATURES) + self.extra
         self.embed = nn.Sequential(FeatureNorm(features), nn.Linear(features, width))

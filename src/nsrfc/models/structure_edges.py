@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from nsrfc.graph.list_features import list_structure
+from nsrfc.models.checks import check_sizes
 from nsrfc.models.structure_parts import (
     MOST_ODDS,
     Evidence,
     FeatureNorm,
     LeaningLayer,
     ListedFaces,
+    check_layers,
     log_odds_of,
     similarity_within,
     zeroed,
@@ -57,6 +59,8 @@ class StructureEdges(nn.Module):
         self, reach: int = 24, width: int = 32, layers: int = 1, heads: int = 4, hidden: int = 64
     ) -> None:
         super().__init__()
+        check_sizes(reach=reach)
+        check_layers(width, layers, heads, hidden)
         self.reach = reach
         self.evidence = Evidence()
         self.embed = nn.Sequential(FeatureNorm(_TOKEN_FEATURES), nn.Linear(_TOKEN_FEATURES, width))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nsrfc.graph.list_features import ListStructure, standardize_within
+from nsrfc.models.checks import check_sizes
 from nsrfc.models.norm import LastAxisNorm
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "FeatureNorm",
     "LeaningLayer",
     "ListedFaces",
+    "check_layers",
     "log_odds_of",
     "similarity_within",
     "zeroed",
@@ -109,6 +111,18 @@ class LeaningLayer(nn.Module):
         tokens = tokens + self.joined(attended.transpose(1, 2).reshape(b, t, width))
         out: Tensor = tokens + self.feed(self.feed_norm(tokens))
         return out
+
+
+def check_layers(width: int, layers: int, heads: int, hidden: int) -> None:
+    """Refuse sizes of which no :class:`LeaningLayer` can be made, by name.
+
+    Raises
+    ------
+    ValueError
+    """
+    check_sizes(width=width, layers=layers, heads=heads, hidden=hidden)
+    if width % heads:
+        raise ValueError(f"width must be a multiple of heads, got {width} and {heads}")
 
 
 def similarity_within(vectors: _Floats, structure: ListStructure, ids: _Ids) -> Tensor:

@@ -17,8 +17,8 @@ import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,21 @@ import numpy.typing as npt
 
 from nsrfc import __version__
 from nsrfc.data import read_identities
-from nsrfc.data.files import PathLike, atomic_path, reading, writing
+from nsrfc.data.files import (
+    PathLike,
+    atomic_path,
+    check_outputs,
+    check_place,
+    kind_of,
+    reading,
+    writing,
+)
+from nsrfc.data.locks import locked
 from nsrfc.errors import InputError
 from nsrfc.graph.structures import Clustering
 
 __all__ = [
+    "FILES",
     "UNFINISHED",
     "check_folder",
     "fingerprint",
@@ -44,7 +54,7 @@ __all__ = [
     "write_run",
 ]
 
-LABELS, TABLE, RECORD = "labels.npy", "clusters.parquet", "run.json"
+FILES = LABELS, TABLE, RECORD = "labels.npy", "clusters.parquet", "run.json"
 LIBRARIES = ("numpy", "scipy", "sklearn", "faiss", "numba", "pyarrow")
 CHUNK_BYTES = 1 << 24
 
@@ -94,9 +104,13 @@ def write_run(
         # Without its record the older run no longer counts as whole, so that a reader never takes
         # a mixture for one.
         (folder / RECORD).unlink(missing_ok=True)
-        for name in (LABELS, TABLE, RECORD):
+        for name in FILES:
             (staging / name).replace(folder / name)
-    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    unfinished = folder / UNFINISHED
+    if kind_of(unfinished):
+        # Another run with the same output may have begun there meanwhile.
+        with suppress(InputError), locked(unfinished, "run"):
+            shutil.rmtree(unfinished, ignore_errors=True)
     return whole
 
 
@@ -109,10 +123,10 @@ def read_labels(path: PathLike) -> npt.NDArray[np.int64]:
         If there is no such file, or the folder holds no whole run.
     """
     path = Path(path)
-    if not path.is_dir():
+    if kind_of(path) != "folder":
         return read_identities(path)
     record = path / RECORD
-    if not record.is_file() or not (path / LABELS).is_file():
+    if not kind_of(record) == kind_of(path / LABELS) == "file":
         raise InputError(
             f"{path} holds no finished run ({LABELS} and {RECORD}): "
             f"give a folder written by nsrfc cluster, or a file of labels."
@@ -142,30 +156,38 @@ def read_run(folder: PathLike) -> dict[str, Any] | None:
     """
     folder = Path(folder)
     path = folder / RECORD
-    if not path.is_file():
+    if kind_of(path) != "file":
         return None
     with reading(path):
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         hashes = record["sha256"].items()
     files = [(folder / name, expected) for name, expected in hashes]
-    whole = all(file.is_file() and _file_hash(file) == expected for file, expected in files)
+    whole = all(kind_of(file) == "file" and _file_hash(file) == expected for file, expected in files)
     return record if whole else None
 
 
-def check_folder(folder: PathLike) -> None:
-    """Refuse, before any work, a place where no folder can be written.
+def check_folder(
+    folder: PathLike, names: Iterable[str] = (), inputs: Iterable[PathLike | None] = ()
+) -> None:
+    """Refuse, before any work, a folder for results that cannot be written.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where the results shall be; nothing is made.
+    names : iterable of str
+        Files that will be written there, such as `FILES`.
+    inputs : iterable of path-like or None
+        Files that are read and must not be among them.
 
     Raises
     ------
     InputError
-        If ``folder``, or what would be above it, is a file.
+        If ``folder``, or what would be above it, is a file or takes no file, or one of the files to be
+        written there is a folder or an input.
     """
-    folder = Path(folder)
-    for place in (folder, *folder.parents):
-        if place.is_dir():
-            return
-        if place.exists():
-            raise InputError(f"{place} is a file, not a folder: give another folder for results.")
+    check_place(folder)
+    check_outputs([Path(folder) / name for name in names], inputs)
 
 
 def fingerprint(array: npt.NDArray[Any]) -> str:
@@ -207,14 +229,10 @@ def write_json(path: PathLike, record: Mapping[str, Any]) -> None:
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
     """Yield an empty folder inside ``folder``, on its file system; both go if the block fails."""
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
+    made = [place for place in (folder, *folder.parents) if kind_of(place) is None]
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".nsrfc-", dir=folder))
-    except OSError as error:
-        raise InputError(
-            f"{folder} cannot be written ({error.strerror}): choose another folder or mend its rights."
-        ) from error
     try:
         with writing(folder):
             yield staging
@@ -232,7 +250,9 @@ def _write_table(path: Path, found: Clustering, ids: npt.NDArray[Any] | None) ->
 
     names = {"row": np.arange(len(found.labels))} if ids is None else {"id": ids}
     columns = {**names, "label": found.labels, "confidence": found.confidence}
-    pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), path)
+    # pyarrow takes no path that is not UTF-8, and says less of a full disk.
+    with path.open("wb") as stream:
+        pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), stream)
 
 
 def _file_hash(path: Path) -> str:

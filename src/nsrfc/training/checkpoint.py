@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from nsrfc.data.files import atomic_path, reading
+from nsrfc.data.locks import locked
 from nsrfc.errors import InputError
 from nsrfc.report.run import write_json
 
@@ -50,15 +52,17 @@ class CheckpointFolder:
     Raises
     ------
     InputError
-        If the folder holds the checkpoints of another run.
+        If the folder holds the checkpoints of another run, or is damaged.
     """
 
     def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
         self.folder = folder
         record = folder / _RUN
         if record.exists():
-            with reading(record):
+            with self._reading(record):
                 found = json.loads(record.read_text(encoding="utf-8"))
+                if not isinstance(found, dict):
+                    raise TypeError(f"a mapping was expected, got {type(found).__name__}")
             if found != (expected := json.loads(json.dumps(run))):
                 changed = ", ".join(
                     name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)
@@ -70,6 +74,23 @@ class CheckpointFolder:
         else:
             write_json(record, run)
 
+    @classmethod
+    @contextmanager
+    def held(cls, folder: Path, run: Mapping[str, Any]) -> Iterator[Self]:
+        """Keep a folder to one training, and delete it when that has ended well.
+
+        Parameters are those of the class.
+
+        Raises
+        ------
+        InputError
+            As there, and if another training works in the folder.
+        """
+        with locked(folder, "training"):
+            checkpoints = cls(folder, run)
+            yield checkpoints
+            shutil.rmtree(folder)
+
     def read(self, name: str) -> Checkpoint | None:
         """Return the latest checkpoint of a network, if there is one."""
         from safetensors import safe_open
@@ -77,7 +98,7 @@ class CheckpointFolder:
         path = self.folder / f"{name}.safetensors"
         if not path.exists():
             return None
-        with reading(path), safe_open(path, framework="pt") as file:
+        with self._reading(path), safe_open(path, framework="pt") as file:
             place = json.loads(file.metadata()[_PLACE])
             return Checkpoint({key: file.get_tensor(key) for key in file.keys()}, place)  # noqa: SIM118
 
@@ -89,9 +110,20 @@ class CheckpointFolder:
             tensors = {key: value.detach().contiguous() for key, value in checkpoint.tensors.items()}
             save_file(tensors, temporary, {_PLACE: json.dumps(checkpoint.place)})
 
-    def remove(self) -> None:
-        """Delete the folder: the run is finished."""
-        shutil.rmtree(self.folder)
+    @contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        """Say of a damaged file what helps: nobody has another copy of it."""
+        with reading(path):
+            try:
+                yield
+            except OSError:
+                raise
+            except Exception as error:
+                # As many types as in `reading`.
+                raise InputError(
+                    f"{path} cannot be read, it is damaged: delete the folder {self.folder} to begin "
+                    f"the training anew."
+                ) from error
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from nsrfc.data.files import PathLike, reading
+from nsrfc.config import problem
+from nsrfc.data.files import PathLike, existing_file, reading
 from nsrfc.errors import InputError
 from nsrfc.graph.structures import Mutual
 from nsrfc.models.settings import Hyperparameters
@@ -113,14 +114,21 @@ class EdgeSettings(_JudgeSettings):
     """Whether a verdict is multiplied by the strength a_ij p_ij of the edge, or stands alone."""
 
 
+_OF_FAMILY: Mapping[Any, tuple[type[_NetworkSettings], str]] = {
+    "structure": (ListSettings, "default"),
+    "coordinates": (CGCNSettings, "paper"),
+}
+"""Settings of the C-GCN, and the preset that has them."""
+
+
 class TrainingConfig(_Settings):
     """Settings of :func:`nsrfc.train`."""
 
     family: Literal["structure", "coordinates"]
     """What the networks read: neighbour structure, or the vectors themselves as published."""
 
-    k: Count
-    """Neighbours per face, the face itself included."""
+    k: Annotated[int, Field(ge=2)]
+    """Neighbours per face, the face itself included; with no other there is nothing to learn from."""
 
     search: Literal["auto", "exact", "approximate"]
     """As in :class:`nsrfc.ClusterConfig`."""
@@ -156,6 +164,19 @@ class TrainingConfig(_Settings):
     lcenet: ListSettings
     pcenet: EdgeSettings
 
+    @field_validator("cgcn")
+    @classmethod
+    def _is_of_the_family(
+        cls, cgcn: CGCNSettings | ListSettings, info: ValidationInfo
+    ) -> CGCNSettings | ListSettings:
+        family = info.data.get("family")
+        own, preset = _OF_FAMILY.get(family, (type(cgcn), ""))
+        if not isinstance(cgcn, own):
+            raise ValueError(
+                f"these are not settings of the family {family!r}: start from the preset {preset}"
+            )
+        return cgcn
+
     @classmethod
     def load(
         cls,
@@ -188,16 +209,12 @@ class TrainingConfig(_Settings):
         try:
             return cls.model_validate(settings)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"]))
             place = "" if file is None else f"{file}: "
-            raise InputError(f"{place}{name}: {first['msg']}, got {first['input']!r}.") from None
+            raise InputError(f"{place}{problem(error)}") from None
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise InputError(f"There is no file {path}: check its name and folder.")
-    with reading(path):
+    with reading(existing_file(path)):
         settings = _parse(path.read_text(encoding="utf-8"))
     if not isinstance(settings, Mapping):
         raise InputError(f"{path} is no list of settings: write name: value, as the presets do.")

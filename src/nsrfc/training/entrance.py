@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.config import check_config
 from nsrfc.data.embeddings import normalize
 from nsrfc.data.files import PathLike
 from nsrfc.device import find_device
@@ -32,6 +33,7 @@ from nsrfc.training.result import (
     few_to_judge,
     new_network,
     outcome,
+    outline,
     started_from,
     steps_given,
     trained_model,
@@ -94,9 +96,11 @@ def train(
     ------
     InputError
         If the faces are not as `nsrfc.cluster` wants them, the identities do not fit, there are too few
-        people, or ``output`` cannot be used.
+        people, a network cannot be made as ``config`` wants it, or ``output`` cannot be used or is
+        in use by another training.
     """
-    config = config or TrainingConfig.load()
+    config = TrainingConfig.load() if config is None else config
+    check_config(config, TrainingConfig)
     first = None if start is None else load_model(start)
     if first is not None:
         config = started_from(config, first)
@@ -104,6 +108,10 @@ def train(
         raise InputError(f"There is no network {only!r}: take one of {', '.join(NETWORKS)}.")
     place = find_device(device)
     faces, identity = _distinct(X, identities)
+    wanted = _wanted(only, first)
+    for name in wanted:
+        outline(config, name, faces.shape[1])
+    known = {} if output is None else earlier_networks(Path(output), only)
     split = split_people(identity, config.validation, config.seed)
     data = {
         "embeddings": fingerprint(faces),
@@ -115,23 +123,26 @@ def train(
         "validation_faces": len(split.validation),
     }
     kept = first.settings if first is not None and few_to_judge(data) else None
-    with _folder(output) as folder:
-        run: dict[str, Any] = {
-            "config": config.model_dump(mode="json"),
-            "only": only,
-            "data": data,
-        }
-        if first is not None:
-            run["start"] = first.fingerprints()
-        checkpoints = CheckpointFolder(folder / CHECKPOINTS, run | {"versions": training_versions()})
+    run: dict[str, Any] = {
+        "config": config.model_dump(mode="json"),
+        "only": only,
+        "data": data,
+    }
+    if first is not None:
+        run["start"] = first.fingerprints()
+    state = run | {"versions": training_versions()}
+    with (
+        _folder(output) as folder,
+        CheckpointFolder.held(folder / CHECKPOINTS, state) as checkpoints,
+    ):
         report = CurveLog(None if output is None else folder / "tensorboard")
         course = Course(
             config=config,
             checkpoints=checkpoints,
             device=place,
             build=lambda name, refined: new_network(config, name, faces.shape[1], refined, first),
-            known=earlier_networks(folder, only),
-            wanted=_wanted(only, first),
+            known=known,
+            wanted=wanted,
             starting=first is not None,
             given=steps_given(config, only, kept),
             progress=progress or Progress(),
@@ -145,7 +156,6 @@ def train(
             draw_curves(folder / CURVES, course.curves)
             write_json(folder / RECORD, run | outcome(course))
             model.save_pretrained(folder)
-        checkpoints.remove()
     return model
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from nsrfc.config import ClusterConfig
@@ -35,7 +34,7 @@ from nsrfc.plan import (
     refusal,
 )
 from nsrfc.training.config import CGCNSettings, EdgeSettings, TrainingConfig
-from nsrfc.training.result import new_network
+from nsrfc.training.result import outline
 
 __all__ = ["check_training_plan", "plan_training"]
 
@@ -105,7 +104,7 @@ def plan_training(
     Raises
     ------
     InputError
-        If ``n`` or ``dimension`` is below 1.
+        If ``n`` or ``dimension`` is below 1, or a network cannot be made as ``config`` wants it.
     """
     groups = _Groups.of(n, config)
     search = plan_search(groups.larger, dimension, ClusterConfig(k=config.k, search=config.search))
@@ -224,8 +223,7 @@ class _Load:
 
 def _load(name: NetworkName, config: TrainingConfig, dimension: int, groups: _Groups) -> _Load:
     settings = getattr(config, name)
-    with torch.device("meta"):
-        network: Any = new_network(config, name, dimension, refined=True)
+    network: Any = outline(config, name, dimension)
     if isinstance(settings, CGCNSettings):
         return _convolution_load(network, settings, config.k, groups)
     if config.family == "structure":

@@ -28,6 +28,7 @@ __all__ = [
     "model_settings",
     "new_network",
     "outcome",
+    "outline",
     "started_from",
     "steps_given",
     "trained_model",
@@ -100,6 +101,20 @@ def new_network(
     if start is not None:
         network.load_state_dict(start.network(name).state_dict())
     return network
+
+
+def outline(config: TrainingConfig, name: NetworkName, dimension: int | None) -> nn.Module:
+    """Make a network that has shapes and no weights, on the device "meta": it takes no memory.
+
+    Parameters are those of :func:`new_network`.
+
+    Raises
+    ------
+    InputError
+        If the configuration has settings for it with which it cannot be made.
+    """
+    with torch.device("meta"):
+        return new_network(config, name, dimension, refined=True)
 
 
 def started_from(config: TrainingConfig, start: NSRFC) -> TrainingConfig:

@@ -37,6 +37,7 @@ from nsrfc.training.result import (
     RECORD,
     new_network,
     outcome,
+    outline,
     steps_given,
     trained_model,
     training_versions,
@@ -183,6 +184,9 @@ def train_universal(
     """
     check_folder(output)
     config = config or TrainingConfig.load("universal")
+    place = find_device(device)
+    for name in NETWORKS:
+        outline(config, name, None)
     drawn = [draw_set(seed) for seed in range(teaching)], validating_sets(faces)
     data = {
         "faces": "generated (nsrfc.training.universal), none of them real",
@@ -193,28 +197,28 @@ def train_universal(
         "dimensions": f"{DIMENSIONS[0]} to {DIMENSIONS[1]}",
     }
     run: dict[str, Any] = {"config": config.model_dump(mode="json"), "data": data}
-    checkpoints = CheckpointFolder(output / CHECKPOINTS, run | {"versions": training_versions()})
-    report = CurveLog(output / "tensorboard")
-    course = Course(
-        config=config,
-        checkpoints=checkpoints,
-        device=find_device(device),
-        build=lambda name, refined: new_network(config, name, None, refined),
-        known={},
-        wanted=NETWORKS,
-        given=steps_given(config),
-        report=report,
-    )
-    course.run(*(list(_labelled(*side)) for side in zip(drawn, (0, FIRST_VALIDATING), strict=True)))
-    report.close()
-    model = trained_model(course, None, data)
-    precise = [connect for precision, connect in course.precision if precision >= PRECISION]
-    connect = max(model.settings.connect, (precise or [course.precision[-1][1]])[0])
-    model.settings = model.settings.model_copy(update={"fewest": FEWEST, "connect": connect})
-    draw_curves(output / CURVES, course.curves)
-    write_json(output / RECORD, run | outcome(course))
-    model.save_pretrained(output)
-    checkpoints.remove()
+    state = run | {"versions": training_versions()}
+    with CheckpointFolder.held(output / CHECKPOINTS, state) as checkpoints:
+        report = CurveLog(output / "tensorboard")
+        course = Course(
+            config=config,
+            checkpoints=checkpoints,
+            device=place,
+            build=lambda name, refined: new_network(config, name, None, refined),
+            known={},
+            wanted=NETWORKS,
+            given=steps_given(config),
+            report=report,
+        )
+        course.run(*(list(_labelled(*side)) for side in zip(drawn, (0, FIRST_VALIDATING), strict=True)))
+        report.close()
+        model = trained_model(course, None, data)
+        precise = [connect for precision, connect in course.precision if precision >= PRECISION]
+        connect = max(model.settings.connect, (precise or [course.precision[-1][1]])[0])
+        model.settings = model.settings.model_copy(update={"fewest": FEWEST, "connect": connect})
+        draw_curves(output / CURVES, course.curves)
+        write_json(output / RECORD, run | outcome(course))
+        model.save_pretrained(output)
 
 
 def _labelled(sets: list[GeneratedSet], first_seed: int) -> Iterator[Labelled]:
