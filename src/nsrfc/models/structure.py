@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from nsrfc.graph.list_features import LIST_FEATURES, both_directions, list_features, list_structure
 from nsrfc.graph.refinement import average_neighbors
 from nsrfc.graph.structures import NeighborGraph
-from nsrfc.graph.whitening import Scatter, neighborhood_scatter, whiten
+from nsrfc.graph.whitening import neighborhood_scatter, whiten
 from nsrfc.models.checks import check_numbers, check_sizes
 from nsrfc.models.structure_edges import StructureEdges
 from nsrfc.models.structure_parts import (
@@ -152,10 +152,8 @@ class StructureRefinement(nn.Module):
 
     def whiten(self, X: _Floats, graph: NeighborGraph) -> _Floats:
         """Embeddings x' (n, d), unit vectors, from embeddings and their neighbours."""
-        return whiten(X, self._scatter(X, graph), self.powers)
-
-    def _scatter(self, X: _Floats, graph: NeighborGraph) -> Scatter | None:
-        return neighborhood_scatter(X, graph.ids, _weights(self.first, X, graph))
+        scatter = neighborhood_scatter(X, graph.ids, _weights(self.first, X, graph))
+        return whiten(X, scatter, self.powers)
 
     def refine(self, X: _Floats, graph: NeighborGraph, search: Search | None = None) -> _Floats:
         """Refine embeddings; the module is in evaluation mode.
