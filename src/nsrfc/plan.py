@@ -114,7 +114,7 @@ STRUCTURE_SECONDS = 4e-4
 GROUPS_SECONDS = 1e-7
 """Comparing groups on one core, per face and neighbour: most of it orders edges and reads lists."""
 
-RERANKING_SECONDS = 8e-7
+RERANKING_SECONDS = 6e-7
 """Re-ranking on one core, per face and neighbour."""
 
 CONVOLUTION_SECONDS = 3e-9

@@ -219,17 +219,24 @@ def reverse_columns(ids: _Ids) -> _Ids:
     ndarray of int32, shape (n, k)
         Column of i in the list of its neighbour j; -1 where it is not listed.
     """
+    columns = np.full(ids.shape, -1, np.int32)
+    _find_reverse(np.ascontiguousarray(ids), columns)
+    return columns
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _find_reverse(ids: _Ids, columns: _Ids) -> None:
     n, k = ids.shape
-    row = np.repeat(np.arange(n, dtype=np.int64), k)
-    listed = ids.ravel().astype(np.int64)
-    column = np.tile(np.arange(k, dtype=np.int32), n)
-    forward = np.where(listed >= 0, row * n + listed, -1)
-    order = np.argsort(forward, kind="stable")
-    backward = np.where(listed >= 0, listed * n + row, -2)
-    at = np.minimum(np.searchsorted(forward[order], backward), len(order) - 1)
-    found = forward[order[at]] == backward
-    result: _Ids = np.where(found, column[order[at]], -1).astype(np.int32).reshape(n, k)
-    return result
+    for i in prange(n):
+        for c in range(k):
+            j = ids[i, c]
+            if j < 0:
+                continue
+            # Without an early exit the compiler compares many entries at once.
+            column = np.int32(-1)
+            for d in range(k):
+                column = max(column, np.int32(d) if ids[j, d] == i else np.int32(-1))
+            columns[i, c] = column
 
 
 @njit(cache=True, parallel=True, nogil=True)

@@ -6,8 +6,10 @@ sets R* of :mod:`nsrfc.graph.reciprocal`:
 - the candidates of i are its k nearest and the first 10 in the list of each of those;
 - score(i, j) = |R*(i) ∩ R*(j)| / |R*(i) ∪ R*(j)|, and the k best candidates are kept.
 
-Faces are independent of each other, so the result depends neither on the number of threads nor on
-the order of the work. Time is O(k^2) per face, memory O(n k).
+What R*(i) has in common with every other set is counted at once, by going through the sets that hold
+each of its members: fewer steps than going through the sets of all candidates. Faces are independent of
+each other, so the result depends neither on the number of threads nor on the order of the work. Time is
+about k^2 per face, memory O(n k).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
+from scipy.sparse import csr_array
 
 from nsrfc.errors import InputError
 from nsrfc.graph.reciprocal import k_reciprocal_sets
@@ -33,6 +36,7 @@ _UNKNOWN = np.float32(-2)  # below every similarity
 _Floats = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Integers = npt.NDArray[np.int64]
+_Unsigned = npt.NDArray[np.uint32]
 
 
 def rerank(
@@ -79,18 +83,29 @@ def rerank(
     ids = np.ascontiguousarray(graph.ids[:, :k])
     similarities = np.ascontiguousarray(graph.similarities[:, :k])
     vectors = np.empty((n, 0), np.float32) if X is None else X
-    new_ids = np.full((n, k), -1, np.int32)
-    scores = np.zeros((n, k), np.float32)
     with (progress or Progress()).stage("re-ranking", n) as advance:
         indptr, indices = k_reciprocal_sets(graph, k)
+        holder_indptr, holders = _holders(indptr, indices)
         # Faces with one lowest member in R* have much in common: done together, they find the sets
         # that they share in the cache.
         order = np.argsort(indices[indptr[:-1]], kind="stable")
+        sets = indptr, indices, holder_indptr, holders
+        new_ids = np.full((n, k), -1, np.int32)
+        scores = np.zeros((n, k), np.float32)
         for start in range(0, n, _BLOCK):
             faces = order[start : start + _BLOCK]
-            _rescore(faces, ids, similarities, vectors, indptr, indices, new_ids, scores)
+            _rescore(faces, ids, similarities, vectors, *sets, new_ids, scores)
             advance(len(faces))
     return NeighborGraph(new_ids, scores)
+
+
+def _holders(indptr: _Integers, indices: _Ids) -> tuple[_Integers, _Unsigned]:
+    """Return, in CSR form as well, the faces whose sets hold each face."""
+    n = len(indptr) - 1
+    held = csr_array((np.ones(len(indices), np.bool_), indices, indptr), shape=(n, n)).tocsc()
+    # Numba asks of every signed index whether it counts from the end.
+    holders = held.indices.astype(np.int32, copy=False).view(np.uint32)
+    return held.indptr.astype(np.int64), holders
 
 
 @njit(cache=True, parallel=True, nogil=True)
@@ -101,12 +116,15 @@ def _rescore(
     vectors: _Floats,
     indptr: _Integers,
     indices: _Ids,
+    holder_indptr: _Integers,
+    holders: _Unsigned,
     new_ids: _Ids,
     scores: _Floats,
 ) -> None:
     n, k = ids.shape
     for task in prange((len(faces) + _FACES_PER_TASK - 1) // _FACES_PER_TASK):
         marked = np.zeros(n, np.uint8)
+        common = np.zeros(n, np.int32)
         candidates = np.empty(k * (1 + _HOP), np.int32)
         ranked = np.empty(len(candidates), np.int64)
         ties = np.empty(len(candidates), np.int64)
@@ -115,17 +133,16 @@ def _rescore(
             listed, count = _collect(i, ids, marked, candidates)
             members = indices[indptr[i] : indptr[i + 1]]
             for member in members:
-                marked[member] = 1
+                for h in range(holder_indptr[member], holder_indptr[member + 1]):
+                    common[holders[h]] += 1
             for c in range(count):
                 j = candidates[c]
-                others = indices[indptr[j] : indptr[j + 1]]
-                common = 0
-                for other in others:
-                    common += marked[other]
-                score[c] = common / (len(members) + len(others) - common)
+                size = len(members) + indptr[j + 1] - indptr[j]
+                score[c] = common[j] / (size - common[j])
                 ranked[c] = _key(score[c], c)
             for member in members:
-                marked[member] = 0
+                for h in range(holder_indptr[member], holder_indptr[member + 1]):
+                    common[holders[h]] = 0
             ranked[:count].sort()
             new_ids[i, 0] = i
             scores[i, 0] = 1
