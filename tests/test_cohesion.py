@@ -11,10 +11,12 @@ import numpy.typing as npt
 from nsrfc.graph import EdgeList
 from nsrfc.graph.cohesion import (
     COHESION,
+    DOUBTFUL_SIZE,
     REFINED_COHESION,
     SAME_SIZE,
     join_alike_groups,
     join_cohesive,
+    join_doubtful,
 )
 from nsrfc.steps import Faces, join_groups
 
@@ -93,6 +95,19 @@ def test_small_parts_are_left_as_they_are() -> None:
     labels = np.repeat(np.arange(2), 3)
     ids = np.tile(np.arange(6, dtype=np.int32), (6, 1))
     assert join_alike_groups(X, labels, ids, 0.0).tolist() == labels.tolist()
+
+
+def test_an_edge_in_doubt_joins_large_groups_that_are_alike() -> None:
+    one, two = around(0, 2 * DOUBTFUL_SIZE, 0.6), around(1, 2 * DOUBTFUL_SIZE, 0.6)
+    two[:DOUBTFUL_SIZE] = one[:DOUBTFUL_SIZE]
+    halves = np.repeat([0, 1], DOUBTFUL_SIZE)
+    edge = edge_list([(0, len(halves) - 1)], [0.4])
+    apart = halves.tolist()
+    assert join_doubtful(one, one, halves, edge, (0.0, 0.0)).tolist() == [0] * len(halves)
+    assert join_doubtful(one, two, halves, edge, (0.0, 0.0)).tolist() == apart, "unlike as given"
+    assert join_doubtful(two, one, halves, edge, (0.0, 0.0)).tolist() == apart, "unlike refined"
+    assert join_doubtful(one, one, halves, edge_list([], []), (0.0, 0.0)).tolist() == apart
+    assert join_doubtful(one[1:], one[1:], halves[1:], edge_list([(0, 8)], [0.4]), (0.0, 0.0)).max() == 1
 
 
 def test_more_likeness_is_asked_of_refined_embeddings() -> None:

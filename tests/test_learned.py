@@ -29,7 +29,7 @@ from nsrfc.learned import Execution  # noqa: E402
 from nsrfc.metrics import evaluate  # noqa: E402
 from nsrfc.models.bundle import NSRFC  # noqa: E402
 from nsrfc.models.settings import NETWORKS, STEPS, ModelSettings, Step  # noqa: E402
-from nsrfc.stages import Stages  # noqa: E402
+from nsrfc.stages import DOUBTFUL, Stages  # noqa: E402
 from nsrfc.steps import EdgeJudge  # noqa: E402
 from nsrfc.training.split import split_people  # noqa: E402
 
@@ -199,6 +199,23 @@ def test_groups_are_compared_over_the_edges_that_hold() -> None:
     stages.X = normalize(np.ones((12, 16)) + 0.01 * np.eye(12, 16))
     alike = stages.compare_groups(stages.refine(), graph, connected, 0.5)
     assert alike.tolist() == [0] * 8 + [1] * 4, "an edge that was spared joins nothing"
+
+
+def test_an_edge_somewhat_below_the_threshold_joins_large_groups_that_are_alike() -> None:
+    X = normalize(np.repeat(np.eye(2, 16), [10, 5], axis=0) + 0.01 * np.eye(15, 16))
+    stages = Stages(make(STRUCTURE, dimension=None, used={}, groups=True), X, ClusterConfig())
+    source, target = np.arange(1, 15, dtype=np.int32), np.arange(14, dtype=np.int32)
+    probability = np.full(14, 0.9, np.float32)
+    edges = EdgeList(source, target, np.ones(14, np.float32))
+    graph = DensityGraph(np.ones(15), edges, edges.where(np.zeros(14, bool)), 0.5)
+
+    def labels(doubt: float) -> list[int]:
+        probability[[4, 9]] = doubt
+        connected = Connected(np.zeros(15, np.int64), probability)
+        return stages.compare_groups(stages.refine(), graph, connected, 0.75).tolist()
+
+    assert labels(0.5) == [0] * 10 + [1] * 5
+    assert labels(0.75 * DOUBTFUL - 0.01) == [0] * 5 + [1] * 5 + [2] * 5
 
 
 def test_each_step_can_stand_alone(X: npt.NDArray[np.float32]) -> None:

@@ -22,7 +22,7 @@ from nsrfc.device import find_device
 from nsrfc.errors import InputError
 from nsrfc.graph.background import stranger_similarity
 from nsrfc.graph.chunks import BATCH
-from nsrfc.graph.cohesion import join_alike_groups
+from nsrfc.graph.cohesion import join_alike_groups, join_doubtful
 from nsrfc.graph.connect import Connected, connect
 from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
 from nsrfc.graph.published_edges import DensityGraph
@@ -48,6 +48,10 @@ _Floats = npt.NDArray[np.float32]
 
 DTYPES = ("float32", "bfloat16")
 """Numbers that the networks reckon in; with bfloat16, what torch's autocast does not keep in float32."""
+
+
+DOUBTFUL = 0.4
+"""Share of the threshold from which on an edge may join two large groups, if these are alike."""
 
 
 @dataclass(frozen=True)
@@ -180,18 +184,22 @@ class Stages:
     ) -> npt.NDArray[np.int64]:
         """Labels (g,) where edges that would join groups unlike each other are left out.
 
-        Edges that were spared, as surer ones join their ends, stay out of it. Large groups as alike as
-        the faces within them are joined at the end, as in the rules: parts of somebody with more images
-        than a list is long.
+        Edges that were spared, as surer ones join their ends, stay out of it. Those in doubt, down to
+        the share `DOUBTFUL` of the threshold, join large groups that are alike. Large groups as alike
+        as the faces within them are joined at the end, as in the rules: parts of somebody with more
+        images than a list is long.
         """
         edges = graph.density_edges
-        kept = EdgeList(edges.source, edges.target, connected.probability)
-        kept = graph.similarity_edges + kept.where(kept.score >= threshold)
+        judged = EdgeList(edges.source, edges.target, connected.probability)
+        kept = graph.similarity_edges + judged.where(judged.score >= threshold)
+        doubtful = judged.where((judged.score < threshold) & (judged.score >= DOUBTFUL * threshold))
         with self.progress.stage("groups", len(self.X)) as advance:
             seed = self.config.seed
-            labels = join_groups(known.faces, kept, stranger_similarity(known.faces.vectors, seed))
-            stranger = stranger_similarity(self.X, seed)
-            labels = join_alike_groups(self.X, labels, known.nearest, stranger)
+            refined = known.faces.vectors
+            strangers = stranger_similarity(refined, seed), stranger_similarity(self.X, seed)
+            labels = join_groups(known.faces, kept, strangers[0])
+            labels = join_doubtful(refined, self.X, labels, doubtful, strangers)
+            labels = join_alike_groups(self.X, labels, known.nearest, strangers[1])
             advance(len(self.X))
         return labels
 

@@ -20,7 +20,7 @@ from nsrfc.graph.components import connected_components, relabel_by_first_appear
 from nsrfc.graph.structures import EdgeList
 from nsrfc.graph.union_find import root, roots
 
-__all__ = ["COHESION", "REFINED_COHESION", "join_alike_groups", "join_cohesive"]
+__all__ = ["COHESION", "REFINED_COHESION", "join_alike_groups", "join_cohesive", "join_doubtful"]
 
 _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
@@ -32,6 +32,10 @@ COHESION = 0.6
 REFINED_COHESION = 0.75
 """The same where embeddings are refined: the poses of one person have come near each other, and those of
 strangers have not."""
+
+DOUBTFUL_COHESION, DOUBTFUL_SIZE = 0.5, 5
+"""r by the embeddings as given at which an edge in doubt may join two groups of at least so many faces,
+if they are alike refined as well: of so many, their likeness says more than the edge."""
 
 SAME_COHESION, SAME_SIZE = 0.75, 10
 """r at which two groups of at least so many faces are one person without an edge that says so: poses or
@@ -90,21 +94,67 @@ def join_alike_groups(X: _Floats, labels: _Labels, ids: _Ids, stranger: float) -
     ndarray of int64, shape (n,)
         Labels 0..c-1 in order of first appearance.
     """
-    from scipy.sparse import csr_array
-
     size = np.bincount(labels)
     a, b = np.divmod(_listed_pairs(labels, size, ids), len(size))
+    likeness = _likeness(X, labels, a, b, stranger)
+    alike = likeness >= SAME_COHESION
+    return _joined(labels, a[alike], b[alike])
+
+
+def join_doubtful(
+    Z: _Floats, X: _Floats, labels: _Labels, edges: EdgeList, strangers: tuple[float, float]
+) -> _Labels:
+    """Join large groups that an edge in doubt ties, if they are alike both refined and as given.
+
+    Averages of neighbours bring strangers together where the embedder fails; embeddings as given part
+    the poses of one person. What is alike in both is one person.
+
+    Parameters
+    ----------
+    Z, X : ndarray of float32, shape (n, w) and (n, d)
+        Refined embeddings and those given, unit vectors.
+    labels : ndarray of int64, shape (n,)
+        Groups 0..c-1.
+    edges : EdgeList
+        Between faces; scores are not read.
+    strangers : (float, float)
+        Mean similarity c of strangers in both.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Labels 0..c-1 in order of first appearance.
+    """
+    size = np.bincount(labels)
+    a, b = labels[edges.source], labels[edges.target]
+    large = (a != b) & (np.minimum(size[a], size[b]) >= DOUBTFUL_SIZE)
+    a, b = a[large], b[large]
+    refined = _likeness(Z, labels, a, b, strangers[0])
+    given = _likeness(X, labels, a, b, strangers[1])
+    alike = (refined >= REFINED_COHESION) & (given >= DOUBTFUL_COHESION)
+    return _joined(labels, a[alike], b[alike])
+
+
+def _likeness(X: _Floats, labels: _Labels, a: _Labels, b: _Labels, stranger: float) -> _Floats:
+    """Likeness r (m,) of the groups ``a`` (m,) with the groups ``b`` (m,), each of two faces or more."""
+    from scipy.sparse import csr_array
+
     if len(a) == 0:
-        return labels
+        return np.empty(0, np.float32)
+    size = np.bincount(labels)
     sums = csr_array((np.ones(len(X), np.float32), np.argsort(labels, kind="stable"), _starts(size))) @ X
     inside = np.einsum("gd,gd->g", sums, sums)
     inside = (inside - size) / (size * np.maximum(size - 1.0, 1)) - stranger
     inside = np.maximum(inside, _TINY)
     between = _dots(sums, a, b) / (size[a] * size[b]) - stranger
-    ratio = between / np.sqrt(inside[a] * inside[b])
-    pairs = EdgeList(a.astype(np.int32), b.astype(np.int32), ratio.astype(np.float32))
-    alike = pairs.where(ratio >= SAME_COHESION)
-    return relabel_by_first_appearance(connected_components(len(size), alike)[labels])
+    likeness: _Floats = (between / np.sqrt(inside[a] * inside[b])).astype(np.float32)
+    return likeness
+
+
+def _joined(labels: _Labels, a: _Labels, b: _Labels) -> _Labels:
+    """Labels (n,) after groups ``a`` (m,) and groups ``b`` (m,) have become one."""
+    pairs = EdgeList(a.astype(np.int32), b.astype(np.int32), np.zeros(len(a), np.float32))
+    return relabel_by_first_appearance(connected_components(labels.max() + 1, pairs)[labels])
 
 
 def _listed_pairs(labels: _Labels, size: _Labels, ids: _Ids) -> _Labels:

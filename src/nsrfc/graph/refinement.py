@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
+from nsrfc.artifacts import release
 from nsrfc.graph.chunks import chunks
 from nsrfc.graph.structures import NeighborGraph
 
@@ -119,7 +120,7 @@ def linkage(graph: NeighborGraph, around: Neighborhoods) -> _Floats:
     Parameters
     ----------
     graph : NeighborGraph
-        Built on ``around.mean``.
+        Built on ``around.mean``. If it is mapped from a file, no page of it is left in memory.
     around : Neighborhoods
 
     Returns
@@ -127,21 +128,18 @@ def linkage(graph: NeighborGraph, around: Neighborhoods) -> _Floats:
     ndarray of float32, shape (n, k)
         l_ij of the module's equation for every listed neighbour, at most 1; 1 in column 0.
     """
-    out = np.empty_like(graph.similarities)
-    _link(
-        graph.ids,
-        graph.similarities,
-        around.ids,
-        around.weights,
-        around.norm,
-        around.total,
-        out,
-    )
+    out = np.empty(graph.ids.shape, np.float32)
+    members = around.ids, around.weights, around.norm, around.total
+    for part in chunks(graph.n):
+        _link(part.start, graph.ids[part], graph.similarities[part], *members, out[part])
+        release(graph.ids)
+        release(graph.similarities)
     return out
 
 
 @njit(cache=True, parallel=True)
 def _link(
+    first: int,
     ids: _Ids,
     similarities: _Floats,
     members: _Ids,
@@ -151,12 +149,13 @@ def _link(
     out: _Floats,
 ) -> None:
     width = members.shape[1]
-    for i in prange(len(ids)):
-        out[i, 0] = 1
+    for row in prange(len(ids)):
+        i = first + row
+        out[row, 0] = 1
         for c in range(1, ids.shape[1]):
-            j = ids[i, c]
+            j = ids[row, c]
             if j < 0:
-                out[i, c] = -1
+                out[row, c] = -1
                 continue
             shared = np.float32(0)
             p = q = 0
@@ -170,5 +169,5 @@ def _link(
                 else:
                     q += 1
             norms, totals = norm[i] * norm[j], total[i] * total[j]
-            across = (similarities[i, c] * norms - shared) / max(totals - shared, np.float32(1e-6))
-            out[i, c] = min(np.float32(1), across * totals / norms)
+            across = (similarities[row, c] * norms - shared) / max(totals - shared, np.float32(1e-6))
+            out[row, c] = min(np.float32(1), across * totals / norms)
