@@ -212,7 +212,8 @@ def test_an_edge_somewhat_below_the_threshold_joins_large_groups_that_are_alike(
     def labels(doubt: float) -> list[int]:
         probability[[4, 9]] = doubt
         connected = Connected(np.zeros(15, np.int64), probability)
-        return stages.compare_groups(stages.refine(), graph, connected, 0.75).tolist()
+        found: list[int] = stages.compare_groups(stages.refine(), graph, connected, 0.75).tolist()
+        return found
 
     assert labels(0.5) == [0] * 10 + [1] * 5
     assert labels(0.75 * DOUBTFUL - 0.01) == [0] * 5 + [1] * 5 + [2] * 5
