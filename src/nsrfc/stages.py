@@ -49,7 +49,6 @@ _Floats = npt.NDArray[np.float32]
 DTYPES = ("float32", "bfloat16")
 """Numbers that the networks reckon in; with bfloat16, what torch's autocast does not keep in float32."""
 
-
 DOUBTFUL = 0.4
 """Share of the threshold from which on an edge may join two large groups, if these are alike."""
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
-from scipy.sparse import csr_array
 
 from nsrfc.errors import InputError
 from nsrfc.graph.reciprocal import k_reciprocal_sets
@@ -101,6 +100,8 @@ def rerank(
 
 def _holders(indptr: _Integers, indices: _Ids) -> tuple[_Integers, _Unsigned]:
     """Return, in CSR form as well, the faces whose sets hold each face."""
+    from scipy.sparse import csr_array
+
     n = len(indptr) - 1
     held = csr_array((np.ones(len(indices), np.bool_), indices, indptr), shape=(n, n)).tocsc()
     # Numba asks of every signed index whether it counts from the end.
