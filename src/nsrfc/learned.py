@@ -26,10 +26,10 @@ from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
 from nsrfc.data.files import PathLike
 from nsrfc.graph.chunks import BATCH
-from nsrfc.graph.components import drop_small, relabel_by_first_appearance
+from nsrfc.graph.components import confidence, drop_small, relabel_by_first_appearance
 from nsrfc.graph.copies import Copies, canonical_rows
 from nsrfc.graph.neighbors import build_neighbor_graph, check_count, check_neighbor_graph, renumber
-from nsrfc.graph.structures import Clustering, EdgeList, NeighborGraph
+from nsrfc.graph.structures import Clustering, NeighborGraph
 from nsrfc.models.bundle import NSRFC, load_model
 from nsrfc.models.calibration import calibrated
 from nsrfc.progress import Progress
@@ -153,9 +153,9 @@ def cluster(
 
     strength = calibrated(density.density_edges.score, settings.calibration)
     probability = np.where(np.isnan(found.probability), strength, found.probability)
-    confidence = _confidence(density.density_edges, probability, joined)[rows.place]
+    sure = confidence(joined, density.density_edges, probability.clip(0, 1))[rows.place]
     labels = relabel_by_first_appearance(joined[rows.place])
-    return Clustering(drop_small(labels, config.min_cluster_size), confidence)
+    return Clustering(drop_small(labels, config.min_cluster_size), sure)
 
 
 def refine_embeddings(
@@ -265,12 +265,3 @@ def _stages(model: NSRFC, X: _Floats, config: ClusterConfig, execution: Executio
         execution.progress,
         execution.batch,
     )
-
-
-def _confidence(edges: EdgeList, probability: _Floats, labels: npt.NDArray[np.int64]) -> _Floats:
-    """Probability (n,) that the decision about the density edge of each face is right."""
-    joined = labels[edges.source] == labels[edges.target]
-    known = probability.clip(0, 1)
-    confidence = np.ones(len(labels), np.float32)
-    confidence[edges.source] = np.where(joined, known, 1 - known)
-    return confidence

@@ -26,7 +26,7 @@ from nsrfc.data.files import PathLike
 from nsrfc.graph.background import measure_background, sample_faces, standardize
 from nsrfc.graph.chunks import chunks
 from nsrfc.graph.cohesion import join_alike_groups, join_cohesive
-from nsrfc.graph.components import drop_small, relabel_by_first_appearance
+from nsrfc.graph.components import confidence, drop_small, relabel_by_first_appearance
 from nsrfc.graph.copies import canonical_rows
 from nsrfc.graph.edges import density_edges, local_strength, neighbor_density, similarity_edges
 from nsrfc.graph.mixture import EdgeLaw, fit_edge_law, probability
@@ -117,9 +117,9 @@ def cluster(
         graph = renumber(graph, faces, place)
     del unit
     with run.artifacts.locked():
-        labels, confidence = run.cluster(graph)
+        labels, sure = run.cluster(graph)
     labels = relabel_by_first_appearance(labels[place])
-    return Clustering(drop_small(labels, config.min_cluster_size), confidence[place])
+    return Clustering(drop_small(labels, config.min_cluster_size), sure[place])
 
 
 @dataclass(frozen=True)
@@ -226,9 +226,9 @@ class _Run:
             del known
             labels = join_cohesive(X, candidates, stranger)
             labels = join_alike_groups(X, labels, listed, stranger)
-            confidence = _confidence(labels, edges, odds)
+            sure = confidence(labels, edges, probability(odds))
             advance(n)
-        return labels, confidence
+        return labels, sure
 
     def _search(self) -> NeighborGraph:
         return build_neighbor_graph(
@@ -287,11 +287,3 @@ def _judge(known: _Strengths, edges: EdgeList) -> tuple[EdgeList, _Floats]:
     return kept + similarity_edges(
         known.ids, known.strength, top, law.threshold + SIMILARITY_MARGIN
     ), odds
-
-
-def _confidence(labels: npt.NDArray[np.int64], edges: EdgeList, odds: _Floats) -> _Floats:
-    """Probability (n,) that what became of each face's density edge is right."""
-    joined = labels[edges.source] == labels[edges.target]
-    confidence = np.ones(len(labels), np.float32)
-    confidence[edges.source] = probability(np.where(joined, odds, -odds))
-    return confidence
