@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nsrfc.errors import InputError
 from nsrfc.graph import EdgeList, connected_components, drop_small, relabel_by_first_appearance
+from nsrfc.graph.components import confidence
 
 Pairs = list[tuple[int, int]]
 
@@ -83,3 +84,17 @@ def test_the_labels_given_are_not_changed() -> None:
     labels: npt.NDArray[np.int64] = np.array([3, 3, 1])
     drop_small(labels, 2)
     assert labels.tolist() == [3, 3, 1]
+
+
+def test_confidence_is_the_probability_of_what_became_of_the_edge() -> None:
+    labels = np.array([0, 0, 1, 1, 2])
+    sure = confidence(
+        labels, edge_list([(1, 0), (2, 0), (3, 2)]), np.array([0.75, 0.75, 0.25], np.float32)
+    )
+    assert sure.tolist() == [
+        1,
+        0.75,
+        0.25,
+        0.25,
+        1,
+    ]  # no edge, kept, left out, kept against odds, no edge
