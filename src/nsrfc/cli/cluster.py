@@ -43,6 +43,11 @@ Thresholds = tuple[float | None, float | None, float | None]
 """Threshold, tau and precision as they were given."""
 
 
+def _share(text: str) -> Any:  # noqa: ANN401
+    """Option of a number in 0..1 that a model has a value of its own for."""
+    return typer.Option(min=0, max=1, help=f"With a model: {text}", show_default=False)
+
+
 def run(
     embeddings: EmbeddingsFile,
     output: Annotated[
@@ -50,31 +55,11 @@ def run(
     ],
     model: ModelOrNone = "universal",
     threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="With a model: probability from which on a density edge is kept.",
-            show_default=False,
-        ),
+        float | None, _share("probability from which on a density edge is kept.")
     ] = None,
-    tau: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="With a model: strength from which on two faces are joined at once.",
-            show_default=False,
-        ),
-    ] = None,
+    tau: Annotated[float | None, _share("strength from which on two faces are joined at once.")] = None,
     precision: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="With a model: least share of joined pairs that show one person; no --threshold.",
-            show_default=False,
-        ),
+        float | None, _share("least share of joined pairs that show one person; no --threshold.")
     ] = None,
     device: Device = "auto",
     dtype: DtypeOption = Dtype.FLOAT32,
@@ -114,12 +99,12 @@ def run(
     limit = None if max_memory is None else parse_bytes(max_memory)
     if knn is not None and index is not None:
         raise InputError("--knn and --index both bring the neighbours: give one of them.")
+    if model == NO_MODEL and thresholds != (None, None, None):
+        raise InputError("--threshold, --tau and --precision are for a model: give one with --model.")
+    if model != NO_MODEL and k is not None:
+        raise InputError(f"-k is for --model {NO_MODEL}, as a model brings its own: leave it out.")
     check_folder(output, FILES, [embeddings, knn, index])
     trained = None if model == NO_MODEL else _read_model(model)
-    if trained is None and thresholds != (None, None, None):
-        raise InputError("--threshold, --tau and --precision are for a model: give one with --model.")
-    if trained is not None and k is not None:
-        raise InputError(f"-k is for --model {NO_MODEL}, as a model brings its own: leave it out.")
     settings = None if trained is None else trained.settings
     k = (k or ClusterConfig().k) if settings is None else settings.k
     config = ClusterConfig(k=k, search=search.value, min_cluster_size=min_cluster_size, seed=seed)
