@@ -127,6 +127,35 @@ def test_many_rows_in_many_blocks(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(found.vectors, faces)
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("key", ["embeddings", "X", "face"])  # numbers lie aligned behind the first only
+def test_npz_of_other_writers(tmp_path: Path, save: Callable[..., None], key: str) -> None:
+    faces = np.random.default_rng(0).standard_normal((500, 6)).astype(np.float32)
+    save(tmp_path / "faces.npz", sizes=np.arange(7), **{key: faces})
+    found = read_embeddings(tmp_path / "faces.npz").vectors
+    np.testing.assert_array_equal(found, faces)
+    assert found.flags.aligned
+
+
+def test_an_npz_that_is_not_compressed_is_mapped(tmp_path: Path) -> None:
+    faces = np.random.default_rng(0).standard_normal((500, 6)).astype(np.float32)
+    write_embeddings(tmp_path / "faces.npz", faces)
+    found = read_embeddings(tmp_path / "faces.npz").vectors
+    assert isinstance(found, np.memmap)
+    assert not found.flags.writeable
+    np.testing.assert_array_equal(found, faces)
+
+
+def test_a_wrong_number_in_an_npz_that_is_mapped_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "faces.npz"
+    write_embeddings(path, np.ones((500, 6), np.float32))
+    content = bytearray(path.read_bytes())
+    content[6000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"faces\.npz cannot be read .*damaged"):
+        read_embeddings(path)
+
+
 @pytest.mark.parametrize(
     ("kind", "number"),
     [

@@ -256,9 +256,9 @@ class Pieces:
         return rows, expected
 
 
-def release(array: npt.NDArray[Any]) -> None:
+def release(array: npt.ArrayLike) -> None:
     """Let go of the memory that holds pages of a mapped file; they are read again when needed."""
-    file: object = array.base
+    file = getattr(array, "base", None)
     if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         file.madvise(mmap.MADV_DONTNEED)
 

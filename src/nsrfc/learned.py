@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc import pipeline
-from nsrfc.artifacts import Artifacts
+from nsrfc.artifacts import Artifacts, release
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
 from nsrfc.data.files import PathLike
@@ -123,6 +123,7 @@ def cluster(
     model = load_model(model)
     settings = model.settings.decided(threshold, tau, precision)
     unit = normalize(X)
+    release(X)
     model.check_dimension(unit.shape[1])
     if index is not None and graph is None:
         graph = build_neighbor_graph(unit, settings.k, index=index, progress=execution.progress)

@@ -106,8 +106,7 @@ def cluster(
     config = ClusterConfig.given(config)
     progress = progress or Progress()
     unit = normalize(X)
-    if isinstance(X, np.ndarray):
-        release(X)
+    release(X)
     faces, place = canonical_rows(unit)
     run = _Run(unit[faces], config, device, progress, Artifacts.at(cache))
     if index is not None and graph is None:

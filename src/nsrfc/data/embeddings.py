@@ -25,6 +25,7 @@ from nsrfc.data.files import (
     enumerate_rows,
     existing_file,
     known_suffix,
+    map_npz_array,
     npz_headers,
     open_npy,
     read_npz_array,
@@ -50,7 +51,8 @@ class Embeddings:
     Attributes
     ----------
     vectors : ndarray of float16, float32 or float64, shape (n, d)
-        One row per face, of any length but zero. A read-only memory map for ``.npy`` and ``.bin``.
+        One row per face, of any length but zero. A read-only memory map for ``.npy``, ``.bin``, and an
+        ``.npz`` that is not compressed.
     ids : ndarray of str or int, shape (n,), or None
         Names of the faces where the file has an ``id`` array or column.
     """
@@ -288,7 +290,7 @@ def _read_npz(path: Path, key: str | None) -> Embeddings:
     ]
     key = choose(path, key, list(headers), fitting, PREFERRED_KEYS, "2-D array of floats")
     ids = read_npz_array(path, ID_KEY) if ID_KEY in headers and key != ID_KEY else None
-    return Embeddings(read_npz_array(path, key), ids)
+    return Embeddings(map_npz_array(path, key), ids)
 
 
 def _open_bin(path: Path, dimension: int | None) -> npt.NDArray[Any]:

@@ -1,8 +1,8 @@
 """What readers and writers share: whole-or-nothing writing, ``.npy`` and ``.npz``, error wording.
 
 Contract: no reader lets an error of numpy, zipfile or pyarrow through, no pickle is ever loaded,
-and no writer leaves a half-written file. ``.npy`` files are mapped, not copied; an array of an
-``.npz`` costs its own size.
+and no writer leaves a half-written file. ``.npy`` files are mapped, not copied; so can an array of an
+``.npz`` be that is not compressed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import os
 import secrets
 import stat
+import struct
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ __all__ = [
     "existing_file",
     "kind_of",
     "known_suffix",
+    "map_npz_array",
     "npz_headers",
     "open_npy",
     "read_npz_array",
@@ -44,6 +46,8 @@ __all__ = [
 ]
 
 PathLike = str | os.PathLike[str]
+
+_BLOCK = 1 << 20
 
 
 @contextmanager
@@ -289,14 +293,7 @@ def open_npy(path: Path) -> npt.NDArray[Any]:
     with reading(path), path.open("rb") as stream:
         header = _read_header(stream)
         _check_header(header, path.stat().st_size, str(path))
-        return np.memmap(
-            path,
-            dtype=header.dtype,
-            mode="r",
-            offset=header.offset,
-            shape=header.shape,
-            order="F" if header.fortran_order else "C",
-        )
+        return _mapped(path, header)
 
 
 def npz_headers(path: Path) -> dict[str, ArrayHeader]:
@@ -325,6 +322,30 @@ def read_npz_array(path: Path, key: str) -> npt.NDArray[Any]:
         with archive.open(member) as stream:
             array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
             return array
+
+
+def map_npz_array(path: Path, key: str) -> npt.NDArray[Any]:
+    """Map one array of an ``.npz`` file into memory, read-only, once its checksum is found right.
+
+    An array that is compressed, or whose numbers do not lie aligned in the file, is read instead.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_npz_array`.
+    """
+    member = f"{key}.npy"
+    with reading(path), zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(member)
+        with archive.open(member) as stream:
+            header = _read_header(stream)
+            _check_header(header, info.file_size, f"{path}[{key}]")
+            header = header._replace(offset=_content_offset(path, info) + header.offset)
+            if info.compress_type == zipfile.ZIP_STORED and header.offset % header.dtype.alignment == 0:
+                while stream.read(_BLOCK):  # at the end of the stream the checksum is compared
+                    pass
+                return _mapped(path, header)
+    return read_npz_array(path, key)
 
 
 def write_npy(path: PathLike, array: npt.NDArray[Any]) -> None:
@@ -369,6 +390,26 @@ def _check_header(header: ArrayHeader, size: int, name: str) -> None:
             f"{name} is cut short: an array {header.shape} of {header.dtype} takes {needed} bytes, "
             f"but there are {size}; copy or write it anew."
         )
+
+
+def _mapped(path: Path, header: ArrayHeader) -> npt.NDArray[Any]:
+    """Map the numbers behind a header, whose offset counts from the start of the file."""
+    return np.memmap(
+        path,
+        dtype=header.dtype,
+        mode="r",
+        offset=header.offset,
+        shape=header.shape,
+        order="F" if header.fortran_order else "C",
+    )
+
+
+def _content_offset(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where the content of a zip member starts: behind a header of 30 bytes, a name and extra fields."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        name, extra = struct.unpack("<26x2H", file.read(30))
+    return int(info.header_offset + 30 + name + extra)
 
 
 def _refuse_folder(path: Path) -> None:
