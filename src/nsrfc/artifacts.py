@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import mmap
 import os
 import shutil
 import time
@@ -43,9 +42,10 @@ from nsrfc.data.files import (
 )
 from nsrfc.data.locks import locked
 from nsrfc.errors import InputError
+from nsrfc.graph.chunks import release
 from nsrfc.report.run import fingerprint
 
-__all__ = ["Arrays", "Artifacts", "Pieces", "key_of", "release"]
+__all__ = ["Arrays", "Artifacts", "Pieces", "key_of"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -254,13 +254,6 @@ class Pieces:
             return 0, 0
         release(array)
         return rows, expected
-
-
-def release(array: npt.ArrayLike) -> None:
-    """Let go of the memory that holds pages of a mapped file; they are read again when needed."""
-    file = getattr(array, "base", None)
-    if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        file.madvise(mmap.MADV_DONTNEED)
 
 
 def key_of(stage: str, parts: Mapping[str, object]) -> str:

@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc import pipeline
-from nsrfc.artifacts import Artifacts, release
+from nsrfc.artifacts import Artifacts
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
 from nsrfc.data.files import PathLike
-from nsrfc.graph.chunks import BATCH
+from nsrfc.graph.chunks import BATCH, release
 from nsrfc.graph.components import confidence, drop_small, relabel_by_first_appearance
 from nsrfc.graph.copies import Copies, canonical_rows
 from nsrfc.graph.neighbors import build_neighbor_graph, check_count, check_neighbor_graph, renumber

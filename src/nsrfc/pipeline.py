@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.artifacts import Artifacts, Pieces, key_of, release
+from nsrfc.artifacts import Artifacts, Pieces, key_of
 from nsrfc.config import ClusterConfig
 from nsrfc.data.embeddings import normalize
 from nsrfc.data.files import PathLike
 from nsrfc.graph.background import measure_background, sample_faces, standardize
-from nsrfc.graph.chunks import chunks
+from nsrfc.graph.chunks import chunks, release
 from nsrfc.graph.cohesion import join_alike_groups, join_cohesive
 from nsrfc.graph.components import confidence, drop_small, relabel_by_first_appearance
 from nsrfc.graph.copies import canonical_rows

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 
-__all__ = ["BATCH", "CHUNK", "ROWS", "chunks"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["BATCH", "CHUNK", "ROWS", "chunks", "release"]
 
 CHUNK = 65_536
 """Faces that a step on a neighbour graph works on at a time; no result depends on it."""
@@ -22,3 +26,15 @@ def chunks(n: int, size: int | None = None) -> Iterator[slice]:
     size = size or CHUNK
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
+
+
+def release(array: npt.ArrayLike) -> None:
+    """Let go of the memory that holds pages of a mapped file; they are read again when needed.
+
+    Pages that are not the file's own, as of an array mapped with mode "c", stay.
+    """
+    if not isinstance(array, np.memmap) or array.mode == "c":
+        return
+    file: object = array.base
+    if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        file.madvise(mmap.MADV_DONTNEED)

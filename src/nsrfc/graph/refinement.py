@@ -23,8 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from nsrfc.artifacts import release
-from nsrfc.graph.chunks import chunks
+from nsrfc.graph.chunks import chunks, release
 from nsrfc.graph.structures import NeighborGraph
 
 __all__ = ["Neighborhoods", "average_neighbors", "linkage", "weighted_sums"]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.errors import InputError
-from nsrfc.graph.chunks import chunks
+from nsrfc.graph.chunks import chunks, release
 
 __all__ = ["Clustering", "EdgeList", "Mutual", "NeighborGraph"]
 
@@ -52,10 +52,12 @@ class NeighborGraph:
                 f"A neighbour graph needs int32 ids and float32 similarities, "
                 f"got {ids.dtype} and {similarities.dtype}."
             )
-        if not np.array_equal(ids[:, 0], np.arange(len(ids), dtype=np.int32)):
-            raise InputError("Column 0 of a neighbour graph must be the face itself, in row order.")
         for part in chunks(len(ids)):
+            if not np.array_equal(ids[part, 0], np.arange(part.start, part.stop)):
+                raise InputError("Column 0 of a neighbour graph must be the face itself, in row order.")
             _check_lists(ids[part], similarities[part], len(ids))
+            release(ids)
+            release(similarities)
 
     @property
     def n(self) -> int:
