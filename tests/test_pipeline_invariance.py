@@ -195,7 +195,9 @@ def test_form_of_the_input(faces: Vectors, found: Clustering, form: str, tmp_pat
     assert_same(cluster(FORMS[form](faces, tmp_path)), found)
 
 
-def test_changes_that_a_mapped_array_keeps_in_memory_are_not_lost(faces: Vectors, tmp_path: Path) -> None:
+def test_changes_that_a_mapped_array_keeps_in_memory_are_not_lost(
+    faces: Vectors, tmp_path: Path
+) -> None:
     np.save(tmp_path / "faces.npy", faces)
     X = np.load(tmp_path / "faces.npy", mmap_mode="c", allow_pickle=False)
     X[:] = faces[::-1]
