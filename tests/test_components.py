@@ -87,14 +87,7 @@ def test_the_labels_given_are_not_changed() -> None:
 
 
 def test_confidence_is_the_probability_of_what_became_of_the_edge() -> None:
-    labels = np.array([0, 0, 1, 1, 2])
-    sure = confidence(
-        labels, edge_list([(1, 0), (2, 0), (3, 2)]), np.array([0.75, 0.75, 0.25], np.float32)
-    )
-    assert sure.tolist() == [
-        1,
-        0.75,
-        0.25,
-        0.25,
-        1,
-    ]  # no edge, kept, left out, kept against odds, no edge
+    labels, edges = np.array([0, 0, 1, 1, 2]), edge_list([(1, 0), (2, 0), (3, 2)])
+    sure = confidence(labels, edges, np.array([0.75, 0.75, 0.25], np.float32))
+    kept, cut, kept_against_odds, without = 0.75, 0.25, 0.25, 1
+    assert sure.tolist() == [without, kept, cut, kept_against_odds, without]
