@@ -30,7 +30,6 @@ from nsrfc.training.result import (
     CURVES,
     RECORD,
     earlier_networks,
-    few_to_judge,
     new_network,
     outcome,
     outline,
@@ -82,7 +81,8 @@ def train(
     start : NSRFC, path-like or str, optional
         Model whose weights the networks start from, such as "universal": its family and networks take
         the place of those of ``config``, and a network that learns nothing better stays as it was. Its
-        steps and thresholds stay unless hundreds of people validate.
+        steps and thresholds stay too, unless one network alone is trained: the people that validate
+        are fewer, or have fewer photos, than those to be clustered, and would mislead.
     device : str
         "auto", "cpu", "cuda", ...
 
@@ -122,7 +122,7 @@ def train(
         "validation_people": len(np.unique(identity[split.validation])),
         "validation_faces": len(split.validation),
     }
-    kept = first.settings if first is not None and few_to_judge(data) else None
+    kept = first.settings if first is not None and only is None else None
     run: dict[str, Any] = {
         "config": config.model_dump(mode="json"),
         "only": only,

@@ -24,7 +24,6 @@ __all__ = [
     "CURVES",
     "RECORD",
     "earlier_networks",
-    "few_to_judge",
     "model_settings",
     "new_network",
     "outcome",
@@ -37,9 +36,6 @@ __all__ = [
 
 CHECKPOINTS, CURVES, RECORD = ".training", "curves.png", "training.json"
 """What a training writes beside the model."""
-
-ENOUGH_TO_JUDGE = 500
-"""Validation people from whom thresholds are taken where those of a model to start from are at hand."""
 
 _GENTLER = 0.1
 
@@ -167,11 +163,6 @@ def earlier_networks(folder: Path, only: NetworkName | None) -> dict[NetworkName
     return {name: network for name in before if (network := getattr(model, name)) is not None}
 
 
-def few_to_judge(data: Mapping[str, Any]) -> bool:
-    """Whether too few people validate to take thresholds from them."""
-    return bool(data["validation_people"] < ENOUGH_TO_JUDGE)
-
-
 def steps_given(
     config: TrainingConfig, only: NetworkName | None = None, kept: ModelSettings | None = None
 ) -> Mapping[Step, bool] | None:
@@ -195,7 +186,7 @@ def trained_model(
     data : mapping
         Facts of the training data, for the model card.
     kept : ModelSettings, optional
-        Of the model that training started from, if its thresholds stay.
+        Of the model that training started from: its thresholds stay.
     """
     config = course.config
     wanted = {STEPS[step] for step, used in course.used.items() if used}
