@@ -24,7 +24,7 @@ from torch import nn
 from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
 from nsrfc.graph.reranking import rerank
 from nsrfc.graph.structures import EdgeList, NeighborGraph
-from nsrfc.models.calibration import UNCHANGED, Calibration, calibrated, fit_calibration
+from nsrfc.models.calibration import UNCHANGED, Calibration, fit_calibration
 from nsrfc.models.settings import NetworkName, Step
 from nsrfc.models.structure import StructureRefinement
 from nsrfc.progress import Progress
@@ -32,7 +32,7 @@ from nsrfc.steps import EdgeJudge, Faces, list_probability, listed_cosines, padd
 from nsrfc.training.checkpoint import CheckpointFolder, state_of
 from nsrfc.training.config import LoopSettings, TrainingConfig
 from nsrfc.training.loop import Epoch, Report, Task, fit, seed_of
-from nsrfc.training.quality import NONE, Clusters, Judged, best_clusters, precision_steps
+from nsrfc.training.quality import Clusters, Judged, best_clusters, precision_steps
 from nsrfc.training.tasks import People, edge_task, list_task, refinement_tasks
 
 __all__ = ["Course", "Labelled"]
@@ -266,32 +266,19 @@ class Course:
         self, step: str, judging: list[People], connectivity: list[EdgeList] | None = None
     ) -> Clusters:
         """Find out how well the validation people are clustered."""
-        if connectivity is None:
-            connectivity = [people.faces.density_graph(NONE).density_edges for people in judging]
-        self._calibrations[step] = found = self._fit_calibration(judging, connectivity)
+        given: Sequence[EdgeList | None] = connectivity or [None] * len(judging)
         sets = [
-            Judged(
-                people.faces,
-                people.identity,
-                EdgeList(edges.source, edges.target, calibrated(edges.score, found)),
-                self.config.groups,
-            )
-            for people, edges in zip(judging, connectivity, strict=True)
+            Judged(people.faces, people.identity, edges, self.config.groups)
+            for people, edges in zip(judging, given, strict=True)
         ]
+        found = UNCHANGED
+        if self.given is None:
+            found = fit_calibration([(each.density.score, each.same) for each in sets])
+        self._calibrations[step] = found
+        sets = [each.calibrated(found) for each in sets]
         best = self.measured[step] = best_clusters(*sets)
         self._precision[step] = precision_steps(best.tau, *sets)
         return best
-
-    def _fit_calibration(self, judging: list[People], connectivity: list[EdgeList]) -> Calibration:
-        """Compare the probabilities of density edges with what is true of the validation people."""
-        if self.given is not None:
-            return UNCHANGED
-        return fit_calibration(
-            [
-                (edges.score, people.identity[edges.source] == people.identity[edges.target])
-                for people, edges in zip(judging, connectivity, strict=True)
-            ]
-        )
 
     def _last(self) -> Step | None:
         """Return the last step that is used."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from nsrfc import metrics
 from nsrfc.graph.background import stranger_similarity
 from nsrfc.graph.components import connected_components
 from nsrfc.graph.structures import EdgeList
+from nsrfc.models.calibration import Calibration, calibrated
 from nsrfc.steps import Faces, join_groups
 
 __all__ = ["Clusters", "Judged", "best_clusters", "precision_steps", "ranking_quality"]
@@ -21,7 +22,7 @@ __all__ = ["Clusters", "Judged", "best_clusters", "precision_steps", "ranking_qu
 _Floats = npt.NDArray[np.float32]
 _Bools = npt.NDArray[np.bool_]
 
-NONE = 2.0
+_NONE = 2.0
 """A threshold above every strength: no pair is joined by it."""
 
 TOLERANCE = 0.003
@@ -64,7 +65,19 @@ class Judged:
         """Density edges with their probability."""
         if self.connectivity is not None:
             return self.connectivity
-        return self.faces.density_graph(tau=NONE).density_edges
+        return self.faces.density_graph(tau=_NONE).density_edges
+
+    @property
+    def same(self) -> _Bools:
+        """Whether each density edge joins faces of one person."""
+        same: _Bools = self.identity[self.density.source] == self.identity[self.density.target]
+        return same
+
+    def calibrated(self, calibration: Calibration) -> Judged:
+        """Return the same faces, with the calibrated probability of density edges."""
+        edges = self.density
+        probability = calibrated(edges.score, calibration)
+        return replace(self, connectivity=EdgeList(edges.source, edges.target, probability))
 
     @cached_property
     def _stranger(self) -> float:
@@ -92,7 +105,7 @@ class Clusters(NamedTuple):
     quality : float
         Mean of the pairwise and the BCubed F, in 0..1; of several sets of faces, in the mean.
     tau : float
-        Strength from which on a pair is joined at once; ``NONE``: none is.
+        Strength from which on a pair is joined at once; 2: none is.
     connect : float
         Probability from which on a density edge is kept.
     """
@@ -141,14 +154,14 @@ def best_clusters(*sets: Judged) -> Clusters:
     taken: a low tau chains people once there are many. Of those within ``TOLERANCE`` of it, the highest
     tau is taken, and the connect in the middle of those that do as well. Some hundred clusterings.
     """
-    taus = [*_candidates([each.similar.score for each in sets]), NONE]
+    taus = [*_candidates([each.similar.score for each in sets]), _NONE]
     connects = _candidates([each.density.score for each in sets])
 
     @cache
     def quality(tau: float, connect: float) -> float:
         return float(np.mean([each.quality(tau, connect) for each in sets]))
 
-    tau, connect = NONE, 0.5
+    tau, connect = _NONE, 0.5
     for _ in range(_SWEEPS):
         connect = max(connects, key=lambda value: quality(tau, value))
         tau = max(reversed(taus), key=lambda value: quality(value, connect))
