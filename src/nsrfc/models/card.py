@@ -75,7 +75,7 @@ def model_card(settings: ModelSettings, metrics: Mapping[str, float], data: Mapp
         parts += [
             "\n## Quality\n",
             "Mean of pairwise and BCubed F of people held out in training, clustered with each step and "
-            "those before it.\n",
+            "those before it, at the thresholds that are best for these.\n",
             _table("step", "F", scores),
         ]
     if data:
