@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nsrfc import learned
 from nsrfc.data.synthetic import generate
 from nsrfc.graph.copies import canonical_rows
 from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.models.bundle import load_model
-from nsrfc.models.settings import NETWORKS, STEPS
+from nsrfc.models.settings import NETWORKS, STEPS, NetworkName
 from nsrfc.models.structure import StructureEdges, StructurePairs
 from nsrfc.steps import Faces, padded
 from nsrfc.training import TrainingConfig
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.course import Course, Labelled
+from nsrfc.training.loop import seed_of
 from nsrfc.training.result import new_network, trained_model
 from nsrfc.training.tasks import EdgeTask, ListTask, People, Together, edge_task, list_task
 
@@ -128,17 +129,39 @@ def test_one_set_alone_is_a_task_of_its_own(sets: list[People]) -> None:
     assert isinstance(edge_task(edges, sets[:1], sets[:1], CONFIG.pcenet, 0), EdgeTask)
 
 
-def test_sets_of_different_dimensions_make_a_model_for_any(tmp_path: Path) -> None:
+def taught(folder: Path, wanted: tuple[NetworkName, ...], *, starting: bool = False) -> Course:
     course = Course(
         config=CONFIG,
-        checkpoints=CheckpointFolder(tmp_path / "work", {}),
+        checkpoints=CheckpointFolder(folder, {}),
         device=torch.device("cpu"),
         build=lambda name, refined: new_network(CONFIG, name, None, refined),
         known={},
-        wanted=NETWORKS,
+        wanted=wanted,
         given=dict.fromkeys(STEPS, True),
+        starting=starting,
     )
     course.run([labelled(*shape) for shape in SETS], [labelled(*shape, seed=1) for shape in SETS[:2]])
+    return course
+
+
+def weights(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+
+
+def test_training_further_moves_weights_half_the_way(tmp_path: Path) -> None:
+    anew = taught(tmp_path / "anew", ("pairs",)).networks["pairs"]
+    further = taught(tmp_path / "further", ("pairs",), starting=True).networks["pairs"]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_of(CONFIG.seed, "pairs"))
+        before = weights(new_network(CONFIG, "pairs", None, refined=False))
+    learned_anew = weights(anew)
+    assert any(not torch.equal(before[name], value) for name, value in learned_anew.items())
+    for name, value in weights(further).items():
+        torch.testing.assert_close(value, (before[name] + learned_anew[name]) / 2)
+
+
+def test_sets_of_different_dimensions_make_a_model_for_any(tmp_path: Path) -> None:
+    course = taught(tmp_path / "work", NETWORKS)
     assert set(course.curves) == {"cgcn", "cgcn-second", "pairs", "lcenet", "pcenet"}
     model = trained_model(course, None, {"faces": "generated"})
     assert model.settings.dimension is None
