@@ -68,15 +68,14 @@ CONVOLVED_BYTES_PER_VALUE = 72
 STRUCTURE_BYTES_PER_NEIGHBOR = 40
 """Per face and neighbour beside the graph: strengths, ranks and their order."""
 
-WHITENED_BYTES_PER_VALUE = 16
-"""Per face and dimension beside the vectors: means of neighbourhoods, the scatter around them, and
-whitened vectors."""
-
 JUDGED_BYTES_PER_NEIGHBOR = 4
 """Per face and neighbour: a probability."""
 
 DENSITY_BYTES_PER_NEIGHBOR = 32
-"""Per face and neighbour beside the graph and its probabilities: the density graph made of them."""
+"""Per face and neighbour beside the graph and its probabilities: making the density graph of them."""
+
+EDGE_BYTES_PER_NEIGHBOR = 10
+"""Per face and neighbour: that graph, if every pair is a similarity edge."""
 
 GROUPS_BYTES_PER_VALUE = 4
 """Per face and dimension beside the vectors: sums of groups that are compared."""
@@ -313,7 +312,7 @@ def _plan_learned(
     ) / cores
     structure = 0 if published else STRUCTURE_BYTES_PER_NEIGHBOR * entries
     token = 4 * (width + 2 * model.k) + LAYER_NUMBERS if published else 10 * model.k
-    batch = structure + 4 * min(n, BATCH) * model.k * token
+    batch = 4 * min(n, BATCH) * model.k * token
     judged = JUDGED_BYTES_PER_NEIGHBOR * entries
     stages = [
         Stage("model", TORCH_BYTES, 0, 0.0),
@@ -326,27 +325,28 @@ def _plan_learned(
         whitened = model.uses("whiten")
         seconds = CONVOLUTION_SECONDS * n * dimension**2 / cores if published else judging
         seconds += whitened * judging
-        scattered = WHITENED_BYTES_PER_VALUE * n * dimension * whitened
+        # Whitened vectors and their lists stand beside the first ones.
+        beside = (4 * n * dimension + 8 * entries) * whitened
         refined = 4 * n * width + 8 * entries * model.uses("rebuild")
         rescored = 0 if model.uses("rebuild") else 4 * min(n, ROWS) * model.k * width
-        searching = (4 * n * dimension + 8 * entries + neighbors.work_bytes) * whitened
         again = neighbors.seconds if published else rebuilding
         stages.append(
             Stage(
                 "refinement",
                 refined,
-                max(convolved + reranked + scattered, rescored, searching),
+                max(convolved + reranked, rescored, neighbors.work_bytes) + beside,
                 seconds + whitened * neighbors.seconds + again * model.uses("rebuild"),
             )
         )
     if model.uses("pairs"):
-        stages.append(Stage("pairs", judged, batch, judging))
+        stages.append(Stage("pairs", judged, structure + batch, judging))
     if model.uses("density"):
-        stages.append(Stage("lcenet", judged, batch, judging))
-    stages.append(Stage("density graph", DENSITY_BYTES_PER_NEIGHBOR * entries, 0, 0.0))
+        stages.append(Stage("lcenet", judged, structure + batch, judging))
+    made = EDGE_BYTES_PER_NEIGHBOR * entries, DENSITY_BYTES_PER_NEIGHBOR * entries
+    stages.append(Stage("density graph", *made, 0.0))
     if model.uses("connect"):
         edges = EDGE_SECONDS * entries * width / cores if published else judging
-        stages.append(Stage("edges", 0, 2 * batch, edges))
+        stages.append(Stage("edges", 0, structure + 2 * batch, edges))
     if model.groups:
         compared = GROUPS_BYTES_PER_VALUE * n * dimension + GROUPS_BYTES_PER_NEIGHBOR * entries
         stages.append(Stage("groups", 0, BLOCK_BYTES + compared, GROUPS_SECONDS * entries / cores))
