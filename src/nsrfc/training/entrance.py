@@ -81,8 +81,8 @@ def train(
     start : NSRFC, path-like or str, optional
         Model whose weights the networks start from, such as "universal": its family and networks take
         the place of those of ``config``, and a network that learns nothing better stays as it was. Its
-        steps and thresholds stay too, unless one network alone is trained: the people that validate
-        are fewer, or have fewer photos, than those to be clustered, and would mislead.
+        steps, thresholds and C-GCN stay too, unless one network alone is trained: people with fewer
+        photos than those to be clustered would mislead.
     device : str
         "auto", "cpu", "cuda", ...
 
@@ -112,6 +112,13 @@ def train(
     for name in wanted:
         outline(config, name, faces.shape[1])
     known = {} if output is None else earlier_networks(Path(output), only)
+    kept = first.settings if first is not None and only is None else None
+    if kept is not None:
+        known = {
+            name: new_network(config, name, faces.shape[1], refined=False, start=first)
+            for name in kept.networks
+            if name not in wanted
+        }
     split = split_people(identity, config.validation, config.seed)
     data = {
         "embeddings": fingerprint(faces),
@@ -122,7 +129,6 @@ def train(
         "validation_people": len(np.unique(identity[split.validation])),
         "validation_faces": len(split.validation),
     }
-    kept = first.settings if first is not None and only is None else None
     run: dict[str, Any] = {
         "config": config.model_dump(mode="json"),
         "only": only,
@@ -183,7 +189,11 @@ def _wanted(only: NetworkName | None, start: NSRFC | None) -> tuple[NetworkName,
     """Return the networks to be trained: all of them, or those that the model to start from has."""
     if only is not None:
         return (only,)
-    return NETWORKS if start is None else tuple(n for n in NETWORKS if n in start.settings.networks)
+    if start is None:
+        return NETWORKS
+    # People with few photos teach a C-GCN that nobody has more; the others take it as it is.
+    has = tuple(name for name in NETWORKS if name in start.settings.networks)
+    return tuple(name for name in has if name != "cgcn") or has
 
 
 @contextmanager
