@@ -16,7 +16,7 @@ from nsrfc.data.synthetic import generate
 from nsrfc.errors import InputError
 from nsrfc.learned import cluster
 from nsrfc.models import PairNetwork
-from nsrfc.models.bundle import NSRFC
+from nsrfc.models.bundle import NSRFC, load_model
 from nsrfc.models.settings import STEPS
 from nsrfc.training import TrainingConfig
 
@@ -130,21 +130,33 @@ def test_one_network_is_trained_on_top_of_those_before_it(
     assert third.pairs is None, "it learned from another C-GCN"
 
 
-def test_a_model_to_start_from_keeps_steps_thresholds_and_refinement_and_moves_other_weights(
-    config: TrainingConfig, model: Path
-) -> None:
-    known, others = NSRFC.from_pretrained(model), generate(400, "wild", dimension=64, seed=2)
-    further = nsrfc.train(others.embeddings, others.identities, config, start=known)
+def moved(before: NSRFC, after: NSRFC) -> set[str]:
+    """Networks whose weights are others than before."""
+    first, second = before.state_dict(), after.state_dict()
+    assert first.keys() == second.keys()
+    return {name.split(".")[0] for name, value in first.items() if not value.equal(second[name])}
+
+
+def test_a_model_to_start_from_keeps_steps_thresholds_and_refinement(config: TrainingConfig) -> None:
+    known, others = load_model("universal"), generate(600, "ms1m", dimension=64, seed=2)
+    further = nsrfc.train(others.embeddings, others.identities, config, start="universal")
     for name in ("tau", "connect", "calibration", "precision"):
         assert getattr(further.settings, name) == getattr(known.settings, name)
     assert [further.settings.uses(step) for step in STEPS] == [
         known.settings.uses(step) for step in STEPS
     ]
-    before, after = known.state_dict(), further.state_dict()
-    assert before.keys() == after.keys()
-    moved = {name.split(".")[0] for name, value in before.items() if not value.equal(after[name])}
-    assert moved
-    assert "cgcn" not in moved
+    assert moved(known, further)
+    assert "cgcn" not in moved(known, further)
+
+
+def test_a_refinement_alone_learns_further(
+    faces: tuple[Floats, Ints], config: TrainingConfig, tmp_path: Path
+) -> None:
+    known, others = nsrfc.train(*faces, config, only="cgcn"), generate(400, "wild", dimension=64, seed=2)
+    further = nsrfc.train(others.embeddings, others.identities, config, tmp_path, start=known)
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert set(record["curves"]) == {"cgcn", "cgcn-second"}
+    assert moved(known, further) == {"cgcn"}
 
 
 def test_people_with_one_photo_and_copies_are_welcome(
