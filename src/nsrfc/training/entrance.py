@@ -81,8 +81,8 @@ def train(
     start : NSRFC, path-like or str, optional
         Model whose weights the networks start from, such as "universal": its family and networks take
         the place of those of ``config``, and a network that learns nothing better stays as it was. Its
-        steps, thresholds and C-GCN stay too, unless one network alone is trained: people with fewer
-        photos than those to be clustered would mislead.
+        steps, thresholds and C-GCN stay too, unless one network alone is trained or there is no other:
+        people with fewer photos than those to be clustered would mislead.
     device : str
         "auto", "cpu", "cuda", ...
 
