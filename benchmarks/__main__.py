@@ -20,7 +20,7 @@ from typing import Any
 
 from nsrfc.errors import NsrfcError
 from nsrfc.report.picture import require_matplotlib
-from nsrfc.report.run import versions, write_json
+from nsrfc.storage.runs import versions, write_json
 
 from . import page, rivals, speed, tables
 from .faces import DIMENSION, FULL, PRESET, SEED, generated

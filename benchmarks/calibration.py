@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.baselines import best_by_labels, best_threshold_components, hdbscan, infomap
-from nsrfc.data.synthetic import generate
-from nsrfc.graph.neighbors import build_neighbor_graph
-from nsrfc.graph.structures import NeighborGraph
+from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.metrics import pairwise
+from nsrfc.records import NeighborGraph
+from nsrfc.research.baselines import best_by_labels, best_threshold_components, hdbscan, infomap
+from nsrfc.synthetic import generate
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -23,14 +23,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc import FaceClusterer, baselines
-from nsrfc.data.embeddings import normalize
-from nsrfc.data.synthetic import generate
+from nsrfc import FaceClusterer
 from nsrfc.errors import InputError, OptionalDependencyError
-from nsrfc.graph.neighbors import build_neighbor_graph
-from nsrfc.graph.structures import NeighborGraph
+from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.metrics import evaluate
-from nsrfc.report.run import versions, write_json
+from nsrfc.records import NeighborGraph
+from nsrfc.research import baselines
+from nsrfc.storage.runs import versions, write_json
+from nsrfc.synthetic import generate
+from nsrfc.vectors import normalize
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.data.synthetic import generate
+from nsrfc.synthetic import generate
 
 __all__ = ["DIMENSION", "FULL", "PRESET", "SEED", "FaceSet", "generated"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsrfc.errors import InputError
-from nsrfc.report.run import versions, write_json
+from nsrfc.storage.runs import versions, write_json
 from nsrfc.training.config import PRESETS
 
 from . import tables

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsrfc.data.files import atomic_path
 from nsrfc.report.picture import TRUTH, require_matplotlib
+from nsrfc.storage.files import atomic_path
 
 from . import tables
 

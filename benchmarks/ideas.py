@@ -18,11 +18,16 @@ from unittest import mock
 
 import numpy as np
 
-from nsrfc import baselines, pipeline
-from nsrfc.graph import NeighborGraph, connected_components, edges, rerank
-from nsrfc.graph.background import Background, measure_background, sample_faces, standardize
-from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc import pipeline
+from nsrfc.chunks import sample_faces
+from nsrfc.graph import edges
+from nsrfc.graph.components import connected_components
+from nsrfc.graph.reranking import rerank
+from nsrfc.graph.score_normalization import Background, measure_background, standardize
+from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.metrics import evaluate
+from nsrfc.records import NeighborGraph
+from nsrfc.research import baselines
 
 from .clustering import GENERATED, REAL, SHARED, Faces, Floats, Labels, generated, real
 

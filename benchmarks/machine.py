@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nsrfc.plan import available_cores
+from nsrfc.resources.machine import available_cores
 
 __all__ = ["Rates", "best_seconds", "measure_machine"]
 

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.metrics import evaluate
-from nsrfc.plan import Plan, peak_memory
 from nsrfc.progress import Progress
+from nsrfc.resources.machine import peak_memory
+from nsrfc.resources.plan import Plan
 
 from .work import Work
 
@@ -89,7 +90,7 @@ class Run:
         Most memory of the process before the run, when the faces and libraries had been loaded, and
         after it. None where the system does not tell.
     planned_seconds, planned_bytes : float or int, or None
-        What `nsrfc.plan` expected, where it speaks of this.
+        What `nsrfc.resources.clustering` expected, where it speaks of this.
     pairwise_f, bcubed_f : float or None
         None where there are no labels or they mean nothing.
     parts : dict of str to Stage

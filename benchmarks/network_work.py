@@ -9,10 +9,14 @@ from typing import TypeVar
 
 from torch import nn
 
-from nsrfc.models import CGCN, LCENet, PairNetwork, PCENet
-from nsrfc.models.bundle import NSRFC
-from nsrfc.models.settings import NetworkName
-from nsrfc.models.structure import StructureEdges, StructurePairs, StructureRefinement
+from nsrfc.model.bundle import NSRFC
+from nsrfc.model.settings import NetworkName
+from nsrfc.networks.published.cgcn import CGCN
+from nsrfc.networks.published.lcenet import LCENet
+from nsrfc.networks.published.pairnet import PairNetwork
+from nsrfc.networks.published.pcenet import PCENet
+from nsrfc.networks.structure.edges import StructureEdges
+from nsrfc.networks.structure.lists import StructurePairs, StructureRefinement
 
 from .work import (
     Work,

@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nsrfc.data.files import atomic_path, reading
 from nsrfc.errors import InputError, NsrfcError
+from nsrfc.storage.files import atomic_path, reading
 
 from . import growth, tables
 

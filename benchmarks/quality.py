@@ -23,20 +23,19 @@ import numpy as np
 import numpy.typing as npt
 
 import nsrfc
-from nsrfc import learned
-from nsrfc.data import synthetic
-from nsrfc.data.embeddings import normalize
-from nsrfc.graph.copies import canonical_rows
-from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
+from nsrfc import learned, synthetic
 from nsrfc.graph.reranking import rerank
-from nsrfc.graph.structures import EdgeList, NeighborGraph
-from nsrfc.models.bundle import NSRFC
+from nsrfc.knn.build import build_neighbor_graph, rebuild_neighbor_graph
+from nsrfc.knn.copies import canonical_rows
+from nsrfc.model.bundle import NSRFC
 from nsrfc.progress import Progress
-from nsrfc.report.run import versions, write_json
+from nsrfc.records import EdgeList, NeighborGraph
 from nsrfc.steps import EdgeJudge, Faces, list_probability, listed_cosines, padded, refine
-from nsrfc.training import TrainingConfig
-from nsrfc.training.quality import Judged, best_clusters
+from nsrfc.storage.runs import versions, write_json
+from nsrfc.training.config import TrainingConfig
 from nsrfc.training.split import split_people
+from nsrfc.training.thresholds import Judged, best_clusters
+from nsrfc.vectors import normalize
 
 from .clustering import METHODS, OURS, RULES, SHARED
 from .clustering import Faces as Named

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nsrfc import baselines
 from nsrfc.errors import OptionalDependencyError
-from nsrfc.graph import NeighborGraph, build_neighbor_graph
+from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.records import NeighborGraph
+from nsrfc.research import baselines
 
 from .faces import FaceSet
 from .measure import Floats, Labels, Run, StageClock, run

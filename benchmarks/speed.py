@@ -15,18 +15,16 @@ import numpy as np
 
 from nsrfc import pipeline
 from nsrfc.config import ClusterConfig
-from nsrfc.graph import (
-    build_neighbor_graph,
-    connected_components,
-    k_reciprocal_sets,
-    rerank,
-)
+from nsrfc.graph.components import connected_components
+from nsrfc.graph.density_graph import published_density_graph
 from nsrfc.graph.list_features import list_features, list_structure
-from nsrfc.graph.published_edges import published_density_graph
-from nsrfc.graph.refinement import average_neighbors, linkage
+from nsrfc.graph.neighborhood_means import average_neighbors, linkage
+from nsrfc.graph.reciprocal import k_reciprocal_sets
+from nsrfc.graph.reranking import rerank
 from nsrfc.graph.subgraphs import local_adjacency, subgraphs
+from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.metrics import evaluate
-from nsrfc.plan import plan
+from nsrfc.resources.clustering import plan
 
 from . import work
 from .faces import FaceSet
@@ -35,7 +33,7 @@ from .measure import Floats, Labels, Run, Spent, Stage, StageClock, now, run
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from nsrfc.models.bundle import NSRFC
+    from nsrfc.model.bundle import NSRFC
 
 __all__ = ["K", "graph_steps", "label_free", "learned", "subgraph_form", "untrained"]
 
@@ -118,9 +116,9 @@ def untrained(preset: str, dimension: int, device: str = "cpu") -> NSRFC:
     """
     import torch
 
-    from nsrfc.models.bundle import NSRFC
-    from nsrfc.models.settings import NETWORKS, STEPS
-    from nsrfc.training import TrainingConfig
+    from nsrfc.model.bundle import NSRFC
+    from nsrfc.model.settings import NETWORKS, STEPS
+    from nsrfc.training.config import TrainingConfig
     from nsrfc.training.result import model_settings
 
     torch.manual_seed(0)
@@ -171,7 +169,8 @@ def subgraph_form(folder: Path) -> Callable[[], Run]:
     """Prepare the C-GCN in its published form: a padded subgraph around each of some faces."""
     import torch
 
-    from nsrfc.models import CGCN, DenseAdjacency
+    from nsrfc.networks.published.adjacency import DenseAdjacency
+    from nsrfc.networks.published.cgcn import CGCN
 
     X = FaceSet.load(folder).X
     n = len(X)

@@ -22,16 +22,16 @@ import torch
 from torch import nn
 
 import nsrfc
-from nsrfc.baselines import best_threshold_components
-from nsrfc.data.synthetic import generate
-from nsrfc.graph.neighbors import build_neighbor_graph
 from nsrfc.graph.reranking import rerank
-from nsrfc.graph.structures import NeighborGraph
 from nsrfc.graph.subgraphs import Subgraphs, local_adjacency, subgraphs
+from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.metrics import pairwise
-from nsrfc.models import DenseAdjacency
+from nsrfc.networks.published.adjacency import DenseAdjacency
+from nsrfc.records import NeighborGraph
+from nsrfc.research.baselines import best_threshold_components
 from nsrfc.steps import refine
-from nsrfc.training import TrainingConfig
+from nsrfc.synthetic import generate
+from nsrfc.training.config import TrainingConfig
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]

@@ -31,16 +31,17 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wi
 from sklearn.preprocessing import StandardScaler
 
 import nsrfc
-from nsrfc import baselines, learned, pipeline
+from nsrfc import learned, pipeline
 from nsrfc.config import ClusterConfig
-from nsrfc.data.embeddings import normalize
-from nsrfc.data.synthetic import generate
-from nsrfc.graph.copies import canonical_rows
-from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.knn.copies import canonical_rows
 from nsrfc.metrics import evaluate
-from nsrfc.models.bundle import NSRFC, load_model
-from nsrfc.report.run import write_json
+from nsrfc.model.bundle import NSRFC, load_model
+from nsrfc.research import baselines
 from nsrfc.stages import Stages
+from nsrfc.storage.runs import write_json
+from nsrfc.synthetic import generate
+from nsrfc.vectors import normalize
 
 from .clustering import (
     GENERATED,

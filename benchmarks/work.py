@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from nsrfc.chunks import SAMPLE
 from nsrfc.config import ClusterConfig
-from nsrfc.graph.background import SAMPLE
 from nsrfc.graph.list_features import LIST_FEATURES
-from nsrfc.graph.neighbors import REBUILD_WIDTH
+from nsrfc.knn.build import REBUILD_WIDTH
 from nsrfc.pipeline import REFINEMENTS, WHITENING
-from nsrfc.plan import plan_search
+from nsrfc.resources.clustering import plan_search
 
 from .machine import Rates
 

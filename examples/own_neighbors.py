@@ -13,9 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 import nsrfc
-from nsrfc.data import normalize, read_neighbors, write_neighbors
-from nsrfc.data.synthetic import generate
-from nsrfc.graph import NeighborGraph, build_neighbor_graph, rerank
+from nsrfc.graph.reranking import rerank
+from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.records import NeighborGraph
+from nsrfc.storage.neighbors import read_neighbors, write_neighbors
+from nsrfc.synthetic import generate
+from nsrfc.vectors import normalize
 
 
 def main() -> None:

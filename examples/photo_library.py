@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc import FaceClusterer
-from nsrfc.data.synthetic import generate
+from nsrfc.synthetic import generate
 
 
 def load_faces() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.str_]]:

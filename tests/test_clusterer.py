@@ -13,11 +13,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import nsrfc
 from nsrfc import learned
-from nsrfc.data.synthetic import generate
 from nsrfc.graph.components import relabel_by_first_appearance
 from nsrfc.metrics import evaluate
-from nsrfc.models.bundle import NSRFC
-from nsrfc.models.settings import ModelSettings
+from nsrfc.model.bundle import NSRFC
+from nsrfc.model.settings import ModelSettings
+from nsrfc.synthetic import generate
 
 EXPECTED_TO_FAIL = {
     "check_estimators_dtypes": "casts small values to integers, which leaves a row of zeros: a face "

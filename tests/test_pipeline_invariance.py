@@ -23,17 +23,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+import nsrfc.chunks
 import nsrfc.graph
-from nsrfc import FaceClusterer
+import nsrfc.knn
+from nsrfc import FaceClusterer, vectors
 from nsrfc.config import ClusterConfig
-from nsrfc.data import embeddings
-from nsrfc.data.embeddings import normalize
-from nsrfc.data.synthetic import generate
-from nsrfc.graph import build_neighbor_graph
 from nsrfc.graph.components import relabel_by_first_appearance
-from nsrfc.graph.structures import Clustering
+from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.metrics import ari, pairwise
 from nsrfc.pipeline import cluster
+from nsrfc.records import Clustering
+from nsrfc.synthetic import generate
+from nsrfc.vectors import normalize
 
 Vectors = npt.NDArray[np.floating]
 Rows = npt.NDArray[np.int64]
@@ -148,16 +149,17 @@ def test_number_of_threads(faces: Vectors, config: ClusterConfig) -> None:
 def test_rows_worked_on_at_a_time(
     faces: Vectors, found: Clustering, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    modules = [
-        import_module(f"nsrfc.graph.{entry.name}")
-        for entry in pkgutil.iter_modules(nsrfc.graph.__path__)
+    modules = [nsrfc.chunks] + [
+        import_module(f"{package.__name__}.{entry.name}")
+        for package in (nsrfc.graph, nsrfc.knn)
+        for entry in pkgutil.iter_modules(package.__path__)
     ]
     names = "CHUNK", "_CHUNK", "_BLOCK"
     constants = [(m, name) for m in modules for name in names if hasattr(m, name)]
     assert constants
     for module, name in constants:
         monkeypatch.setattr(module, name, rows)
-    monkeypatch.setattr(embeddings, "BLOCK_BYTES", 8 * faces.shape[1] * rows)
+    monkeypatch.setattr(vectors, "BLOCK_BYTES", 8 * faces.shape[1] * rows)
     with threads(1):  # waking others for each row would take far longer than the work
         assert_same(cluster(faces), found)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nsrfc.baselines import best_threshold_components
-from nsrfc.data import synthetic
-from nsrfc.data.synthetic import PRESETS, FaceDistribution, generate
+from nsrfc import synthetic
 from nsrfc.errors import InputError
-from nsrfc.graph.neighbors import build_neighbor_graph
+from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.metrics import pairwise
+from nsrfc.research.baselines import best_threshold_components
+from nsrfc.synthetic import PRESETS, FaceDistribution, generate
 
 
 @pytest.mark.parametrize("preset", PRESETS)

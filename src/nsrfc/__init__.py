@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from nsrfc.config import ClusterConfig
     from nsrfc.errors import InputError, MemoryPlanError, NsrfcError, OptionalDependencyError
     from nsrfc.metrics import evaluate
-    from nsrfc.models.bundle import NSRFC
+    from nsrfc.model.bundle import NSRFC
     from nsrfc.pipeline import cluster
-    from nsrfc.training import TrainingConfig, train
+    from nsrfc.training.api import train
+    from nsrfc.training.config import TrainingConfig
 
 __version__ = "0.1.0"
 

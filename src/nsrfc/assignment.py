@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.chunks import sample_faces
 from nsrfc.config import ClusterConfig
-from nsrfc.graph.background import Background, measure_background, sample_faces, standardize
-from nsrfc.graph.mixture import EdgeLaw, fit_edge_law, probability
-from nsrfc.graph.search import exact_lists
+from nsrfc.graph.score_model import EdgeLaw, fit_edge_law, probability
+from nsrfc.graph.score_normalization import Background, measure_background, standardize
+from nsrfc.knn.exact import exact_lists
 
 __all__ = ["Assignment"]
 

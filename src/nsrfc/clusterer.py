@@ -11,15 +11,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nsrfc.assignment import Assignment
 from nsrfc.config import ClusterConfig
-from nsrfc.data.embeddings import normalize
 from nsrfc.errors import InputError
-from nsrfc.graph.structures import Clustering
 from nsrfc.pipeline import cluster
+from nsrfc.records import Clustering
+from nsrfc.vectors import normalize
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nsrfc.models.bundle import NSRFC
+    from nsrfc.model.bundle import NSRFC
 
 __all__ = ["FaceClusterer"]
 
@@ -68,7 +68,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     Examples
     --------
     >>> from nsrfc import FaceClusterer
-    >>> from nsrfc.data.synthetic import generate
+    >>> from nsrfc.synthetic import generate
     >>> faces = generate(500, "wild", seed=0)
     >>> FaceClusterer().fit_predict(faces.embeddings).shape
     (500,)

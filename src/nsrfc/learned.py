@@ -21,19 +21,20 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc import pipeline
-from nsrfc.artifacts import Artifacts
+from nsrfc.chunks import BATCH, release
 from nsrfc.config import ClusterConfig
-from nsrfc.data.embeddings import normalize
-from nsrfc.data.files import PathLike
-from nsrfc.graph.chunks import BATCH, release
 from nsrfc.graph.components import confidence, drop_small, relabel_by_first_appearance
-from nsrfc.graph.copies import Copies, canonical_rows
-from nsrfc.graph.neighbors import build_neighbor_graph, check_count, check_neighbor_graph, renumber
-from nsrfc.graph.structures import Clustering, NeighborGraph
-from nsrfc.models.bundle import NSRFC, load_model
-from nsrfc.models.calibration import calibrated
+from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.knn.checks import check_count, check_neighbor_graph
+from nsrfc.knn.copies import Copies, canonical_rows, renumber
+from nsrfc.model.bundle import NSRFC, load_model
+from nsrfc.model.calibration import calibrated
 from nsrfc.progress import Progress
+from nsrfc.records import Clustering, NeighborGraph
 from nsrfc.stages import Stages
+from nsrfc.storage.artifacts import Artifacts
+from nsrfc.storage.files import PathLike
+from nsrfc.vectors import normalize
 
 if TYPE_CHECKING:
     import faiss

@@ -19,27 +19,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.artifacts import Artifacts, Pieces, key_of
+from nsrfc.chunks import chunks, release, sample_faces
 from nsrfc.config import ClusterConfig
-from nsrfc.data.embeddings import normalize
-from nsrfc.data.files import PathLike
-from nsrfc.graph.background import measure_background, sample_faces, standardize
-from nsrfc.graph.chunks import chunks, release
 from nsrfc.graph.cohesion import join_alike_groups, join_cohesive
 from nsrfc.graph.components import confidence, drop_small, relabel_by_first_appearance
-from nsrfc.graph.copies import canonical_rows
 from nsrfc.graph.edges import density_edges, local_strength, neighbor_density, similarity_edges
-from nsrfc.graph.mixture import EdgeLaw, fit_edge_law, probability
-from nsrfc.graph.neighbors import (
-    build_neighbor_graph,
-    check_neighbor_graph,
-    rebuild_neighbor_graph,
-    renumber,
-)
-from nsrfc.graph.refinement import average_neighbors, linkage
-from nsrfc.graph.structures import Clustering, EdgeList, NeighborGraph
+from nsrfc.graph.neighborhood_means import average_neighbors, linkage
+from nsrfc.graph.score_model import EdgeLaw, fit_edge_law, probability
+from nsrfc.graph.score_normalization import measure_background, standardize
 from nsrfc.graph.whitening import neighborhood_scatter, whiten
+from nsrfc.knn.build import build_neighbor_graph, rebuild_neighbor_graph
+from nsrfc.knn.checks import check_neighbor_graph
+from nsrfc.knn.copies import canonical_rows, renumber
 from nsrfc.progress import Progress
+from nsrfc.records import Clustering, EdgeList, NeighborGraph
+from nsrfc.rowstore import RowStore
+from nsrfc.storage.artifacts import Artifacts, key_of
+from nsrfc.storage.files import PathLike
+from nsrfc.vectors import normalize
 
 if TYPE_CHECKING:
     import faiss
@@ -269,7 +266,7 @@ class _Run:
             release(graph.ids)
         return _Strengths(ids, strength, float(background.center.mean()), background.identical)
 
-    def _pieces(self, stage: str) -> Pieces:
+    def _pieces(self, stage: str) -> RowStore:
         """Open the next result; it depends on the faces, the settings and all results before it."""
         settings = self.config.model_dump(exclude={"min_cluster_size"})
         self._key = key_of(stage, {"of": self._key, **settings})

@@ -15,23 +15,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nsrfc.artifacts import Arrays, Artifacts, Pieces, key_of
+from nsrfc.chunks import BATCH
 from nsrfc.config import ClusterConfig
-from nsrfc.data.embeddings import normalize
 from nsrfc.device import find_device
 from nsrfc.errors import InputError
-from nsrfc.graph.background import stranger_similarity
-from nsrfc.graph.chunks import BATCH
 from nsrfc.graph.cohesion import join_alike_groups, join_doubtful
 from nsrfc.graph.connect import Connected, connect
-from nsrfc.graph.neighbors import build_neighbor_graph, rebuild_neighbor_graph
-from nsrfc.graph.published_edges import DensityGraph
+from nsrfc.graph.density_graph import DensityGraph
 from nsrfc.graph.reranking import rerank
-from nsrfc.graph.structures import EdgeList, NeighborGraph
-from nsrfc.models.bundle import NSRFC
-from nsrfc.models.calibration import calibrated
-from nsrfc.models.settings import NetworkName
+from nsrfc.graph.score_normalization import stranger_similarity
+from nsrfc.knn.build import build_neighbor_graph, rebuild_neighbor_graph
+from nsrfc.model.bundle import NSRFC
+from nsrfc.model.calibration import calibrated
+from nsrfc.model.settings import NetworkName
 from nsrfc.progress import Progress
+from nsrfc.records import EdgeList, NeighborGraph
+from nsrfc.rowstore import RowStore
 from nsrfc.steps import (
     EdgeJudge,
     Faces,
@@ -41,6 +40,8 @@ from nsrfc.steps import (
     padded,
     refine,
 )
+from nsrfc.storage.artifacts import Arrays, Artifacts, key_of
+from nsrfc.vectors import normalize
 
 __all__ = ["DTYPES", "Known", "Stages"]
 
@@ -226,7 +227,7 @@ class Stages:
         self,
         vectors: _Floats,
         before: npt.NDArray[np.int32] | None = None,
-        pieces: Pieces | None = None,
+        pieces: RowStore | None = None,
     ) -> NeighborGraph:
         if before is not None and self.settings.family == "structure":
             return rebuild_neighbor_graph(vectors, before, progress=self.progress, pieces=pieces)

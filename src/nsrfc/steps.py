@@ -27,15 +27,18 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from nsrfc.artifacts import Pieces
-from nsrfc.graph.chunks import BATCH, ROWS
+from nsrfc.chunks import BATCH, ROWS
 from nsrfc.graph.cohesion import COHESION, REFINED_COHESION, join_cohesive
-from nsrfc.graph.published_edges import DensityGraph, published_density_graph
-from nsrfc.graph.structures import EdgeList, Mutual, NeighborGraph
+from nsrfc.graph.density_graph import DensityGraph, published_density_graph
 from nsrfc.graph.subgraphs import local_adjacency
-from nsrfc.models import CGCN, LCENet, PCENet, SparseAdjacency
-from nsrfc.models.structure import StructureRefinement
+from nsrfc.networks.published.adjacency import SparseAdjacency
+from nsrfc.networks.published.cgcn import CGCN
+from nsrfc.networks.published.lcenet import LCENet
+from nsrfc.networks.published.pcenet import PCENet
+from nsrfc.networks.structure.lists import StructureRefinement
 from nsrfc.progress import Progress
+from nsrfc.records import EdgeList, Mutual, NeighborGraph
+from nsrfc.rowstore import MemoryRows, RowStore
 
 __all__ = [
     "EdgeJudge",
@@ -81,7 +84,7 @@ class Faces:
     same : ndarray of float32, shape (n, k), optional
         S_ij: probability of LCENet.
     mutual : {"present", "published"}
-        How p_ij is made of S_ij and S_ji; see :mod:`nsrfc.graph.published_edges`.
+        How p_ij is made of S_ij and S_ji; see :mod:`nsrfc.graph.density_graph`.
     weighted : bool
         Whether cosines weigh the density.
     """
@@ -158,7 +161,7 @@ def list_probability(
     batch: int = BATCH,
     progress: Progress | None = None,
     name: str = "lists",
-    pieces: Pieces | None = None,
+    pieces: RowStore | None = None,
 ) -> _Floats:
     """Judge every listed neighbour.
 
@@ -172,7 +175,7 @@ def list_probability(
     progress : Progress, optional
         Told of the stage ``name``, counted in faces.
     name : str
-    pieces : Pieces, optional
+    pieces : RowStore, optional
         Where the result is kept, so that work that was cut off goes on.
 
     Returns
@@ -181,7 +184,7 @@ def list_probability(
         Probability that it is the same person: 1 for the face itself, 0 where there is none.
     """
     n = len(faces.ids)
-    pieces = pieces or Pieces()
+    pieces = pieces or MemoryRows()
     probability: _Floats = pieces.array("probability", faces.ids.shape)
     if pieces.done == n:
         return probability

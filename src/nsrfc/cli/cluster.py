@@ -37,7 +37,7 @@ from nsrfc.cli.options import (
 if TYPE_CHECKING:
     import faiss
 
-    from nsrfc.models.bundle import NSRFC
+    from nsrfc.model.bundle import NSRFC
 
 Thresholds = tuple[float | None, float | None, float | None]
 """Threshold, tau and precision as they were given."""
@@ -89,10 +89,12 @@ def run(
     takes seconds.
     """
     from nsrfc.config import ClusterConfig
-    from nsrfc.data import read_embeddings, read_neighbors
     from nsrfc.errors import InputError
-    from nsrfc.plan import check_plan, parse_bytes, peak_memory, plan
-    from nsrfc.report.run import FILES, UNFINISHED, check_folder, fingerprint, versions, write_run
+    from nsrfc.resources.clustering import check_plan, plan
+    from nsrfc.resources.machine import parse_bytes, peak_memory
+    from nsrfc.storage.embeddings import read_embeddings
+    from nsrfc.storage.neighbors import read_neighbors
+    from nsrfc.storage.runs import FILES, UNFINISHED, check_folder, fingerprint, versions, write_run
 
     started = time.perf_counter()
     thresholds = threshold, tau, precision
@@ -140,7 +142,7 @@ def run(
         )
     else:
         from nsrfc import learned
-        from nsrfc.models.bundle import UNIVERSAL
+        from nsrfc.model.bundle import UNIVERSAL
 
         kept = cache or output / (UNFINISHED if model == UNIVERSAL else "stages")
         found = learned.cluster(
@@ -174,7 +176,7 @@ def run(
 
 
 def _read_model(name: str) -> NSRFC:
-    from nsrfc.models.bundle import load_model
+    from nsrfc.model.bundle import load_model
 
     return load_model(name)
 
@@ -195,7 +197,7 @@ def _model_record(model: NSRFC, name: str, thresholds: Thresholds) -> dict[str, 
 def _read_index(path: Path) -> faiss.Index:
     import faiss
 
-    from nsrfc.data.files import existing_file, reading
+    from nsrfc.storage.files import existing_file, reading
 
     with reading(existing_file(path)):
         return faiss.read_index(str(path))

@@ -34,7 +34,7 @@ from nsrfc.errors import NsrfcError
 from nsrfc.progress import Progress
 
 if TYPE_CHECKING:
-    from nsrfc.plan import Plan
+    from nsrfc.resources.plan import Plan
 
 __all__ = [
     "ConsoleProgress",

@@ -29,9 +29,9 @@ def run(
 
     No code in the files is run. Which network a file holds is read off its content.
     """
-    from nsrfc.models.bundle import FILES
-    from nsrfc.models.published import read_published
-    from nsrfc.report.run import check_folder
+    from nsrfc.model.bundle import FILES
+    from nsrfc.model.published import read_published
+    from nsrfc.storage.runs import check_folder
 
     check_folder(output, FILES, weights)
     model = read_published(weights, heads)

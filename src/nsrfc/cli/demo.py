@@ -27,13 +27,13 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Generate faces, find the people, and compare with well-known methods."""
-    from nsrfc.data import atomic_path
-    from nsrfc.data.synthetic import generate
-    from nsrfc.models.bundle import UNIVERSAL, load_model
-    from nsrfc.plan import plan
+    from nsrfc.model.bundle import UNIVERSAL, load_model
     from nsrfc.report.comparison import compare
     from nsrfc.report.picture import draw, require_matplotlib
-    from nsrfc.report.run import check_folder, versions, write_json
+    from nsrfc.resources.clustering import plan
+    from nsrfc.storage.files import atomic_path
+    from nsrfc.storage.runs import check_folder, versions, write_json
+    from nsrfc.synthetic import generate
 
     require_matplotlib()
     check_folder(output, (TABLE, PICTURE))

@@ -52,10 +52,11 @@ def run(
     its distance is 1 less that.
     """
     from nsrfc.config import ClusterConfig
-    from nsrfc.data import read_embeddings, read_neighbors, write_neighbors
-    from nsrfc.data.files import check_outputs, known_suffix
     from nsrfc.learned import Execution, pair_probabilities
-    from nsrfc.models.bundle import load_model
+    from nsrfc.model.bundle import load_model
+    from nsrfc.storage.embeddings import read_embeddings
+    from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.neighbors import read_neighbors, write_neighbors
 
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [embeddings, knn])

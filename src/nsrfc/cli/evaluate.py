@@ -33,10 +33,10 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Score labels against known identities, and show the worst errors."""
-    from nsrfc.data import read_identities
     from nsrfc.metrics import evaluate
     from nsrfc.report.errors import worst_merges, worst_splits
-    from nsrfc.report.run import read_labels
+    from nsrfc.storage.identities import read_identities
+    from nsrfc.storage.runs import read_labels
 
     found = read_labels(labels)
     true = read_identities(identities, key=key, n=len(found))

@@ -49,13 +49,14 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Generate face embeddings with identities that behave like real ones."""
-    from nsrfc.data import embeddings as embedding_files
-    from nsrfc.data import identities as identity_files
-    from nsrfc.data import write_embeddings, write_identities
-    from nsrfc.data.files import atomic_path, check_outputs, known_suffix, write_npz
-    from nsrfc.data.ms1m import DIMENSION
-    from nsrfc.data.synthetic import generate
     from nsrfc.errors import InputError
+    from nsrfc.ms1m.files import DIMENSION
+    from nsrfc.storage import embeddings as embedding_files
+    from nsrfc.storage import identities as identity_files
+    from nsrfc.storage.embeddings import write_embeddings
+    from nsrfc.storage.files import atomic_path, check_outputs, known_suffix, write_npz
+    from nsrfc.storage.identities import write_identities
+    from nsrfc.synthetic import generate
 
     if layout is FacesLayout.MS1M:
         if identities is not None or dimension != DIMENSION:
@@ -102,8 +103,8 @@ def run(
 
 
 def _write_benchmark(output: Path, n: int, preset: str, seed: int, *, as_json: bool) -> None:
-    from nsrfc.data.ms1m import generate_parts, write_part
-    from nsrfc.report.run import check_folder
+    from nsrfc.ms1m.files import generate_parts, write_part
+    from nsrfc.storage.runs import check_folder
 
     check_folder(output)
     parts = {}

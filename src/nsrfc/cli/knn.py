@@ -39,10 +39,12 @@ def run(
 ) -> None:
     """Find the nearest neighbours of every face by cosine."""
     from nsrfc.config import ClusterConfig
-    from nsrfc.data import normalize, read_embeddings, write_neighbors
-    from nsrfc.data.files import check_outputs, known_suffix
-    from nsrfc.graph import build_neighbor_graph
-    from nsrfc.plan import plan_search
+    from nsrfc.knn.build import build_neighbor_graph
+    from nsrfc.resources.clustering import plan_search
+    from nsrfc.storage.embeddings import read_embeddings
+    from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.neighbors import write_neighbors
+    from nsrfc.vectors import normalize
 
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [embeddings])

@@ -18,10 +18,10 @@ from nsrfc.cli.options import NO_MODEL, Device, Dtype, DtypeOption, Json, MaxMem
 from nsrfc.cli.train import Preset
 
 if TYPE_CHECKING:
-    from nsrfc.data.ms1m import Part
-    from nsrfc.models.bundle import NSRFC
-    from nsrfc.models.settings import ModelSettings
-    from nsrfc.training import TrainingConfig
+    from nsrfc.model.bundle import NSRFC
+    from nsrfc.model.settings import ModelSettings
+    from nsrfc.ms1m.files import Part
+    from nsrfc.training.config import TrainingConfig
 
 RECORD, MODEL = "ms1m.json", "model"
 
@@ -72,12 +72,12 @@ def run(
     Checks the files, trains on part0, clusters the test parts, scores them, and prints F_P and F_B below
     the published ones. The same command goes on after an interruption.
     """
-    from nsrfc.data.ms1m import TRAIN, read_part
     from nsrfc.errors import InputError
     from nsrfc.metrics import evaluate
-    from nsrfc.plan import parse_bytes, peak_memory
-    from nsrfc.protocol import Benchmark, check_memory, plan_part
-    from nsrfc.report.run import check_folder, read_labels, versions, write_json
+    from nsrfc.ms1m.files import TRAIN, read_part
+    from nsrfc.ms1m.protocol import Benchmark, check_memory, plan_part
+    from nsrfc.resources.machine import parse_bytes, peak_memory
+    from nsrfc.storage.runs import check_folder, read_labels, versions, write_json
 
     limit = None if max_memory is None else parse_bytes(max_memory)
     check_folder(output, [RECORD], [config])
@@ -94,7 +94,7 @@ def run(
     for part in tests:
         check_memory(part, _settings(training, trained), limit)
     if training is not None:
-        from nsrfc.protocol import learn
+        from nsrfc.ms1m.protocol import learn
 
         trained = learn(
             checked[TRAIN], training, output / MODEL, device=device, progress=ConsoleProgress()
@@ -135,8 +135,8 @@ def run(
 
 def _chosen(data: Path, parts: str | None, training: bool) -> list[str]:
     """Name the test parts to cluster."""
-    from nsrfc.data.ms1m import TESTS, TRAIN, parts_in
     from nsrfc.errors import InputError
+    from nsrfc.ms1m.files import TESTS, TRAIN, parts_in
 
     there = parts_in(data)
     if training and TRAIN not in there:
@@ -158,14 +158,14 @@ def _chosen(data: Path, parts: str | None, training: bool) -> list[str]:
 
 
 def _training_config(preset: Preset, config: Path | None) -> TrainingConfig:
-    from nsrfc.training import TrainingConfig
+    from nsrfc.training.config import TrainingConfig
 
     return TrainingConfig.load(preset.value, config)
 
 
 def _read_model(name: str) -> NSRFC:
-    from nsrfc.data.ms1m import DIMENSION
-    from nsrfc.models.bundle import load_model
+    from nsrfc.model.bundle import load_model
+    from nsrfc.ms1m.files import DIMENSION
 
     model = load_model(name)
     model.check_dimension(DIMENSION)
@@ -174,7 +174,7 @@ def _read_model(name: str) -> NSRFC:
 
 def _settings(training: TrainingConfig | None, trained: NSRFC | None) -> ModelSettings | None:
     """Return the settings of the model, or of the one of most memory that training may give."""
-    from nsrfc.protocol import most_settings
+    from nsrfc.ms1m.protocol import most_settings
 
     if training is not None:
         return most_settings(training)
@@ -183,8 +183,8 @@ def _settings(training: TrainingConfig | None, trained: NSRFC | None) -> ModelSe
 
 def _differences(parts: dict[str, Part], strict: bool) -> dict[str, str | None]:
     """Say on stderr, or refuse, what is not as published."""
-    from nsrfc.data.ms1m import PUBLISHED
     from nsrfc.errors import InputError
+    from nsrfc.ms1m.files import PUBLISHED
 
     found = {name: part.difference(PUBLISHED[name]) for name, part in parts.items()}
     for difference in found.values():
@@ -197,7 +197,7 @@ def _differences(parts: dict[str, Part], strict: bool) -> dict[str, str | None]:
 
 def _published(names: list[str]) -> list[dict[str, Any]]:
     """Return the published rows, with the parts that are clustered here."""
-    from nsrfc.report.published import ROWS
+    from nsrfc.ms1m.published import ROWS
 
     return [
         {

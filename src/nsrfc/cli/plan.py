@@ -38,9 +38,10 @@ def run(
 ) -> None:
     """Tell the memory and time that clustering is expected to take."""
     from nsrfc.config import ClusterConfig
-    from nsrfc.data import read_embeddings
     from nsrfc.errors import InputError
-    from nsrfc.plan import RUNTIME_BYTES, plan
+    from nsrfc.resources.clustering import plan
+    from nsrfc.resources.plan import RUNTIME_BYTES
+    from nsrfc.storage.embeddings import read_embeddings
 
     if embeddings is not None and n is None:
         n, dimension = read_embeddings(embeddings, key=key, dimension=dimension).vectors.shape
@@ -48,7 +49,7 @@ def run(
         raise InputError("Give either a file of embeddings, or both -n and --dimension.")
     settings = None
     if model != NO_MODEL:
-        from nsrfc.models.bundle import load_model
+        from nsrfc.model.bundle import load_model
 
         trained = load_model(model)
         trained.check_dimension(dimension)

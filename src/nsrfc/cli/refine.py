@@ -46,11 +46,11 @@ def run(
 ) -> None:
     """Refine embeddings by the neighbours of each face, with a trained model."""
     from nsrfc.config import ClusterConfig
-    from nsrfc.data import read_embeddings, read_neighbors, write_embeddings
-    from nsrfc.data.embeddings import SUFFIXES
-    from nsrfc.data.files import check_outputs, known_suffix
     from nsrfc.learned import Execution, refine_embeddings
-    from nsrfc.models.bundle import load_model
+    from nsrfc.model.bundle import load_model
+    from nsrfc.storage.embeddings import SUFFIXES, read_embeddings, write_embeddings
+    from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.neighbors import read_neighbors
 
     known_suffix(output, SUFFIXES, "embeddings")
     check_outputs([output], [embeddings, knn])

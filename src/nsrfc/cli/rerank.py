@@ -25,10 +25,10 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Re-rank a neighbour graph by the overlap of reciprocal neighbours."""
-    from nsrfc.data import read_neighbors, write_neighbors
-    from nsrfc.data.files import check_outputs, known_suffix
-    from nsrfc.graph import rerank
-    from nsrfc.plan import plan_reranking
+    from nsrfc.graph.reranking import rerank
+    from nsrfc.resources.clustering import plan_reranking
+    from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.neighbors import read_neighbors, write_neighbors
 
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [graph])

@@ -13,8 +13,8 @@ from nsrfc.cli.console import ConsoleProgress, announce, print_json, print_table
 from nsrfc.cli.options import Dimension, EmbeddingsFile, Json, Key, MaxMemory
 
 if TYPE_CHECKING:
-    from nsrfc.models.bundle import NSRFC
-    from nsrfc.models.settings import NetworkName
+    from nsrfc.model.bundle import NSRFC
+    from nsrfc.model.settings import NetworkName
 
 
 class Preset(StrEnum):
@@ -77,11 +77,13 @@ def run(
     Writes the model with its record and learning curves. An interrupted training goes on when the same
     command is given again.
     """
-    from nsrfc.data import read_embeddings, read_identities
-    from nsrfc.models.bundle import load_model
-    from nsrfc.plan import parse_bytes, peak_memory
-    from nsrfc.training import TrainingConfig, train
-    from nsrfc.training.plan import check_training_plan, plan_training
+    from nsrfc.model.bundle import load_model
+    from nsrfc.resources.machine import parse_bytes, peak_memory
+    from nsrfc.resources.training import check_training_plan, plan_training
+    from nsrfc.storage.embeddings import read_embeddings
+    from nsrfc.storage.identities import read_identities
+    from nsrfc.training.api import train
+    from nsrfc.training.config import TrainingConfig
     from nsrfc.training.result import started_from
 
     started = time.perf_counter()

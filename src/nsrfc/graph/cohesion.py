@@ -17,8 +17,8 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance
-from nsrfc.graph.structures import EdgeList
 from nsrfc.graph.union_find import root, roots
+from nsrfc.records import EdgeList
 
 __all__ = ["COHESION", "REFINED_COHESION", "join_alike_groups", "join_cohesive", "join_doubtful"]
 

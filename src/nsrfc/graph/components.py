@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.errors import InputError
-from nsrfc.graph.structures import EdgeList
+from nsrfc.records import EdgeList
 
 __all__ = ["confidence", "connected_components", "drop_small", "relabel_by_first_appearance"]
 

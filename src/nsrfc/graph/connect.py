@@ -19,8 +19,8 @@ import numpy.typing as npt
 from numba import njit
 
 from nsrfc.graph.components import relabel_by_first_appearance
-from nsrfc.graph.structures import EdgeList
 from nsrfc.graph.union_find import root, roots
+from nsrfc.records import EdgeList
 
 __all__ = ["Connected", "Judge", "connect"]
 

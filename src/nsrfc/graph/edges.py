@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from nsrfc.graph.chunks import chunks
-from nsrfc.graph.structures import EdgeList
+from nsrfc.chunks import chunks
+from nsrfc.records import EdgeList
 
 __all__ = ["density_edges", "local_strength", "neighbor_density", "similarity_edges"]
 

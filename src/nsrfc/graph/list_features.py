@@ -1,7 +1,7 @@
 """What the structure of a neighbour graph says about each listed pair, without any coordinates.
 
 Lists are read in units of the data: strength is similarity in deviations above what strangers show
-(:mod:`nsrfc.graph.background`), and the rank of a neighbour is its place in order of strength. No
+(:mod:`nsrfc.graph.score_normalization`), and the rank of a neighbour is its place in that order. No
 feature changes when all embeddings are rotated or padded with zeros. For face i, its neighbour j, and a
 list of k:
 
@@ -13,7 +13,7 @@ list of k:
     company        cosine of the two lists as sparse vectors of squared strengths
     own r          strength / 10 of the r-th best neighbour of i, r = 1, 2, 3, 5, 10, 20, 40, 79
     other r        the same of j
-    odds           log-odds / 10 of s_ij by the law of best edges (:mod:`nsrfc.graph.mixture`), within 12
+    odds           log-odds / 10 of s_ij by :mod:`nsrfc.graph.score_model`, within 12
 
 Where a list is shorter than m or r, its end stands for what is missing.
 """
@@ -26,8 +26,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from nsrfc.graph.background import measure_background, sample_faces, standardize
-from nsrfc.graph.mixture import EdgeLaw, fit_edge_law
+from nsrfc.chunks import sample_faces
+from nsrfc.graph.score_model import EdgeLaw, fit_edge_law
+from nsrfc.graph.score_normalization import measure_background, standardize
 
 __all__ = [
     "LIST_FEATURES",
@@ -79,7 +80,7 @@ class ListStructure:
     squared_length : ndarray of float32, shape (n,)
         Of the list as a sparse vector of squared strengths, the face itself left out.
     center, deviation : ndarray of float32, shape (n,)
-        The background, see :class:`~nsrfc.graph.background.Background`.
+        The background, see :class:`~nsrfc.graph.score_normalization.Background`.
     law : EdgeLaw
         Odds of strengths, fitted to the best neighbour of every face.
     """

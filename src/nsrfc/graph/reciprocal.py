@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from nsrfc.errors import InputError
-from nsrfc.graph.structures import NeighborGraph
+from nsrfc.records import NeighborGraph
 
 __all__ = ["k_reciprocal_sets", "reciprocal_sets"]
 

@@ -20,9 +20,9 @@ from numba import njit, prange
 
 from nsrfc.errors import InputError
 from nsrfc.graph.reciprocal import k_reciprocal_sets
-from nsrfc.graph.search import dot
-from nsrfc.graph.structures import NeighborGraph
+from nsrfc.knn.ranking import dot
 from nsrfc.progress import Progress
+from nsrfc.records import NeighborGraph
 
 __all__ = ["rerank"]
 

@@ -27,11 +27,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.graph.background import measure_background, sample_faces, standardize
-from nsrfc.graph.chunks import chunks
-from nsrfc.graph.mixture import fit_edge_law, probability
-from nsrfc.graph.refinement import weighted_sums
-from nsrfc.graph.search import exact_lists
+from nsrfc.chunks import chunks, sample_faces
+from nsrfc.graph.neighborhood_means import weighted_sums
+from nsrfc.graph.score_model import fit_edge_law, probability
+from nsrfc.graph.score_normalization import measure_background, standardize
+from nsrfc.knn.exact import exact_lists
 
 __all__ = ["Scatter", "doubt", "neighborhood_scatter", "whiten"]
 
@@ -114,7 +114,7 @@ def doubt(X: _Floats) -> float:
     -------
     float
         Mean entropy, in nats, of whether the best neighbour of a face shows the same person, by the
-        law of best edges (:mod:`nsrfc.graph.mixture`); 0 for a lone face.
+        law of best edges (:mod:`nsrfc.graph.score_model`); 0 for a lone face.
 
     Notes
     -----

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc import baselines, learned
-from nsrfc.graph.neighbors import build_neighbor_graph
-from nsrfc.graph.structures import NeighborGraph
+from nsrfc import learned
+from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.metrics import Scores, evaluate
-from nsrfc.models.bundle import UNIVERSAL
+from nsrfc.model.bundle import UNIVERSAL
 from nsrfc.pipeline import cluster
 from nsrfc.progress import Progress
+from nsrfc.records import NeighborGraph
+from nsrfc.research import baselines
 
 __all__ = ["OURS", "RULES", "Result", "compare"]
 

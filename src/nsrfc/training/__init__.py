@@ -8,7 +8,7 @@ plan      the memory and time that it will take
 checkpoint, split, pieces, quality, curves
 """
 
+from nsrfc.training.api import train
 from nsrfc.training.config import TrainingConfig
-from nsrfc.training.entrance import train
 
 __all__ = ["TrainingConfig", "train"]

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from nsrfc.data.files import atomic_path, reading
-from nsrfc.data.locks import locked
 from nsrfc.errors import InputError
-from nsrfc.report.run import write_json
+from nsrfc.storage.files import atomic_path, reading
+from nsrfc.storage.locks import locked
+from nsrfc.storage.runs import write_json
 
 __all__ = ["Checkpoint", "CheckpointFolder", "flatten_optimizer", "restore_optimizer"]
 

@@ -15,10 +15,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from nsrfc.config import problem
-from nsrfc.data.files import PathLike, existing_file, reading
 from nsrfc.errors import InputError
-from nsrfc.graph.structures import Mutual
-from nsrfc.models.settings import Hyperparameters
+from nsrfc.model.settings import Hyperparameters
+from nsrfc.records import Mutual
+from nsrfc.storage.files import PathLike, existing_file, reading
 
 __all__ = [
     "PRESETS",

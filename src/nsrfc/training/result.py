@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from nsrfc.errors import InputError
-from nsrfc.models.bundle import NSRFC, build_network
-from nsrfc.models.calibration import UNCHANGED, Calibration
-from nsrfc.models.settings import NETWORKS, STEPS, ModelSettings, NetworkName, Step
-from nsrfc.report.run import versions
+from nsrfc.model.bundle import NSRFC, build_network
+from nsrfc.model.calibration import UNCHANGED, Calibration
+from nsrfc.model.settings import NETWORKS, STEPS, ModelSettings, NetworkName, Step
+from nsrfc.storage.runs import versions
 from nsrfc.training.config import TrainingConfig
-from nsrfc.training.course import Course
+from nsrfc.training.trainer import Course
 
 __all__ = [
     "CHECKPOINTS",

@@ -21,12 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nsrfc.graph.published_edges import mutual_probability
-from nsrfc.graph.structures import EdgeList, NeighborGraph
+from nsrfc.graph.density_graph import mutual_probability
 from nsrfc.graph.subgraphs import local_adjacency, subgraphs
-from nsrfc.models import CGCN, Adjacency, DenseAdjacency, SparseAdjacency
-from nsrfc.models.losses import cgcn_loss
-from nsrfc.models.structure import StructureRefinement
+from nsrfc.networks.published.adjacency import Adjacency, DenseAdjacency, SparseAdjacency
+from nsrfc.networks.published.cgcn import CGCN
+from nsrfc.networks.published.losses import cgcn_loss
+from nsrfc.networks.structure.lists import StructureRefinement
+from nsrfc.records import EdgeList, NeighborGraph
 from nsrfc.steps import (
     EdgeJudge,
     Faces,
@@ -44,7 +45,7 @@ from nsrfc.steps import (
 from nsrfc.training.config import CGCNSettings, EdgeSettings, ListSettings
 from nsrfc.training.loop import Task
 from nsrfc.training.pieces import cut_piece, grow_piece
-from nsrfc.training.quality import ranking_quality
+from nsrfc.training.thresholds import ranking_quality
 
 __all__ = [
     "EdgeTask",

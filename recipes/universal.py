@@ -1,0 +1,244 @@
+"""The recipe of the model that the package brings: one for every embedder.
+
+    python -m recipes.universal -o FOLDER
+
+Networks that read neighbour structure alone have no tie to coordinates. What ties them still is the kind
+of faces they learned from; so these learn from many generated sets (:mod:`nsrfc.synthetic`) that
+differ in all that embedders and collections differ in: dimension, spectrum, noise, look-alikes,
+sub-modes, quality of images, faces per person from one to a thousand, number of faces, wrong labels. No
+real face is read. The presets as they are, which are calibrated on real faces, validate.
+
+The same command, given again, goes on where it was cut off. All draws follow from the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nsrfc.device import find_device
+from nsrfc.knn.copies import canonical_rows
+from nsrfc.model.settings import NETWORKS
+from nsrfc.storage.runs import check_folder, write_json
+from nsrfc.synthetic import PRESETS, FaceDistribution, generate
+from nsrfc.training.checkpoint import CheckpointFolder
+from nsrfc.training.config import TrainingConfig
+from nsrfc.training.curves import CurveLog, draw_curves
+from nsrfc.training.result import (
+    CHECKPOINTS,
+    CURVES,
+    RECORD,
+    new_network,
+    outcome,
+    outline,
+    steps_given,
+    trained_model,
+    training_versions,
+)
+from nsrfc.training.trainer import Course, Labelled
+
+__all__ = ["GeneratedSet", "draw_set", "main", "train_universal"]
+
+TEACHING = 120
+"""Sets of faces that teach."""
+
+FIRST_VALIDATING = 1_000_000
+"""Seeds of the sets that validate begin here."""
+
+VALIDATING_FACES, VALIDATING_DIMENSIONS = 6_000, (128, 512)
+"""Of every preset there is a set of so many faces in each of these dimensions."""
+
+FEWEST, USUAL, MOST = 500, 4_000, 40_000
+"""Faces of a set: five in six have up to the second number, the others up to the third."""
+
+DIMENSIONS = 64, 1024
+
+PRECISION = 0.975
+"""Pairwise precision that three in four of the sets that validate reach, at least, with the threshold
+that becomes the default, even where their F is higher below: joining two people is worse than splitting
+one. Where none reaches it, that of the highest precision is taken."""
+
+_BASES = {"wild": 0.25, "lfw": 0.3, "lowres": 0.15, "ms1m": 0.3}
+
+_logger = logging.getLogger(__name__)
+
+
+class GeneratedSet(NamedTuple):
+    """What a set is drawn from.
+
+    Attributes
+    ----------
+    law : FaceDistribution
+    faces : int
+    dimension : int
+    """
+
+    law: FaceDistribution
+    faces: int
+    dimension: int
+
+
+def draw_set(seed: int) -> GeneratedSet:
+    """Draw the law, the size and the dimension of a set of faces.
+
+    Every parameter of a preset is moved by a factor or an offset; half of the sets have look-alikes
+    of another order altogether, up to hundreds of people who resemble each other as people of one
+    descent, age and sex do to an embedder that saw few of them.
+
+    Parameters
+    ----------
+    seed : int
+    """
+    rng = np.random.default_rng([77, seed])
+
+    def between(low: float, high: float) -> float:
+        return float(rng.uniform(low, high))
+
+    def about(low: float, high: float) -> float:
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+    base = PRESETS[str(rng.choice(list(_BASES), p=list(_BASES.values())))]
+    law = replace(
+        base,
+        spectrum_knee=base.spectrum_knee * about(0.7, 1.5),
+        spectrum_decay=base.spectrum_decay * between(0.85, 1.15),
+        noise_decay=base.noise_decay * between(0.2, 1.2),
+        family_size=base.family_size * about(0.6, 1.6),
+        kin=base.kin * between(0.6, 1.3),
+        kin_concentration=base.kin_concentration * about(0.5, 2),
+        mode_share=base.mode_share * between(0.6, 1.4),
+        quality=base.quality + between(-0.25, 0.35),
+        quality_identity=base.quality_identity * between(0.6, 1.4),
+        quality_image=base.quality_image * between(0.7, 1.3),
+        quality_tail=base.quality_tail * about(0.8, 2),
+        conditions=round(about(20, 300)),
+        poor_common=min(0.9, base.poor_common * about(0.4, 2)),
+        wrong=between(0, 0.03),
+    )
+    if rng.random() < 0.5:
+        law = replace(
+            law, family_size=about(3, 200), kin=between(0.05, 0.4), kin_concentration=about(1, 20)
+        )
+    sizes = rng.choice(3, p=[0.5, 0.25, 0.25])
+    if sizes == 1:
+        law = replace(
+            law, tail_share=1.0, tail_exponent=between(0.7, 1.8), max_size=round(about(20, 1000))
+        )
+    elif sizes == 2:
+        mean = about(2, 100)
+        law = replace(
+            law,
+            body_size=mean,
+            body_spread=mean * between(0.1, 0.6),
+            tail_share=between(0, 0.3),
+            tail_exponent=between(0.7, 1.5),
+            max_size=max(4, round(mean * between(1.5, 4))),
+        )
+    large = rng.random() < 1 / 6
+    faces = round(about(USUAL, MOST) if large else about(FEWEST, USUAL))
+    return GeneratedSet(law, faces, round(about(*DIMENSIONS)))
+
+
+def validating_sets(faces: int = VALIDATING_FACES) -> list[GeneratedSet]:
+    """List the sets that validate: the presets, in several dimensions."""
+    return [
+        GeneratedSet(law, faces, dimension)
+        for law in PRESETS.values()
+        for dimension in VALIDATING_DIMENSIONS
+    ]
+
+
+def train_universal(
+    output: Path,
+    *,
+    teaching: int = TEACHING,
+    faces: int = VALIDATING_FACES,
+    config: TrainingConfig | None = None,
+    device: str = "auto",
+) -> None:
+    """Train the model and write it.
+
+    Parameters
+    ----------
+    output : Path
+        Folder for the model, its card, the curves and the record.
+    teaching : int
+        Number of sets of faces, at least two.
+    faces : int
+        Faces of a set that validates.
+    config : TrainingConfig, optional
+        The preset ``universal`` by default.
+    device : str
+        "auto", "cpu", "cuda", ...
+
+    Raises
+    ------
+    InputError
+        If ``output`` cannot be used.
+    """
+    check_folder(output)
+    config = config or TrainingConfig.load("universal")
+    place = find_device(device)
+    for name in NETWORKS:
+        outline(config, name, None)
+    drawn = [draw_set(seed) for seed in range(teaching)], validating_sets(faces)
+    data = {
+        "faces": "generated (recipes.universal), none of them real",
+        "sets that teach": teaching,
+        "sets that validate": len(drawn[1]),
+        "faces that teach": sum(one.faces for one in drawn[0]),
+        "faces that validate": sum(one.faces for one in drawn[1]),
+        "dimensions": f"{DIMENSIONS[0]} to {DIMENSIONS[1]}",
+    }
+    run: dict[str, Any] = {"config": config.model_dump(mode="json"), "data": data}
+    state = run | {"versions": training_versions()}
+    with CheckpointFolder.held(output / CHECKPOINTS, state) as checkpoints:
+        report = CurveLog(output / "tensorboard")
+        course = Course(
+            config=config,
+            checkpoints=checkpoints,
+            device=place,
+            build=lambda name, refined: new_network(config, name, None, refined),
+            known={},
+            wanted=NETWORKS,
+            given=steps_given(config),
+            report=report,
+        )
+        course.run(*(list(_labelled(*side)) for side in zip(drawn, (0, FIRST_VALIDATING), strict=True)))
+        report.close()
+        model = trained_model(course, None, data)
+        precise = [connect for precision, connect in course.precision if precision >= PRECISION]
+        connect = max(model.settings.connect, (precise or [course.precision[-1][1]])[0])
+        model.settings = model.settings.model_copy(update={"fewest": FEWEST, "connect": connect})
+        draw_curves(output / CURVES, course.curves)
+        write_json(output / RECORD, run | outcome(course))
+        model.save_pretrained(output)
+
+
+def _labelled(sets: list[GeneratedSet], first_seed: int) -> Iterator[Labelled]:
+    """Generate sets: distinct unit vectors in canonical order, and identities."""
+    for seed, (law, faces, dimension) in enumerate(sets, first_seed):
+        found = generate(faces, law, dimension=dimension, seed=seed)
+        rows = canonical_rows(found.embeddings)[0]
+        yield found.embeddings[rows], found.identities[rows]
+
+
+def main() -> None:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the model")
+    parser.add_argument("--sets", type=int, default=TEACHING, help="sets of faces that teach")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    train_universal(arguments.output, teaching=arguments.sets, device=arguments.device)
+
+
+if __name__ == "__main__":
+    main()

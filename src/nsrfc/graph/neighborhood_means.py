@@ -1,0 +1,172 @@
+"""Neighbour structure refinement without learned weights: faces become means of their neighbourhoods.
+
+A poor image of a person is unlike the others, but its neighbourhood is not. Each embedding is replaced
+by the mean of its neighbours, weighted by the probability that they show the same person, and the
+neighbour graph is built anew on these means (step 1 of the method; a C-GCN learns the same operation).
+
+Two means share whatever neighbours their faces share, so that the cosine of two means overstates what
+is known: two strangers who chose each other have the same mean. What counts is the mean similarity
+of *different* faces across the two neighbourhoods, put on the scale of a cosine:
+
+    l_ij = (u_i . u_j - sum_a w_ia w_ja) / (t_i t_j - sum_a w_ia w_ja) * (t_i t_j) / (|u_i| |u_j|)
+
+with u_i = sum_a w_ia x_a, t_i = sum_a w_ia and w_ii = 1. For two faces without other neighbours it is
+their own similarity, corrected for the smaller norm of their means; between two large
+neighbourhoods it is average linkage. It is symmetric and combines cosine with shared neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from nsrfc.chunks import chunks, release
+from nsrfc.records import NeighborGraph
+
+__all__ = ["Neighborhoods", "average_neighbors", "linkage", "weighted_sums"]
+
+_Ids = npt.NDArray[np.int32]
+_Floats = npt.NDArray[np.float32]
+
+_VANISHED = 1e-6
+
+
+@dataclass(frozen=True)
+class Neighborhoods:
+    """Weighted neighbourhoods and their means.
+
+    Attributes
+    ----------
+    mean : ndarray of float32, shape (n, d)
+        u_i / |u_i|, unit vectors.
+    norm, total : ndarray of float32, shape (n,)
+        |u_i| and t_i.
+    ids : ndarray of int32, shape (n, w)
+        The neighbours, ascending.
+    weights : ndarray of float32, shape (n, w)
+        Their weights in [0, 1].
+    """
+
+    mean: _Floats
+    norm: _Floats
+    total: _Floats
+    ids: _Ids
+    weights: _Floats
+
+
+def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
+    """Average every face with its neighbours.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Unit vectors.
+    ids : ndarray of int32, shape (n, w)
+        Neighbours, the face itself in column 0; -1 = none.
+    weights : ndarray of float32, shape (n, w)
+        Probability that the neighbour is the same person; column 0 is taken as 1.
+
+    Returns
+    -------
+    Neighborhoods
+    """
+    n = len(ids)
+    weights = np.where(ids >= 0, weights, np.float32(0))
+    weights[:, 0] = 1
+    columns = np.maximum(ids, 0)
+    order = np.argsort(columns, axis=1, kind="stable")
+    columns = np.take_along_axis(columns, order, axis=1)
+    weights = np.take_along_axis(weights, order, axis=1)
+    mean, norm = np.empty_like(X), np.empty(n, np.float32)
+    for part in chunks(n):
+        mean[part] = weighted_sums(X, columns[part], weights[part])
+        norm[part] = np.linalg.norm(mean[part], axis=1)
+        # A mean can vanish only if neighbours of weight oppose the face; it then stays itself.
+        vanished = part.start + np.flatnonzero(norm[part] < _VANISHED)
+        mean[vanished], norm[vanished] = X[vanished], 1
+        mean[part] /= norm[part, None]
+    return Neighborhoods(mean, norm, weights.sum(axis=1), columns, weights)
+
+
+def weighted_sums(X: _Floats, ids: _Ids, weights: _Floats) -> _Floats:
+    """Sum listed faces, each times its weight.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+    ids : ndarray of int32, shape (m, w)
+        Rows of ``X``.
+    weights : ndarray of float32, shape (m, w)
+
+    Returns
+    -------
+    ndarray of float32, shape (m, d)
+    """
+    from scipy.sparse import csr_array
+
+    m, width = ids.shape
+    starts = np.arange(0, m * width + 1, width)
+    sums: _Floats = csr_array((weights.ravel(), ids.ravel(), starts), shape=(m, len(X))) @ X
+    return sums
+
+
+def linkage(graph: NeighborGraph, around: Neighborhoods) -> _Floats:
+    """Mean similarity of different faces across two neighbourhoods, on the scale of a cosine.
+
+    Parameters
+    ----------
+    graph : NeighborGraph
+        Built on ``around.mean``. If it is mapped from a file, no page of it is left in memory.
+    around : Neighborhoods
+
+    Returns
+    -------
+    ndarray of float32, shape (n, k)
+        l_ij of the module's equation for every listed neighbour, at most 1; 1 in column 0.
+    """
+    out = np.empty(graph.ids.shape, np.float32)
+    members = around.ids, around.weights, around.norm, around.total
+    for part in chunks(graph.n):
+        _link(part.start, graph.ids[part], graph.similarities[part], *members, out[part])
+        release(graph.ids)
+        release(graph.similarities)
+    return out
+
+
+@njit(cache=True, parallel=True)
+def _link(
+    first: int,
+    ids: _Ids,
+    similarities: _Floats,
+    members: _Ids,
+    weights: _Floats,
+    norm: _Floats,
+    total: _Floats,
+    out: _Floats,
+) -> None:
+    width = members.shape[1]
+    for row in prange(len(ids)):
+        i = first + row
+        out[row, 0] = 1
+        for c in range(1, ids.shape[1]):
+            j = ids[row, c]
+            if j < 0:
+                out[row, c] = -1
+                continue
+            shared = np.float32(0)
+            p = q = 0
+            while p < width and q < width:
+                if members[i, p] == members[j, q]:
+                    shared += weights[i, p] * weights[j, q]
+                    p += 1
+                    q += 1
+                elif members[i, p] < members[j, q]:
+                    p += 1
+                else:
+                    q += 1
+            norms, totals = norm[i] * norm[j], total[i] * total[j]
+            across = (similarities[row, c] * norms - shared) / max(totals - shared, np.float32(1e-6))
+            out[row, c] = min(np.float32(1), across * totals / norms)

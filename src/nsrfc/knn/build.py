@@ -1,0 +1,281 @@
+"""The k nearest neighbours of every face by cosine: exact, approximate or by a given index.
+
+What holds for every list, whichever way it was searched:
+
+- column 0 is the face itself with similarity 1, and only exact copies have 1 beside it;
+- the others descend by the float64 dot product of the two rows, which depends neither on the search
+  nor on chunk size, number of threads or row order; ties stand in order of row number;
+- the similarity is that product as float32 in [-1, 1], lowered by a last digit where rounding would
+  make it equal that of a nearer face: rounding makes no ties, which only row numbers could break;
+- an exact list is the true one: a search in float32, or in float16 on a GPU, proposes some faces more
+  than asked for, and is repeated with more where rounding could have left one out.
+
+Exact copies are searched once and share their list, so that any number of them does no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.chunks import sample_faces
+from nsrfc.errors import InputError
+from nsrfc.knn.checks import check_count, check_index, check_unit
+from nsrfc.knn.copies import find_copies
+from nsrfc.knn.exact import exact_lists, index_lists
+from nsrfc.knn.inverted_file import inverted_file, recall
+from nsrfc.knn.ranking import lists_among
+from nsrfc.progress import Progress
+from nsrfc.records import NeighborGraph
+from nsrfc.rowstore import MemoryRows, RowStore
+
+if TYPE_CHECKING:
+    import faiss
+
+    from nsrfc.knn.gpu import Products
+
+__all__ = ["EXACT_LIMIT", "build_neighbor_graph", "rebuild_neighbor_graph", "sampled_recall"]
+
+EXACT_LIMIT = 100_000
+"""Up to this many faces ``method="auto"`` searches exactly."""
+
+REBUILD_WIDTH = 10
+"""Neighbours whose lists are searched when a graph is rebuilt, the face itself included."""
+
+GPU_FROM = 20_000
+"""From so many faces on ``device="auto"`` looks for a GPU: for fewer, looking takes longer."""
+
+PASSES = 2
+"""How often an approximate search goes on among the neighbours of neighbours."""
+
+_METHODS = ("auto", "exact", "approximate")
+_CHUNK = 8192
+
+_logger = logging.getLogger(__name__)
+
+_Vectors = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.int32]
+_Rows = npt.NDArray[np.int64]
+
+_Lists = Callable[[_Vectors, _Rows], tuple[_Ids, _Vectors]]
+
+
+def build_neighbor_graph(
+    X: _Vectors,
+    k: int = 80,
+    *,
+    method: str = "auto",
+    index: faiss.Index | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+    pieces: RowStore | None = None,
+) -> NeighborGraph:
+    """Find the k nearest neighbours of every face.
+
+    Memory beside ``X``: 8 n k bytes for the result, and a copy of ``X`` if some of its rows are equal;
+    for the approximate method another copy, and as much as the result.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d), C-contiguous
+        Embeddings as unit vectors.
+    k : int
+        Length of a list, the face itself included; at most n is taken.
+    method : {"auto", "exact", "approximate"}
+        ``exact`` compares all pairs. ``approximate`` searches a few cells of an inverted file, then
+        among the neighbours of the neighbours found (NN-descent, Dong, Moses and Li, WWW 2011), reports
+        its recall to the log, and repeats itself for the same rows and seed. ``auto`` is exact up to
+        `EXACT_LIMIT` faces.
+    index : faiss.Index, optional
+        An index over the same rows with inner product as its metric; it is searched as it is set,
+        whatever ``method`` says.
+    device : str
+        Where an exact search runs, as :func:`nsrfc.device.find_device`; from `GPU_FROM` faces on "auto"
+        takes a GPU if there is one. The lists are the same everywhere. An approximate search runs on
+        the CPU.
+    seed : int
+        Seed of the approximate method.
+    progress : Progress, optional
+        Told of the stages "index", for the approximate method, and "neighbours", counted in distinct
+        faces.
+    pieces : RowStore, optional
+        Where the lists of distinct faces are kept, so that a search that was cut off goes on.
+
+    Returns
+    -------
+    NeighborGraph
+        With cosine similarities. An approximate search may leave -1 at the end of a list.
+
+    Raises
+    ------
+    InputError
+        If ``X`` holds no such vectors, an argument is out of range, or ``index`` was not made of
+        these rows.
+    MemoryPlanError
+        If an exact search does not fit the memory of the GPU.
+    """
+    check_unit(X)
+    if k < 1:
+        raise InputError(f"k counts the face itself and must be at least 1, got {k}.")
+    if method not in _METHODS:
+        raise InputError(f"method must be one of {', '.join(_METHODS)}, got {method!r}.")
+    k = min(k, len(X))
+    copies = find_copies(X)
+    vectors = copies.distinct(X)
+    width = min(k, len(vectors))
+    pieces = pieces or MemoryRows()
+    approximate = method == "approximate" or (method == "auto" and len(X) > EXACT_LIMIT)
+    if index is not None:
+        check_index(index, X, copies.group)
+        proposed = partial(index_lists, k=width, index=index, group=copies.group)
+        ids, similarities = _filled(vectors, width, lambda: proposed, pieces, progress)
+    elif approximate:
+        ids, similarities = _approximate(vectors, width, seed, PASSES, pieces, progress)
+    else:
+        ids, similarities = _filled(
+            vectors,
+            width,
+            lambda: partial(exact_lists, k=width, products=_products(vectors, device)),
+            pieces,
+            progress,
+        )
+    if copies.any:
+        faces = np.arange(len(X))
+        ids, similarities = copies.spread(ids, similarities, faces, copies.group, k)
+    graph = NeighborGraph(ids, similarities)
+    if index is not None or approximate:
+        found = sampled_recall(graph, X, seed=seed)
+        _logger.info("The approximate lists hold %.1f %% of a sample's neighbours.", 100 * found)
+    return graph
+
+
+def rebuild_neighbor_graph(
+    X: _Vectors,
+    around: _Ids,
+    *,
+    progress: Progress | None = None,
+    pieces: RowStore | None = None,
+) -> NeighborGraph:
+    """Find the nearest neighbours of refined embeddings among the neighbours of neighbours.
+
+    Refined embeddings move towards their neighbours, so that whoever comes near is a neighbour of one
+    of them: for the people found it makes no difference whether all faces are compared
+    (docs/clustering.md), and the time is linear in the faces.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d), C-contiguous
+        Distinct refined embeddings as unit vectors.
+    around : ndarray of int32, shape (n, k)
+        Neighbours before, the face itself first, then the best; -1 = none. The lists of the first
+        `REBUILD_WIDTH` are searched.
+    progress, pieces
+        As in :func:`build_neighbor_graph`.
+
+    Returns
+    -------
+    NeighborGraph
+        Of lists of length k with cosine similarities; -1 at the end where too few were compared.
+    """
+    check_unit(X)
+    near = _among(around)
+    return NeighborGraph(*_filled(X, around.shape[1], lambda: near, pieces or MemoryRows(), progress))
+
+
+def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: int = 0) -> float:
+    """Share of the true neighbours that a graph holds, by exact search for a sample of faces.
+
+    Parameters
+    ----------
+    graph : NeighborGraph
+        Lists over the rows of ``X``.
+    X : ndarray of float32, shape (n, d), C-contiguous
+        Embeddings as unit vectors.
+    sample : int
+        Number of faces searched, at most n.
+    seed : int
+        Chooses the faces.
+
+    Returns
+    -------
+    float
+        In [0, 1]; the face itself does not count.
+
+    Raises
+    ------
+    InputError
+        If ``X`` holds no unit vectors or another number of them.
+    """
+    check_unit(X)
+    check_count(graph, len(X))
+    faces = sample_faces(len(X), seed, sample)
+    copies = find_copies(X)
+    vectors = copies.distinct(X)
+    k = min(graph.k, len(X))
+    groups = copies.group[faces].astype(np.int64)
+    ids, similarities = exact_lists(vectors, groups, min(k, len(vectors)))
+    if copies.any:
+        ids, _ = copies.spread(ids, similarities, faces, np.arange(len(faces)), k)
+    return recall(ids, graph.ids[faces])
+
+
+def _products(vectors: _Vectors, device: str) -> Products | None:
+    """Products on the GPU, if it is one on which to search."""
+    if device == "cpu" or (device == "auto" and len(vectors) < GPU_FROM):
+        return None
+    from nsrfc.device import find_device
+    from nsrfc.knn.gpu import Products
+
+    place = find_device(device)
+    return None if place.type == "cpu" else Products(vectors, place)
+
+
+def _approximate(
+    vectors: _Vectors, k: int, seed: int, passes: int, pieces: RowStore, progress: Progress | None
+) -> tuple[_Ids, _Vectors]:
+    """Search the cells around each face, then ``passes`` times among the neighbours of neighbours."""
+
+    def lists() -> _Lists:
+        if passes == 0:
+            index = inverted_file(vectors, seed, pieces.before(), progress)
+            return partial(index_lists, k=k, index=index)
+        return _among(_approximate(vectors, k, seed, passes - 1, pieces.before(), progress)[0])
+
+    found = _filled(vectors, k, lists, pieces, progress)
+    for needed_no_more in (pieces.before(), pieces.before().before()):
+        needed_no_more.discard()
+    return found
+
+
+def _among(around: _Ids) -> _Lists:
+    """Search among the neighbours of the nearest neighbours known."""
+    k = around.shape[1]
+    return partial(lists_among, k=k, around=around, width=min(REBUILD_WIDTH, k))
+
+
+def _filled(
+    vectors: _Vectors,
+    k: int,
+    lists: Callable[[], _Lists],
+    pieces: RowStore,
+    progress: Progress | None,
+) -> tuple[_Ids, _Vectors]:
+    """Ids and similarities (n, k); ``lists`` tells how those are found that are not there yet."""
+    n = len(vectors)
+    ids, similarities = pieces.array("ids", (n, k), np.int32), pieces.array("similarities", (n, k))
+    if pieces.done == n:
+        return ids, similarities
+    find = lists()
+    with (progress or Progress()).stage("neighbours", n) as advance:
+        advance(pieces.done)
+        for part in pieces.remaining(n, _CHUNK):
+            rows = np.arange(part.start, part.stop)
+            ids[part], similarities[part] = find(vectors, rows)
+            advance(len(rows))
+    return ids, similarities

@@ -1,0 +1,238 @@
+"""Exact copies among faces: found once, searched once, and given back their place in the lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from nsrfc.records import NeighborGraph
+
+__all__ = ["Copies", "canonical_rows", "find_copies", "renumber"]
+
+_Vectors = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Which faces are exact copies of each other.
+
+    Attributes
+    ----------
+    group : ndarray of int32, shape (n,)
+        Group of each face, 0..g-1 in order of first appearance; copies share one.
+    members : ndarray of int32, shape (n,)
+        The faces, group after group, ascending within a group.
+    bounds : ndarray of int64, shape (g + 1,)
+        Group u is ``members[bounds[u] : bounds[u + 1]]``.
+    """
+
+    group: _Ids
+    members: _Ids
+    bounds: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, group: _Ids) -> Copies:
+        """Sort faces by the group (n,) that each is in."""
+        members = np.argsort(group, kind="stable").astype(np.int32)
+        return cls(group, members, np.concatenate(([0], np.cumsum(np.bincount(group)))))
+
+    @property
+    def count(self) -> int:
+        """Number g of distinct faces."""
+        return len(self.bounds) - 1
+
+    @property
+    def any(self) -> bool:
+        """Whether there are copies at all."""
+        return self.count < len(self.group)
+
+    def distinct(self, X: _Vectors) -> _Vectors:
+        """Return the distinct rows (g, d) in order of group; ``X`` itself if it has no copies."""
+        return X[self.members[self.bounds[:-1]]] if self.any else X
+
+    def spread(
+        self,
+        ids: _Ids,
+        similarities: _Vectors,
+        faces: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.integer],
+        k: int,
+    ) -> tuple[_Ids, _Vectors]:
+        """Turn lists of groups into lists of faces.
+
+        Parameters
+        ----------
+        ids, similarities : ndarray, shape (m, w)
+            Lists of groups, the own one in column 0; -1 = none.
+        faces : ndarray of int64, shape (f,)
+            The faces that want a list.
+        rows : ndarray of int, shape (f,)
+            Row of ``ids`` that has the list of each face's group.
+        k : int
+            Length of the lists asked for.
+
+        Returns
+        -------
+        ids, similarities : ndarray, shape (f, k)
+            The face itself, then the members of the groups: descending, ties by row number.
+        """
+        face_ids = np.full((len(faces), k), -1, np.int32)
+        face_similarities = np.zeros((len(faces), k), np.float32)
+        lists = face_ids, face_similarities
+        _spread(ids, similarities, faces, rows, self.members, self.bounds, *lists)
+        return lists
+
+
+def find_copies(X: _Vectors) -> Copies:
+    """Find the rows that are equal.
+
+    Rows are compared with the one before in order of a 64-bit hash. Should two different rows ever
+    share a hash, copies of them may stay in separate groups, which costs order among ties and
+    nothing else.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d), C-contiguous
+    """
+    order, starts = _by_content(X)
+    leaders = order[starts]
+    number = np.empty(len(leaders), np.int32)
+    number[np.argsort(leaders)] = np.arange(len(leaders), dtype=np.int32)
+    group = np.empty(len(X), np.int32)
+    group[order] = number[np.cumsum(starts) - 1]
+    return Copies.of(group)
+
+
+def canonical_rows(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Distinct rows in an order that their content alone decides.
+
+    Work done in this order cannot depend on the order of the rows, to the last bit.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d), C-contiguous
+
+    Returns
+    -------
+    rows : ndarray of int64, shape (g,)
+        One row of ``X`` for each distinct content.
+    place : ndarray of int64, shape (n,)
+        Where in ``rows`` the content of each row is: ``X[rows][place]`` equals ``X``.
+    """
+    order, starts = _by_content(X)
+    place = np.empty(len(X), np.int64)
+    place[order] = np.cumsum(starts) - 1
+    return order[starts], place
+
+
+def _by_content(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Order of the rows by hash, and where in it a new content starts."""
+    hashes = np.empty(len(X), np.uint64)
+    _hash_rows(X.view(np.uint32), hashes)
+    order = np.argsort(hashes, kind="stable")
+    starts = np.ones(len(X), np.bool_)
+    _mark_starts(X, hashes, order, starts)
+    return order, starts
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _hash_rows(words: npt.NDArray[np.uint32], hashes: npt.NDArray[np.uint64]) -> None:
+    minus_zero = np.uint32(0x80000000)
+    for i in prange(len(words)):
+        value = np.uint64(0xCBF29CE484222325)
+        for c in range(words.shape[1]):
+            word = words[i, c]
+            if word == minus_zero:
+                word = np.uint32(0)
+            value = (value ^ np.uint64(word)) * np.uint64(0x9E3779B97F4A7C15)
+            value ^= value >> np.uint64(29)
+        hashes[i] = value
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _mark_starts(
+    X: _Vectors,
+    hashes: npt.NDArray[np.uint64],
+    order: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.bool_],
+) -> None:
+    for r in prange(1, len(order)):
+        i, before = order[r], order[r - 1]
+        if hashes[i] == hashes[before]:
+            same = True
+            for c in range(X.shape[1]):
+                same &= X[i, c] == X[before, c]
+            starts[r] = not same
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _spread(
+    ids: _Ids,
+    similarities: _Vectors,
+    faces: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.integer],
+    members: _Ids,
+    bounds: npt.NDArray[np.int64],
+    face_ids: _Ids,
+    face_similarities: _Vectors,
+) -> None:
+    width = ids.shape[1]
+    k = face_ids.shape[1]
+    for f in prange(len(faces)):
+        row = rows[f]
+        face_ids[f, 0] = faces[f]
+        face_similarities[f, 0] = 1
+        filled = 1
+        column = 0
+        while filled < k and column < width and ids[row, column] >= 0:
+            # All groups of one similarity are one run of ties, in order of row number. More than
+            # k + 1 faces of a group are never needed.
+            similarity = similarities[row, column]
+            tied = np.empty(0, np.int32)
+            while column < width and ids[row, column] >= 0 and similarities[row, column] == similarity:
+                low, high = bounds[ids[row, column]], bounds[ids[row, column] + 1]
+                tied = np.concatenate((tied, members[low : min(high, low + k + 1)]))
+                column += 1
+            for face in np.sort(tied):
+                if face != faces[f] and filled < k:
+                    face_ids[f, filled] = face
+                    face_similarities[f, filled] = similarity
+                    filled += 1
+
+
+def renumber(
+    graph: NeighborGraph, faces: npt.NDArray[np.int64], place: npt.NDArray[np.int64]
+) -> NeighborGraph:
+    """Turn lists of all faces into lists of distinct faces.
+
+    Parameters
+    ----------
+    graph : NeighborGraph
+        Lists of all n faces.
+    faces, place : ndarray of int64
+        As `nsrfc.knn.copies.canonical_rows` returns them.
+
+    Returns
+    -------
+    NeighborGraph
+        Of g faces in the order of ``faces``; of several copies in a list the first is kept, equal
+        similarities stand in order of the new numbers, and -1 fills the end.
+    """
+    old, similarities = graph.ids[faces], graph.similarities[faces]
+    ids = np.where(old >= 0, place[old], -1).astype(np.int32)
+    by_id = np.argsort(ids, axis=1, kind="stable")
+    ordered = np.take_along_axis(ids, by_id, axis=1)
+    again = np.zeros(ids.shape, np.bool_)
+    np.put_along_axis(again, by_id[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+    ids[again] = -1
+    # Lists are sorted by two keys: the face itself, descending similarity, holes; then the number.
+    key = np.where(ids >= 0, -similarities, np.float32(np.inf))
+    key[:, 0] = -np.inf
+    order = np.lexsort((ids, key))
+    ids = np.take_along_axis(ids, order, axis=1)
+    kept = np.where(ids >= 0, np.take_along_axis(similarities, order, axis=1), np.float32(0))
+    return NeighborGraph(ids, kept)

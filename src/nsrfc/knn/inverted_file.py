@@ -1,0 +1,143 @@
+"""The approximate search: small cells around means of faces (an inverted file)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.chunks import chunks
+from nsrfc.progress import Progress
+from nsrfc.rowstore import MemoryRows, RowStore
+
+if TYPE_CHECKING:
+    import faiss
+
+_Vectors = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.int32]
+
+
+__all__ = ["CELLS", "FACES_PER_CELL", "FLAT_CENTRES", "inverted_file", "recall"]
+
+_LINKS, _BEAM = 32, 64
+
+_AVERAGED_SHARE = 4
+
+_INDEXED = 16_384
+
+_VANISHED = np.float32(1e-6)
+
+FACES_PER_CELL = 32
+"""Rows in a cell of the approximate search."""
+
+FLAT_CENTRES = 65_536
+"""Fewer centres than this are compared one by one."""
+
+CELLS = 16
+"""Cells that an approximate search visits."""
+
+
+def inverted_file(
+    vectors: _Vectors, seed: int, pieces: RowStore | None = None, progress: Progress | None = None
+) -> faiss.IndexIVFFlat:
+    """Index the rows by small cells, of about as many faces as a person has.
+
+    In high dimensions most faces have no cell but that of their own person: larger cells mix people,
+    and their centres are near to nobody. Centres are the means of some of the rows nearest to a random
+    row each, and from `FLAT_CENTRES` on they are themselves found through a graph (HNSW, Malkov and
+    Yashunin, 2018). A search visits `CELLS` of them.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+        Unit vectors.
+    seed : int
+        Chooses the first centres.
+    pieces : RowStore, optional
+        Where the cells of faces are kept, since finding them takes longest, so that work that was cut
+        off goes on; with what they are made of.
+    progress : Progress, optional
+        Told of the stage "index", counted in faces for which a cell is found.
+    """
+    import faiss
+
+    n, d = vectors.shape
+    pieces = pieces or MemoryRows()
+    rng = np.random.default_rng(seed)
+    centers = vectors[np.sort(rng.permutation(n)[: max(1, n // FACES_PER_CELL)])]
+    some = vectors[np.sort(rng.permutation(n)[: -(-n // _AVERAGED_SHARE)])]
+    with (progress or Progress()).stage("index", len(some) + n) as advance:
+        nearest = _cells(some, _center_index(centers), pieces.before(), advance)
+        centers = _means(some, nearest, centers)
+        del some, nearest
+        index = faiss.IndexIVFFlat(_center_index(centers), d, len(centers), faiss.METRIC_INNER_PRODUCT)
+        index.is_trained = True
+        cells = _cells(vectors, index.quantizer, pieces, advance)
+        for part in chunks(n, _INDEXED):
+            rows, own = vectors[part], cells[part].astype(np.int64)
+            index.add_core(len(rows), faiss.swig_ptr(rows), None, faiss.swig_ptr(own))
+    index.nprobe = min(CELLS, len(centers))
+    return index
+
+
+def _cells(
+    vectors: _Vectors, centers: faiss.Index, pieces: RowStore, advance: Callable[[int], None]
+) -> _Ids:
+    """Find the centre (n,) nearest to each row."""
+    cells: _Ids = pieces.array("cells", (len(vectors),), np.int32)
+    advance(pieces.done)
+    for part in pieces.remaining(len(vectors), _INDEXED):
+        cells[part] = centers.search(vectors[part], 1)[1][:, 0]
+        advance(part.stop - part.start)
+    return cells
+
+
+def _center_index(centers: _Vectors) -> faiss.Index:
+    """Index of centres: by comparing all, or by a graph where they are many."""
+    import faiss
+
+    if len(centers) < FLAT_CENTRES:
+        flat = faiss.IndexFlatIP(centers.shape[1])
+        flat.add(centers)
+        return flat
+    linked = faiss.IndexHNSWFlat(centers.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
+    linked.hnsw.efConstruction = linked.hnsw.efSearch = _BEAM
+    # Several threads would link the centres in an order of chance.
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        linked.add(centers)
+    finally:
+        faiss.omp_set_num_threads(threads)
+    return linked
+
+
+def _means(vectors: _Vectors, cell: _Ids, centers: _Vectors) -> _Vectors:
+    """Return the mean of the rows of each cell as a unit vector; the old centre if they cancel out."""
+    from scipy.sparse import csr_array
+
+    cells, n = len(centers), len(vectors)
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(cell, minlength=cells))))
+    members = np.argsort(cell, kind="stable")
+    sums = csr_array((np.ones(n, np.float32), members, bounds), shape=(cells, n)) @ vectors
+    norms = np.linalg.norm(sums, axis=1, keepdims=True)
+    means: _Vectors = np.where(norms > _VANISHED, sums / np.maximum(norms, _VANISHED), centers)
+    return means
+
+
+def recall(truth: _Ids, found: _Ids) -> float:
+    """Share of the true neighbours, column 0 left out, that stand in the lists found.
+
+    Parameters
+    ----------
+    truth, found : ndarray of int32, shape (q, k)
+        Two lists for each of q faces; -1 = none.
+    """
+    wanted = truth[:, 1:]
+    hits = np.zeros(wanted.shape, np.bool_)
+    for column in found.T:
+        hits |= wanted == column[:, None]
+    present = wanted >= 0
+    return float(hits[present].mean()) if present.any() else 1.0

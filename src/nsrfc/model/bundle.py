@@ -1,0 +1,353 @@
+"""The model: the four networks, their settings, and the files they are kept in.
+
+    config.json         settings, figures on validation people, facts of the training data
+    model.safetensors   weights; no pickle
+    README.md           model card
+
+The files and methods are those of huggingface_hub's ``PyTorchModelHubMixin``, so that a model is shared
+like any other of the hub. Files are written whole or not at all, ``config.json`` last: a folder that has
+one holds a whole model.
+"""
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
+from pydantic import ValidationError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from nsrfc import __version__
+from nsrfc.errors import InputError
+from nsrfc.model.card import model_card
+from nsrfc.model.settings import NETWORKS, ModelSettings, NetworkName
+from nsrfc.networks.published.cgcn import CGCN
+from nsrfc.networks.published.lcenet import LCENet
+from nsrfc.networks.published.pairnet import PairNetwork
+from nsrfc.networks.published.pcenet import PCENet
+from nsrfc.networks.structure.edges import StructureEdges
+from nsrfc.networks.structure.lists import StructureLists, StructurePairs, StructureRefinement
+from nsrfc.storage.files import atomic_path, kind_of, reading
+
+__all__ = ["NSRFC", "UNIVERSAL", "build_network", "load_model"]
+
+UNIVERSAL = "universal"
+"""Name of the model that the package brings: for every embedder (:mod:`recipes.universal`)."""
+
+FILES = CONFIG, CARD, WEIGHTS = "config.json", "README.md", "model.safetensors"
+
+_CLASSES: Mapping[str, Mapping[NetworkName, type[nn.Module]]] = {
+    "structure": {
+        "cgcn": StructureRefinement,
+        "pairs": StructurePairs,
+        "lcenet": StructureLists,
+        "pcenet": StructureEdges,
+    },
+    "coordinates": {"cgcn": CGCN, "pairs": PairNetwork, "lcenet": LCENet, "pcenet": PCENet},
+}
+
+_SHIPPED = Path(__file__).parents[1] / UNIVERSAL
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class NSRFC(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="nsrfc",
+    tags=["face-clustering"],
+    coders={ModelSettings: (ModelSettings.model_dump, ModelSettings.model_validate)},
+):
+    """The networks of the method, with what is needed to run them.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+    metrics : dict of str to float, optional
+        F of the validation people after each step, for the card.
+    data : dict, optional
+        Facts of the training data, for the card.
+
+    Raises
+    ------
+    InputError
+        As :func:`build_network`.
+
+    Attributes
+    ----------
+    cgcn, pairs, lcenet, pcenet : Module or None
+        None where the settings have no such network. Random until weights are loaded.
+    """
+
+    cgcn: nn.Module | None
+    pairs: nn.Module | None
+    lcenet: nn.Module | None
+    pcenet: nn.Module | None
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        metrics: dict[str, float] | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.metrics = metrics or {}
+        self.data = data or {}
+        for name in NETWORKS:
+            setattr(self, name, build_network(name, settings) if name in settings.networks else None)
+
+    def network(self, name: NetworkName) -> nn.Module:
+        """Return a network that is there.
+
+        Raises
+        ------
+        InputError
+            If it is not.
+        """
+        network: nn.Module | None = getattr(self, name)
+        if network is None:
+            has = ", ".join(self.settings.networks) or "none"
+            raise InputError(f"The model has no {name} network (it has {has}): train one with it.")
+        return network
+
+    def check_dimension(self, dimension: int) -> None:
+        """Refuse embeddings of another length.
+
+        Raises
+        ------
+        InputError
+            If ``dimension`` is not that of the model.
+        """
+        if self.settings.dimension not in (None, dimension):
+            raise InputError(
+                f"The model is for embeddings of dimension {self.settings.dimension}, these have "
+                f"{dimension}: give a model trained on the same embedder."
+            )
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        **hub: Any,  # noqa: ANN401
+    ) -> str | None:
+        """Write the model into a folder; other files in it are left alone.
+
+        Parameters
+        ----------
+        save_directory : path-like
+            Made if it is missing. A model in it is replaced, or stays if writing fails.
+        push_to_hub : bool
+            Upload it as well.
+        repo_id : str, optional
+            Name on the hub; that of the folder by default.
+        **hub
+            What else ``push_to_hub`` takes.
+
+        Returns
+        -------
+        str or None
+            Address of the upload, if there was one.
+
+        Raises
+        ------
+        InputError
+            If the folder cannot be written.
+        """
+        folder = Path(save_directory)
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        with ExitStack() as stack:
+            # They take their places in reverse, the weights first and config.json last.
+            config, card, file = (stack.enter_context(atomic_path(folder / name)) for name in FILES)
+            # save_file would make a file that nobody else may read, whatever the umask.
+            file.write_bytes(save(weights, {"format": "pt"}))
+            card.write_text(str(self.generate_model_card()), encoding="utf-8")
+            config.write_text(json.dumps(self._config(), indent=2) + "\n", encoding="utf-8")
+            (folder / CONFIG).unlink(missing_ok=True)
+        if not push_to_hub:
+            return None
+        return self.push_to_hub(repo_id=repo_id or folder.name, **hub)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        **hub: Any,  # noqa: ANN401
+    ) -> Self:
+        """Read a model from a folder or the hub.
+
+        Parameters
+        ----------
+        pretrained_model_name_or_path : path-like or str
+            A folder, or an id ``owner/name`` of the hub.
+        **hub
+            What ``huggingface_hub.snapshot_download`` takes: ``revision``, ``token``, ``cache_dir``,
+            ``local_files_only``, ``force_download``.
+
+        Returns
+        -------
+        NSRFC
+            On the CPU, in evaluation mode.
+
+        Raises
+        ------
+        InputError
+            If there is no such model, or its files are damaged, cut short or not of this package, or
+            hold settings or weights with which no network can work.
+        """
+        folder = _local_folder(str(pretrained_model_name_or_path), hub)
+        config = _read_config(folder)
+        with reading(folder / WEIGHTS):
+            weights = load_file(folder / WEIGHTS)
+        try:
+            model = cls(**config)
+        except InputError as error:
+            raise InputError(f"{folder / CONFIG}: {error}") from error
+        expected = {name: value.shape for name, value in model.state_dict().items()}
+        found = {name: value.shape for name, value in weights.items()}
+        if expected != found:
+            wrong = sorted({name for name, _ in expected.items() ^ found.items()})
+            raise InputError(
+                f"{folder / WEIGHTS} does not hold the networks that {CONFIG} describes "
+                f"({len(wrong)} weights differ, {wrong[0]} first): copy both from one model."
+            )
+        broken = sorted(name for name, value in weights.items() if not torch.isfinite(value).all())
+        if broken:
+            raise InputError(
+                f"{folder / WEIGHTS} holds weights that are NaN or infinite ({len(broken)} of "
+                f"{len(weights)}, {broken[0]} first): copy or train the model anew."
+            )
+        model.load_state_dict(weights)
+        return model.eval()
+
+    def generate_model_card(self, *args: object, **kwargs: object) -> ModelCard:
+        """Return the model card."""
+        del args, kwargs
+        return ModelCard(model_card(self.settings, self.metrics, self.data))
+
+    def fingerprint(self, name: NetworkName) -> str:
+        """Return the SHA-256 of a network's settings and weights, in hexadecimal."""
+        settings = self.settings.networks[name]
+        digest = hashlib.sha256(json.dumps([self.settings.family, settings]).encode())
+        for key, value in self.network(name).state_dict().items():
+            digest.update(f" {key} {tuple(value.shape)} {value.dtype} ".encode())
+            digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).data)
+        return digest.hexdigest()
+
+    def fingerprints(self) -> dict[NetworkName, str]:
+        """Return those of all networks, by name."""
+        return {name: self.fingerprint(name) for name in self.settings.networks}
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "model_type": "nsrfc",
+            "nsrfc_version": __version__,
+            "settings": self.settings.model_dump(mode="json"),
+            "metrics": self.metrics,
+            "data": self.data,
+        }
+
+
+def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:
+    """Make one network with random weights.
+
+    Parameters
+    ----------
+    name : {"cgcn", "pairs", "lcenet", "pcenet"}
+    settings : ModelSettings
+        ``settings.networks[name]`` are the arguments of its class, but for dimension and k.
+
+    Returns
+    -------
+    Module
+
+    Raises
+    ------
+    InputError
+        If the class has no such argument, or refuses its value.
+    """
+    kind, given = _CLASSES[settings.family][name], settings.networks[name]
+    parameters = inspect.signature(kind).parameters
+    # Networks on structure take neither, and only theirs may be of no dimension.
+    data = {} if settings.dimension is None else {"dimension": settings.width(name), "k": settings.k}
+    fixed = {argument: value for argument, value in data.items() if argument in parameters}
+    known = [argument for argument in parameters if argument not in fixed]
+    if unknown := [argument for argument in given if argument not in known]:
+        raise InputError(
+            f"{name} of the family {settings.family!r} has no setting {unknown[0]!r}: "
+            f"it has {', '.join(known) or 'none'}."
+        )
+    try:
+        return kind(**fixed, **given)
+    except ValueError as error:
+        raise InputError(f"{name} of the family {settings.family!r}: {error}.") from error
+
+
+def load_model(model: NSRFC | str | Path) -> NSRFC:
+    """Return the model itself, the one that the package brings, or one in a folder or on the hub.
+
+    Raises
+    ------
+    InputError
+        As :meth:`NSRFC.from_pretrained`, and if it is none of these.
+    """
+    if isinstance(model, NSRFC):
+        return model
+    if isinstance(model, str | Path):
+        return NSRFC.from_pretrained(_SHIPPED if model == UNIVERSAL else model)
+    raise InputError(
+        f"model must be {UNIVERSAL!r}, a folder, an id of the hub or an NSRFC, "
+        f"got {type(model).__name__}."
+    )
+
+
+def _local_folder(name: str, hub: dict[str, Any]) -> Path:
+    """Return the folder of a model, fetched from the hub where ``name`` is an id and no folder."""
+    folder = Path(name)
+    if kind_of(folder) is None and _HUB_ID.fullmatch(name):
+        try:
+            return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **hub))
+        except Exception as error:
+            # The hub client and what it stands on raise dozens of types.
+            reason = type(error).__name__
+            raise InputError(
+                f"There is no folder {name}, and no model of that name could be fetched from the hub "
+                f"({reason}): check its name."
+            ) from error
+    if kind_of(folder) != "folder":
+        raise InputError(f"There is no folder {name}: give the folder of a model, or its id on the hub.")
+    missing = [file for file in (CONFIG, WEIGHTS) if kind_of(folder / file) != "file"]
+    if missing:
+        raise InputError(
+            f"{name} holds no whole model ({' and '.join(missing)} missing): "
+            f"give a folder written by nsrfc train, nsrfc convert or save_pretrained."
+        )
+    return folder
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """Return what the class is to be made with."""
+    path = folder / CONFIG
+    with reading(path):
+        config = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(config, dict) or config.get("model_type") != "nsrfc":
+        raise InputError(f"{path} describes no model of nsrfc: give a folder written by nsrfc train.")
+    try:
+        settings = ModelSettings.model_validate(config.get("settings"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "settings"
+        raise InputError(
+            f"{path}: {name}: {first['msg']}, from nsrfc {config.get('nsrfc_version')}: "
+            f"it is damaged or of another version, so train or convert the model anew."
+        ) from None
+    return {"settings": settings, "metrics": config.get("metrics"), "data": config.get("data")}

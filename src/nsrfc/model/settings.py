@@ -1,0 +1,158 @@
+"""What a model is made of and how it is run: all that ``config.json`` has to say, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nsrfc.errors import InputError
+from nsrfc.model.calibration import UNCHANGED, Calibration
+from nsrfc.records import Mutual
+
+__all__ = ["NETWORKS", "STEPS", "Hyperparameters", "ModelSettings", "NetworkName", "Step"]
+
+NetworkName = Literal["cgcn", "pairs", "lcenet", "pcenet"]
+NETWORKS: tuple[NetworkName, ...] = ("cgcn", "pairs", "lcenet", "pcenet")
+"""In the order in which they work."""
+
+Step = Literal["refine", "rebuild", "whiten", "pairs", "density", "connect"]
+STEPS: Mapping[Step, NetworkName] = {
+    "refine": "cgcn",
+    "rebuild": "cgcn",
+    "whiten": "cgcn",
+    "pairs": "pairs",
+    "density": "lcenet",
+    "connect": "pcenet",
+}
+"""The learned steps in their order, and the network that each needs."""
+
+Hyperparameters = dict[str, int | float | bool | list[float]]
+
+
+class ModelSettings(BaseModel):
+    """Settings of a :class:`~nsrfc.model.bundle.NSRFC`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    family: Literal["structure", "coordinates"]
+    """What the networks read: neighbour structure, or the vectors themselves as published."""
+
+    dimension: Annotated[int, Field(ge=1)] | None
+    """Length of an embedding; None: any, which networks on structure allow."""
+
+    k: Annotated[int, Field(ge=1)] = 80
+    """Neighbours per face, the face itself included."""
+
+    search: Literal["auto", "exact", "approximate"] = "auto"
+    """How neighbours were found in training."""
+
+    fewest: Annotated[int, Field(ge=0)] = 0
+    """Faces of the smallest set that the networks learned from; fewer are clustered by the rules without
+    learned weights."""
+
+    rerank: bool = False
+    """Whether the C-GCN works on re-ranked lists."""
+
+    networks: dict[NetworkName, Hyperparameters] = {}
+    """Hyperparameters of the networks there are, as their classes name them."""
+
+    used: dict[Step, bool] = {}
+    """Steps that earned their place on the validation people; a step that is not named is not used."""
+
+    unrefined: tuple[NetworkName, ...] = ()
+    """Networks that read the embeddings as they were given, not the refined ones: LCENet and PCENet as
+    published."""
+
+    mutual: Mutual = "present"
+    """How p_ij is made of S_ij and S_ji: the mean of those there are, or the published one."""
+
+    weighted: bool = False
+    """Whether the density is weighted by cosines; otherwise it is as published."""
+
+    groups: bool = False
+    """Whether an edge is left out that would join two groups less alike than their own faces are, as
+    the clusterer without a model does (:mod:`nsrfc.graph.cohesion`)."""
+
+    veto: bool = True
+    """Whether the probability of a density edge is PCENet's verdict times the strength a_ij p_ij;
+    otherwise it is the verdict alone, as published."""
+
+    tau: float | None = None
+    """Strength a_ij p_ij from which on a pair is joined at once; None: the published rule."""
+
+    calibration: Calibration = UNCHANGED
+    """Slope and offset that turn the log-odds of a density edge into those that hold among the people
+    held out in training (:mod:`nsrfc.model.calibration`)."""
+
+    connect: Annotated[float, Field(ge=0)] = 0.5
+    """Probability, calibrated, from which on a density edge is kept."""
+
+    precision: tuple[tuple[float, float], ...] = ()
+    """Pairwise precision of the people held out in training, and the ``connect`` that reached it, both
+    ascending."""
+
+    @model_validator(mode="after")
+    def _dimension_is_known(self) -> Self:
+        if self.dimension is None and self.family == "coordinates":
+            raise ValueError("networks on coordinates are for one dimension")
+        return self
+
+    def uses(self, step: Step) -> bool:
+        """Whether a step is taken: it is wanted, and its network is there."""
+        return self.used.get(step, False) and STEPS[step] in self.networks
+
+    def width(self, network: NetworkName) -> int:
+        """Length of the vectors that a network reads; a C-GCN of the family "coordinates" doubles it."""
+        assert self.dimension is not None
+        refined = self.used.get("refine", False) and network not in ("cgcn", *self.unrefined)
+        return self.dimension * (2 if refined and self.family == "coordinates" else 1)
+
+    def connect_for(self, precision: float) -> float:
+        """Return the lowest threshold of density edges that reached a precision in training.
+
+        Raises
+        ------
+        InputError
+            If it is not a number in 0..1, or none reached it.
+        """
+        _check_share("precision", precision)
+        reached = [connect for found, connect in self.precision if found >= precision]
+        if not reached:
+            most = max((found for found, _ in self.precision), default=0.0)
+            raise InputError(
+                f"precision {precision:g} was not reached by this model on the people held out in "
+                f"training (at most {most:.3f}): ask for less, or give a threshold."
+            )
+        return reached[0]
+
+    def decided(
+        self, threshold: float | None, tau: float | None, precision: float | None = None
+    ) -> ModelSettings:
+        """Return these settings with other thresholds; None leaves one as it is.
+
+        Raises
+        ------
+        InputError
+            If one is not a number in 0..1, as :meth:`connect_for`, and if both threshold and precision
+            are given.
+        """
+        for name, share in (("threshold", threshold), ("tau", tau)):
+            if share is not None:
+                _check_share(name, share)
+        if precision is not None:
+            if threshold is not None:
+                raise InputError("threshold and precision decide the same: give one of them.")
+            threshold = self.connect_for(precision)
+        wanted = {"connect": threshold, "tau": tau}
+        return self.model_copy(
+            update={name: value for name, value in wanted.items() if value is not None}
+        )
+
+
+def _check_share(name: str, share: object) -> None:
+    # NaN compares as false.
+    if not isinstance(share, Real) or not 0 <= float(share) <= 1:
+        raise InputError(f"{name} must be in 0..1, got {share!r}.")

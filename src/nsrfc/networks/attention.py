@@ -1,0 +1,190 @@
+"""The transformer pieces that the pair network, LCENet and PCENet share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nsrfc.networks.checks import check_numbers, check_sizes
+
+__all__ = ["Encoder", "beside_first", "divisor_up_to", "with_cosines"]
+
+
+class Encoder(nn.Module):
+    """Layers of self-attention and feed-forward over the tokens of each item.
+
+    Vaswani et al., "Attention Is All You Need" (2017), with ReLU. One layer, post-norm, with a position
+    code c that enters queries and keys but not values (as in DETR)::
+
+        y = LayerNorm(t + Attention(t + c, t + c, t));   out = LayerNorm(y + FeedForward(y))
+
+    and pre-norm::
+
+        u = LayerNorm(t);   y = t + Attention(u + c, u + c, u);   out = y + FeedForward(LayerNorm(y))
+
+    Parameters
+    ----------
+    width : int
+        Length of a token.
+    layers : int
+    heads : int
+        At most so many; the largest number that divides ``width`` is taken.
+    hidden : int
+        Width of the feed-forward.
+    dropout : float
+        In training, of attention weights, of the feed-forward and of what each adds.
+    pre_norm : bool
+    final_norm : bool
+        Whether a LayerNorm follows the last layer.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a whole number from 1, or ``dropout`` not in 0..1.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        layers: int,
+        heads: int,
+        hidden: int,
+        dropout: float,
+        pre_norm: bool,
+        final_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        check_sizes(width=width, layers=layers, heads=heads, hidden=hidden)
+        check_numbers(1, dropout=dropout)
+        heads = divisor_up_to(width, heads)
+        self.layers = nn.ModuleList(
+            _Layer(width, heads, hidden, dropout, pre_norm) for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width) if final_norm else nn.Identity()
+
+    def forward(
+        self,
+        tokens: Tensor,
+        *,
+        present: Tensor | None = None,
+        code: Tensor | None = None,
+        kept: list[int] | None = None,
+    ) -> Tensor:
+        """Encode tokens.
+
+        Parameters
+        ----------
+        tokens : Tensor, shape (b, t, width)
+        present : Tensor of bool, shape (b, t), optional
+            Tokens that may be attended to; all by default, and at least one of each item.
+        code : Tensor, shape (t, width), optional
+            Code of the position; anything that broadcasts to the tokens will do.
+        kept : list of int, optional
+            Positions wanted of the last layer, which then spends no work on the others.
+
+        Returns
+        -------
+        Tensor, shape (b, t, width), or (b, len(kept), width)
+        """
+        mask = None if present is None else present[:, None, None, :]
+        last = len(self.layers) - 1
+        for number, layer in enumerate(self.layers):
+            tokens = layer(tokens, mask, code, kept if number == last else None)
+        out: Tensor = self.norm(tokens)
+        return out
+
+
+class _Layer(nn.Module):
+    """One layer of :class:`Encoder`."""
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float, pre_norm: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.pre_norm = pre_norm
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.joined = nn.Linear(width, width)
+        self.widen = nn.Linear(width, hidden)
+        self.narrow = nn.Linear(hidden, width)
+        self.attention_norm = nn.LayerNorm(width)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        for projection in (self.query, self.key, self.value):
+            # The bound of one Xavier matrix for all three, as in torch's own attention.
+            nn.init.xavier_uniform_(projection.weight, gain=0.5**0.5)
+            nn.init.zeros_(projection.bias)
+        nn.init.zeros_(self.joined.bias)
+
+    def forward(
+        self, tokens: Tensor, mask: Tensor | None, code: Tensor | None, kept: list[int] | None
+    ) -> Tensor:
+        """Attend, then feed forward."""
+        source = self.attention_norm(tokens) if self.pre_norm else tokens
+        out = tokens if kept is None else tokens[:, kept]
+        out = out + self._dropped(self._attend(source, mask, code, kept))
+        if self.pre_norm:
+            return out + self._feed_forward(self.feed_forward_norm(out))
+        out = self.attention_norm(out)
+        normed: Tensor = self.feed_forward_norm(out + self._feed_forward(out))
+        return normed
+
+    def _attend(
+        self, source: Tensor, mask: Tensor | None, code: Tensor | None, kept: list[int] | None
+    ) -> Tensor:
+        located = source if code is None else source + code
+        asking = located if kept is None else located[:, kept]
+        attended = functional.scaled_dot_product_attention(
+            self._by_head(self.query(asking)),
+            self._by_head(self.key(located)),
+            self._by_head(self.value(source)),
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        out: Tensor = self.joined(attended.transpose(1, 2).flatten(2))
+        return out
+
+    def _by_head(self, tokens: Tensor) -> Tensor:
+        b, t, width = tokens.shape
+        return tokens.view(b, t, self.heads, width // self.heads).transpose(1, 2)
+
+    def _feed_forward(self, tokens: Tensor) -> Tensor:
+        return self._dropped(self.narrow(self._dropped(functional.relu(self.widen(tokens)))))
+
+    def _dropped(self, tokens: Tensor) -> Tensor:
+        return functional.dropout(tokens, self.dropout, self.training)
+
+
+def with_cosines(x: Tensor) -> Tensor:
+    """Append to every unit vector its cosines with all vectors of its list.
+
+    Parameters
+    ----------
+    x : Tensor, shape (b, k, d)
+
+    Returns
+    -------
+    Tensor, shape (b, k, d + k)
+    """
+    return torch.cat((x, x @ x.mT), dim=-1)
+
+
+def beside_first(tokens: Tensor) -> Tensor:
+    """Pairs [t_0 ; t_j] of the first token of each list and every token.
+
+    Parameters
+    ----------
+    tokens : Tensor, shape (b, k, width)
+
+    Returns
+    -------
+    Tensor, shape (b, k, 2 width)
+    """
+    return torch.cat((tokens[:, :1].expand_as(tokens), tokens), dim=-1)
+
+
+def divisor_up_to(number: int, most: int) -> int:
+    """Return the largest divisor of ``number`` that is at most ``most``."""
+    return next(divisor for divisor in range(min(most, number), 0, -1) if number % divisor == 0)

@@ -1,0 +1,1 @@
+"""The four published networks: C-GCN, pair network, LCENet and PCENet."""

@@ -1,0 +1,182 @@
+"""C-GCN: embeddings refined by graph convolutions over learned neighbourhoods (step 1 of the method)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nsrfc.networks.norm import LastAxisNorm
+from nsrfc.networks.published.adjacency import Adjacency
+
+__all__ = ["CGCN"]
+
+
+class CGCN(nn.Module):
+    """Graph convolutions in two stages, each over a graph that the stage itself weighs.
+
+    With x0 = BatchNorm(x), GraphConv(x, A) = ReLU([x ; A x] W + b), rownorm(A) = A / (row sum + 1e-5)::
+
+        t1 = MLP(x0)                                            D -> 2D -> 2D, GELU between
+        h1 = unit(Linear(BN(GraphConv(t1, rownorm(A_local)))))
+        A1 = rownorm(h1 h1^T where >= 0.5, else 0)              over the entries of ``listed``
+        x1 = MLP(BN(GraphConv(Linear(x0), A1))) + Linear(x0)
+        t2 = MLP(x1);  h2 and A2 in the same way from t2
+        x2 = MLP(BN(GraphConv(x1, A2))) + x1
+        z  = unit(Linear([x2 ; x1 ; t1]))
+
+    Source: PSE-GCN (Li et al., Engineering Applications of Artificial Intelligence 127, 2024), and the
+    code of NSR-FC, where it runs on a padded subgraph of 801 faces per face and keeps one row.
+
+    Two forms share the weights: with :class:`~nsrfc.models.DenseAdjacency` it is that code (``local``:
+    adjacency inside the subgraphs, ``listed``: 1 between any two faces that are not padding); with
+    :class:`~nsrfc.models.SparseAdjacency` one pass refines all faces of a graph, ``listed`` being
+    their neighbour lists.
+
+    Corrected: vectors are divided by their norm or 1e-12, so that none becomes NaN; padding takes no
+    part in A1 and A2 or in the loss; no identity is needed to run it. In training, rows of padding do
+    count in the statistics of the batch norms: train on full subgraphs or on the sparse form.
+
+    Parameters
+    ----------
+    dimension : int
+        Length D of an embedding; the refined one has 2 D.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.dimension = dimension
+        width = 2 * dimension
+        self.input_norm = LastAxisNorm(dimension)
+        self.project = nn.Linear(dimension, width)
+        self.residual = nn.Linear(dimension, width)
+        self.first = _Stage(dimension, width)
+        self.second = _Stage(width, width)
+        self.output = nn.Linear(3 * width, width)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(
+        self, x: Tensor, local: Adjacency, listed: Adjacency, *, rows: int | None = None
+    ) -> Tensor:
+        """Refine embeddings.
+
+        Parameters
+        ----------
+        x : Tensor of float32, shape (n, D), or (b, n, D) with dense adjacencies
+            Unit vectors.
+        local : Adjacency
+            Symmetric weights of the nearest neighbours with self loops, not normalised.
+        listed : Adjacency
+            The entries that A1 and A2 may have; their weights are not read.
+        rows : int, optional
+            Work on so many faces at a time, layer after layer. The result is the same; memory beside
+            it is about 18 D floats per face of the graph in all. Not for training, where batch norms
+            need all faces at once.
+
+        Returns
+        -------
+        Tensor, shape (n, 2 D) or (b, n, 2 D)
+            Unit vectors.
+
+        Raises
+        ------
+        ValueError
+            If ``rows`` is given in training mode.
+        """
+        if rows is not None and self.training:
+            raise ValueError("rows is for evaluation: batch norms in training need all faces at once.")
+
+        x0 = self.input_norm(x)
+        local = local.normalized()
+        t1, x1 = self._first_stage(x0, local, listed, rows)
+        # The published code normalises the normalised matrix once more: a difference of 1e-5.
+        h = self._second_space(x1, local.normalized(), rows)
+
+        def refined(part: Adjacency) -> Tensor:
+            x2 = self.second.convolve(x1, h, part) + part.own(x1)
+            joined = torch.cat((x2, part.own(x1), part.own(t1)), dim=-1)
+            return functional.normalize(self.output(joined), dim=-1)
+
+        return _by_rows(listed, refined, rows, len(x))
+
+    def _first_stage(
+        self, x0: Tensor, local: Adjacency, listed: Adjacency, rows: int | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return t1 and x1."""
+        n = len(x0)
+        t1 = _by_rows(local, lambda part: self.first.transform(part.own(x0)), rows, n)
+        h = _by_rows(local, lambda part: self.first.similarity_space(t1, part), rows, n)
+        projected = _by_rows(listed, lambda part: self.project(part.own(x0)), rows, n)
+
+        def convolved(part: Adjacency) -> Tensor:
+            added: Tensor = self.residual(part.own(x0))
+            return self.first.convolve(projected, h, part) + added
+
+        return t1, _by_rows(listed, convolved, rows, n)
+
+    def _second_space(self, x1: Tensor, local: Adjacency, rows: int | None) -> Tensor:
+        """Return h2."""
+        n = len(x1)
+        t2 = _by_rows(local, lambda part: self.second.transform(part.own(x1)), rows, n)
+        return _by_rows(local, lambda part: self.second.similarity_space(t2, part), rows, n)
+
+
+class _Stage(nn.Module):
+    """Weights of one stage: a space in which to compare faces, and a convolution over who is similar."""
+
+    def __init__(self, dimension: int, width: int) -> None:
+        super().__init__()
+        self.transform = _mlp(dimension, width)
+        self.local_conv = _GraphConv(width)
+        self.local_head = nn.Sequential(LastAxisNorm(width), nn.Linear(width, width))
+        self.conv = _GraphConv(width)
+        self.head = nn.Sequential(LastAxisNorm(width), *_mlp(width, width))
+
+    def similarity_space(self, t: Tensor, local: Adjacency) -> Tensor:
+        """Return h, unit vectors, from t of all faces."""
+        out: Tensor = self.local_head(self.local_conv(local.own(t), local.aggregate(t)))
+        return functional.normalize(out.float(), dim=-1)
+
+    def convolve(self, x: Tensor, h: Tensor, listed: Adjacency) -> Tensor:
+        """Return MLP(BN(GraphConv(x, A))), A being weighed by h of all faces."""
+        out: Tensor = self.head(self.conv(listed.own(x), listed.refine(h).aggregate(x)))
+        return out
+
+
+class _GraphConv(nn.Module):
+    """ReLU([x ; A x] W + b)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor, aggregated: Tensor) -> Tensor:
+        """Join rows of x and of A x."""
+        return functional.relu(self.linear(torch.cat((x, aggregated), dim=-1)))
+
+
+def _mlp(dimension: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(dimension, width), nn.GELU(), nn.Linear(width, width))
+
+
+def _by_rows(
+    graph: Adjacency, step: Callable[[Adjacency], Tensor], rows: int | None, count: int
+) -> Tensor:
+    """Results of a step for all parts of a graph, in one tensor of ``count`` rows."""
+    joined: Tensor | None = None
+    filled = 0
+    for part in graph.split(rows):
+        result = step(part)
+        if len(result) == count:
+            return result
+        if joined is None:
+            joined = result.new_empty((count, *result.shape[1:]))
+        joined[filled : filled + len(result)] = result
+        filled += len(result)
+    assert joined is not None
+    return joined

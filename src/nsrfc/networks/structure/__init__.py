@@ -1,0 +1,1 @@
+"""Networks that read neighbourhood structure, of which the shipped model is made."""

@@ -1,0 +1,1 @@
+"""Methods to compare with: the densities and density peaks of OMHC, and classic baselines."""

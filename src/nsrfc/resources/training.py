@@ -1,0 +1,311 @@
+"""What a training will take before it starts: memory and time, by models of its arrays and work.
+
+Memory is the sum of the arrays that stand at the same time, with constants from measured runs on a CPU.
+Published subgraphs count as full, so that the C-GCN of the preset ``paper`` takes less where people have
+many photos. Time is that of the CPU if no network stops early. Its constants are processor seconds: on
+idle cores take it as right to a factor of two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from nsrfc.chunks import BATCH, ROWS
+from nsrfc.config import ClusterConfig
+from nsrfc.model.settings import NETWORKS, NetworkName
+from nsrfc.resources.clustering import (
+    BLOCK_BYTES,
+    CONVOLVED_BYTES_PER_VALUE,
+    FEATURE_SECONDS,
+    GROUPS_BYTES_PER_VALUE,
+    LAYER_NUMBERS,
+    REBUILD_SECONDS,
+    RERANKING_BYTES_PER_NEIGHBOR,
+    TORCH_BYTES,
+    plan_reranking,
+    plan_search,
+)
+from nsrfc.resources.machine import available_cores
+from nsrfc.resources.plan import Plan, Stage, largest_fitting, refusal
+from nsrfc.training.config import CGCNSettings, EdgeSettings, TrainingConfig
+from nsrfc.training.result import outline
+
+__all__ = ["check_training_plan", "plan_training"]
+
+VECTOR_BYTES_PER_VALUE = 12
+"""Per face and dimension: embeddings as they were given, as distinct unit vectors, and in two groups."""
+
+MEAN_BYTES_PER_VALUE = 24
+"""Per face of the larger group and dimension: means of neighbourhoods, whitening and its scatter."""
+
+MEAN_BYTES_PER_NEIGHBOR = 52
+"""Per face of the larger group and neighbour: their weights and order, and lists of refined vectors."""
+
+LEARNING_BYTES_PER_NEIGHBOR = 90
+"""Per face of the larger group and neighbour: structure of the lists, odds in both directions; or the
+density graph with all its edges, which takes less."""
+
+WEIGHT_COPIES = 6
+"""Weights, gradients, two moments of the optimiser, the best weights so far, and a checkpoint."""
+
+KEPT_IN_TRAINING = 2
+"""What a network on structure keeps of a sample in a training step, against a verdict alone."""
+
+RETAINED_SHARE = 0.6
+"""Of what a C-GCN learns with, what the C library does not give back: its batches differ in size."""
+
+STEP_PASSES = 3
+"""A training step takes the time of so many verdicts."""
+
+MULTIPLY_FLOP_PER_SECOND = 6e10
+"""Rate of the networks on coordinates on one core; a multiply-add counts two."""
+
+SCORING_SECONDS = 5e-4
+"""Finding thresholds for the validation people on one core, per face of theirs."""
+
+COMPARING_SECONDS = 6e-4
+"""More of it where groups are compared."""
+
+SEARCHES = 2
+"""More searches: of refined vectors of twice the length for networks on coordinates, of whitened ones
+for those on structure, once to learn from them and once to refine them."""
+
+REBUILDS = 2
+"""Graphs rebuilt for networks on structure: on means of neighbourhoods, with whitening and without."""
+
+SUBGRAPH_HOPS = 80, 10
+"""Faces of a list, and of each of theirs, that a published subgraph holds at most."""
+
+
+def plan_training(
+    n: int, dimension: int, config: TrainingConfig, only: NetworkName | None = None
+) -> Plan:
+    """Expect what :func:`nsrfc.train` takes.
+
+    Parameters
+    ----------
+    n, dimension : int
+        Shape of the embeddings.
+    config : TrainingConfig
+    only : {"cgcn", "pairs", "lcenet", "pcenet"}, optional
+        The one network that is trained; those before it are taken as known.
+
+    Returns
+    -------
+    Plan
+        With a stage for each network.
+
+    Raises
+    ------
+    InputError
+        If ``n`` or ``dimension`` is below 1, or a network cannot be made as ``config`` wants it.
+    """
+    groups = _Groups.of(n, config)
+    search = plan_search(groups.larger, dimension, ClusterConfig(k=config.k, search=config.search))
+    vectors, neighbors = search.stages
+    searching = neighbors.seconds * n / groups.larger
+    lists = groups.larger * config.k
+    judged = BLOCK_BYTES + LEARNING_BYTES_PER_NEIGHBOR * lists
+    scoring = SCORING_SECONDS * groups.validating / available_cores()
+    if config.groups:
+        judged += GROUPS_BYTES_PER_VALUE * groups.validating * dimension
+        scoring += COMPARING_SECONDS * groups.validating / available_cores()
+    rebuilding = SEARCHES * searching
+    if config.family == "structure":
+        rebuilding += REBUILDS * REBUILD_SECONDS * n * config.k * dimension / available_cores()
+    stages = [
+        Stage("networks", TORCH_BYTES, 0, 0.0),
+        Stage("vectors", VECTOR_BYTES_PER_VALUE * n * dimension, 0, vectors.seconds),
+        Stage("neighbours", 8 * n * config.k, judged, searching + scoring),
+    ]
+    if config.rerank:
+        reranking = RERANKING_BYTES_PER_NEIGHBOR * lists
+        seconds = plan_reranking(n, config.k).stages[-1].seconds
+        stages.append(Stage("re-ranking", 4 * n * config.k, reranking, seconds))
+    retained = 0
+    for name in NETWORKS if only is None else NETWORKS[: NETWORKS.index(only) + 1]:
+        load = _load(name, config, dimension, groups)
+        epochs = getattr(config, name).loop.epochs if only in (None, name) else 0
+        held, work = 4 * n * config.k, judged
+        seconds = load.seconds(epochs) + scoring
+        if name == "cgcn":
+            width = dimension * (1 if config.family == "structure" else 2)
+            held, work = 4 * n * width, _refinement_bytes(groups.larger, config, dimension, width)
+            seconds += 2 * scoring + rebuilding
+        stages.append(Stage(name, held, work + load.bytes(epochs) + retained, seconds))
+        if isinstance(getattr(config, name), CGCNSettings):
+            retained = round(RETAINED_SHARE * load.bytes(epochs))
+    return Plan(n, dimension, config.k, search.method, tuple(stages))
+
+
+def check_training_plan(
+    planned: Plan, config: TrainingConfig, limit: int | None, only: NetworkName | None = None
+) -> None:
+    """Refuse a training that would need more than ``limit`` bytes.
+
+    Raises
+    ------
+    MemoryPlanError
+        With the most faces that would fit.
+    """
+    if limit is None or planned.peak_bytes <= limit:
+        return
+    faces = largest_fitting(
+        planned.n, lambda n: plan_training(n, planned.dimension, config, only).peak_bytes <= limit
+    )
+    raise refusal(planned, limit, [f"{faces:,} faces"] if faces else [])
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """How many faces teach, and how many validate."""
+
+    teaching: int
+    validating: int
+
+    @classmethod
+    def of(cls, n: int, config: TrainingConfig) -> _Groups:
+        validating = round(config.validation * n)
+        return cls(n - validating, validating)
+
+    @property
+    def larger(self) -> int:
+        return max(self.teaching, self.validating)
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What a network asks of memory and time.
+
+    Attributes
+    ----------
+    parameters : int
+    learning, judging : float
+        float32 values that a sample takes in a training step, and for a verdict alone.
+    step, batch : int
+        Samples of a training step, and of a batch that is judged.
+    token_seconds : float
+        Of judging, on one core.
+    shown : float
+        Tokens of an epoch.
+    learned, judged : float
+        Tokens of the two groups.
+    """
+
+    parameters: int
+    learning: float
+    judging: float
+    step: int
+    batch: int
+    token_seconds: float
+    shown: float
+    learned: float
+    judged: float
+
+    def bytes(self, epochs: int) -> int:
+        """Weights and batches; without an epoch those of a known network, which only judges."""
+        judging = self.batch * self.judging
+        if epochs == 0:
+            return round(4 * (self.parameters + judging))
+        return round(4 * (WEIGHT_COPIES * self.parameters + max(self.step * self.learning, judging)))
+
+    def seconds(self, epochs: int) -> float:
+        """Training, then verdicts on both groups."""
+        tokens = epochs * (STEP_PASSES * self.shown + self.judged) + self.learned + self.judged
+        return tokens * self.token_seconds / available_cores()
+
+
+def _load(name: NetworkName, config: TrainingConfig, dimension: int, groups: _Groups) -> _Load:
+    settings = getattr(config, name)
+    network: Any = outline(config, name, dimension)
+    if isinstance(settings, CGCNSettings):
+        return _convolution_load(network, settings, config.k, groups)
+    if config.family == "structure":
+        tokens, judging = _structure_tokens(name, network, config.k, dimension)
+        learning = KEPT_IN_TRAINING * judging
+        token_seconds = FEATURE_SECONDS * config.k
+    else:
+        tokens, learning, judging = _attention_tokens(name, network, config.k)
+        token_seconds = 2 * _parameters(network.encoder) / MULTIPLY_FLOP_PER_SECOND
+    samples = groups.teaching * (1 + settings.hard_pairs if isinstance(settings, EdgeSettings) else 1)
+    shown = samples if settings.of_a_set is None else min(samples, settings.of_a_set)
+    return _Load(
+        _parameters(network),
+        learning,
+        judging,
+        min(settings.loop.batch, groups.teaching),
+        min(BATCH, groups.larger),
+        token_seconds,
+        shown * tokens,
+        samples * tokens,
+        groups.validating * tokens,
+    )
+
+
+def _convolution_load(
+    network: Any,  # noqa: ANN401
+    settings: CGCNSettings,
+    k: int,
+    groups: _Groups,
+) -> _Load:
+    """Of a C-GCN, which learns on subgraphs or pieces and judges in one pass over all faces."""
+    first, second = SUBGRAPH_HOPS
+    published = settings.form == "subgraphs"
+    faces = min(groups.teaching, 1 + min(k, first) * second if published else settings.piece)
+    # Half of a full subgraph is what one holds with its padding, in the mean over data sets.
+    repeated = max(1, faces / 2) if published else 1
+    return _Load(
+        _parameters(network),
+        faces * (90 * network.dimension + 12 * faces),
+        0.0,  # the pass over all faces is counted with what it refines
+        min(settings.loop.batch, groups.teaching) if published else 1,
+        0,
+        2 * _parameters(network) / MULTIPLY_FLOP_PER_SECOND,
+        repeated * groups.teaching,
+        repeated * groups.teaching,
+        groups.validating,
+    )
+
+
+def _structure_tokens(
+    name: NetworkName,
+    network: Any,  # noqa: ANN401
+    k: int,
+    dimension: int,
+) -> tuple[int, float]:
+    """Tokens of a list or edge, and what its verdict takes: vectors, similarities, and the layers."""
+    if name == "cgcn":
+        return k, 4 * k * network.first.correction[1].out_features
+    tokens = 2 * network.reach if name == "pcenet" else k
+    width = network.embed[1].out_features
+    layers = sum(2 * layer.heads * tokens**2 + 4 * tokens * width for layer in network.layers)
+    return tokens, tokens * dimension + 4 * tokens**2 + layers
+
+
+def _attention_tokens(
+    name: NetworkName,
+    network: Any,  # noqa: ANN401
+    k: int,
+) -> tuple[int, float, float]:
+    """Tokens of a list or edge, what they take in a training step, and what for a verdict alone."""
+    tokens, layers = k, list(network.encoder.layers)
+    if name == "pcenet":
+        # Its last layer works on two tokens only.
+        tokens, layers = 2 * k, layers[:-1]
+    width = network.dimension + (0 if name == "pairs" else tokens)
+    kept = [10 * width + 5 * x.heads * tokens + 4 * x.widen.out_features for x in layers]
+    return tokens, tokens * (12 * width + sum(kept)), tokens * (4 * width + LAYER_NUMBERS)
+
+
+def _refinement_bytes(faces: int, config: TrainingConfig, dimension: int, width: int) -> int:
+    """Arrays of refining a group, and the listed vectors whose cosines are taken at a time."""
+    values = MEAN_BYTES_PER_VALUE if config.family == "structure" else CONVOLVED_BYTES_PER_VALUE
+    refined = values * faces * dimension + MEAN_BYTES_PER_NEIGHBOR * faces * config.k
+    return refined + 4 * min(ROWS, faces) * config.k * width
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())

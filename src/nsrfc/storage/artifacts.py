@@ -1,0 +1,277 @@
+"""Results of stages, kept on disk and found again by what they were made of.
+
+A result is one file, or a folder of arrays that are filled piece by piece: then a run that was killed
+goes on after the last piece that was recorded.
+
+A result is named by a hash of its stage, of everything it depends on (content of the embeddings,
+weights, settings) and of the version of the package. A run with other data, another model or another
+setting looks for other names, so that it cannot take an old result for its own; a file that is damaged,
+or does not hold what its name says, is refused with a warning and made anew. Files are written whole or
+not at all, arrays row after row with a check sum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc import __version__
+from nsrfc.chunks import release
+from nsrfc.errors import InputError
+from nsrfc.rowstore import MemoryRows, RowStore
+from nsrfc.storage.files import (
+    PathLike,
+    atomic_path,
+    kind_of,
+    npz_headers,
+    open_npy,
+    read_npz_array,
+    reading,
+    write_npz,
+    writing,
+)
+from nsrfc.storage.locks import locked
+from nsrfc.storage.runs import fingerprint
+
+__all__ = ["Arrays", "Artifacts", "Pieces", "key_of"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+_ABOUT = "about"
+_DONE = "done.json"
+
+RECORD_SECONDS = 10.0
+"""Least time between two records of what is done: writing out costs time, a kill no more than this."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """A folder of results.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Made when it is first needed. Without it nothing is kept.
+    """
+
+    folder: Path | None = None
+
+    @classmethod
+    def at(cls, cache: PathLike | None) -> Artifacts:
+        """Return the results in a folder as a user names it.
+
+        Raises
+        ------
+        InputError
+            If ``cache`` is no path.
+        """
+        if not isinstance(cache, str | os.PathLike | None):
+            raise InputError(f"cache must be a folder, got {type(cache).__name__}: give its path.")
+        return cls(None if cache is None else Path(cache))
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep the folder to this run, see :func:`nsrfc.storage.locks.locked`."""
+        return locked(self.folder, "run")
+
+    def get(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+        """Return a result: the one that is kept, or a new one, which is then kept.
+
+        Parameters
+        ----------
+        stage : str
+        key : str
+            Of all that the result depends on, see :func:`key_of`.
+        make : callable
+            Makes the arrays by name.
+
+        Returns
+        -------
+        dict of str to ndarray
+
+        Raises
+        ------
+        InputError
+            If the folder cannot be written.
+        """
+        found = self.find(stage, key)
+        if found is None:
+            found = make()
+            self.keep(stage, key, found)
+        return found
+
+    def find(self, stage: str, key: str) -> Arrays | None:
+        """Return the result that is kept, or None."""
+        path = self._path(stage, key)
+        if path is None or kind_of(path) is None:
+            return None
+        try:
+            return _read(path, key)
+        except InputError as error:
+            _logger.warning("%s Its stage is run again.", error)
+            return None
+
+    def keep(self, stage: str, key: str, arrays: Arrays) -> None:
+        """Keep a result, in the place of one that is there."""
+        path = self._path(stage, key)
+        if path is not None:
+            write_npz(path, {_ABOUT: np.array(key), **arrays})
+
+    def pieces(self, stage: str, key: str) -> RowStore:
+        """Open a result of arrays that are filled piece by piece."""
+        return MemoryRows() if self.folder is None else Pieces(self.folder / f"{stage}-{key[:16]}", key)
+
+    def fingerprint(self, array: npt.NDArray[Any]) -> str:
+        """Return what names the content of an array in a key; without a folder none is needed."""
+        return "" if self.folder is None else fingerprint(array)
+
+    def _path(self, stage: str, key: str) -> Path | None:
+        return None if self.folder is None else self.folder / f"{stage}-{key[:16]}.npz"
+
+
+@dataclass
+class Pieces:
+    """Arrays of one row per face that are filled in order, mapped to a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when it is first needed.
+    key : str
+        Of all that the arrays depend on; what the folder holds of another key is made anew.
+    """
+
+    folder: Path
+    key: str
+    _arrays: Arrays = field(default_factory=dict, init=False)
+    _sums: dict[str, int] = field(default_factory=dict, init=False)
+    _done: int | None = field(default=None, init=False)
+
+    @property
+    def done(self) -> int:
+        """Rows that are filled."""
+        return self._done or 0
+
+    def array(
+        self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32
+    ) -> npt.NDArray[Any]:
+        """Return an array, with the rows that an earlier run has filled.
+
+        Raises
+        ------
+        InputError
+            If the folder cannot be written.
+        """
+        path = self.folder / f"{name}.npy"
+        done, self._sums[name] = self._filled(path, shape, dtype)
+        if done == 0:
+            with writing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                (self.folder / _DONE).unlink(missing_ok=True)
+                np.lib.format.open_memmap(path, "w+", dtype, shape)
+                _take_room(path)
+            # All arrays of a result are filled together, and so begun anew together.
+            self._sums = dict.fromkeys(self._sums, 0)
+        self._done = done if self._done is None else min(done, self._done)
+        self._arrays[name] = np.load(path, mmap_mode="r+", allow_pickle=False)
+        return self._arrays[name]
+
+    def before(self) -> Pieces:
+        """Open a result that this one is made of, and that nobody needs any more afterwards."""
+        return Pieces(
+            self.folder.with_name(f"before-{self.folder.name}"), key_of("before", {"of": self.key})
+        )
+
+    def discard(self) -> None:
+        """Remove the arrays from the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def remaining(self, n: int, size: int) -> Iterator[slice]:
+        """Yield the slices of n rows that are still to be filled, ``size`` rows or fewer at a time."""
+        recorded = time.monotonic()
+        for start in range(self.done, n, size):
+            stop = min(start + size, n)
+            yield slice(start, stop)
+            if stop == n or time.monotonic() - recorded >= RECORD_SECONDS:
+                self._record(stop)
+                recorded = time.monotonic()
+
+    def _record(self, done: int) -> None:
+        """Write out what is filled, then that it is."""
+        for name, array in self._arrays.items():
+            assert isinstance(array, np.memmap)
+            with writing(self.folder):
+                array.flush()
+            self._sums[name] = zlib.crc32(array[self.done : done].data, self._sums[name])
+            release(array)
+        self._done = done
+        record = {"key": self.key, "rows": done, "crc32": self._sums}
+        with atomic_path(self.folder / _DONE) as temporary:
+            temporary.write_text(json.dumps(record), encoding="utf-8")
+
+    def _filled(self, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[int, int]:
+        """Rows that an earlier run has filled and their CRC-32; 0, 0 if they are not as recorded."""
+        record = path.with_name(_DONE)
+        if kind_of(record) != "file":
+            return 0, 0
+        try:
+            with reading(record):
+                found = json.loads(record.read_text(encoding="utf-8"))
+                key, rows, expected = found["key"], int(found["rows"]), found["crc32"].get(path.stem)
+            if key != self.key:
+                return 0, 0
+            array = open_npy(path)
+            right = (array.shape, array.dtype) == (shape, np.dtype(dtype)) and 0 <= rows <= len(array)
+            if not right or zlib.crc32(array[:rows].data) != expected:
+                raise InputError(f"{path} is not the result that its name says.")
+        except InputError as error:
+            _logger.warning("%s Its stage is run again.", error)
+            return 0, 0
+        release(array)
+        return rows, expected
+
+
+def key_of(stage: str, parts: Mapping[str, object]) -> str:
+    """Hash what a result depends on.
+
+    Parameters
+    ----------
+    stage : str
+    parts : mapping of str to JSON values
+        Settings, and keys or fingerprints of the inputs.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits; other ones for another version of the package.
+    """
+    whole = json.dumps([__version__, stage, parts], sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def _take_room(path: Path) -> None:
+    """Claim the disk that a file pretends to have: writing to a map of a full disk kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+
+
+def _read(path: Path, key: str) -> Arrays:
+    names = npz_headers(path)
+    if _ABOUT not in names or str(read_npz_array(path, _ABOUT)) != key:
+        raise InputError(f"{path} is not the result that its name says.")
+    return {name: read_npz_array(path, name) for name in names if name != _ABOUT}

@@ -1,0 +1,203 @@
+"""Face embeddings in and out: ``.npy``, ``.npz``, ``.parquet`` and the reference's ``.bin``.
+
+| suffix     | content                                                           | memory   |
+|------------|-------------------------------------------------------------------|----------|
+| `.npy`     | one array (n, d)                                                  | mapped   |
+| `.bin`     | little-endian float32, row after row; the dimension is not in it  | mapped   |
+| `.npz`     | the array of a given key, or the only (n, d) one; `id` beside it  | one copy |
+| `.parquet` | a list or fixed-size-list column of floats; `id` beside it        | one copy |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.errors import InputError
+from nsrfc.storage.files import (
+    PathLike,
+    atomic_path,
+    choose,
+    existing_file,
+    known_suffix,
+    map_npz_array,
+    npz_headers,
+    open_npy,
+    read_npz_array,
+    reading,
+    write_npy,
+    write_npz,
+)
+from nsrfc.storage.parquet import read_list_column, write_list_column
+from nsrfc.vectors import blocks, check_matrix, check_vectors, checked_peaks, refuse_rows
+
+__all__ = ["Embeddings", "read_embeddings", "write_embeddings"]
+
+SUFFIXES = (".bin", ".npy", ".npz", ".parquet")
+PREFERRED_KEYS = ("embedding", "embeddings")
+ID_KEY = "id"
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Embeddings as a file holds them.
+
+    Attributes
+    ----------
+    vectors : ndarray of float16, float32 or float64, shape (n, d)
+        One row per face, of any length but zero. A read-only memory map for ``.npy``, ``.bin``, and an
+        ``.npz`` that is not compressed.
+    ids : ndarray of str or int, shape (n,), or None
+        Names of the faces where the file has an ``id`` array or column.
+    """
+
+    vectors: npt.NDArray[Any]
+    ids: npt.NDArray[Any] | None = None
+
+
+def read_embeddings(
+    path: PathLike, *, key: str | None = None, dimension: int | None = None
+) -> Embeddings:
+    """Read and check the embeddings in a file.
+
+    Parameters
+    ----------
+    path : path-like
+        An ``.npy``, ``.npz``, ``.parquet`` or ``.bin`` file.
+    key : str, optional
+        Name of the array (``.npz``) or column (``.parquet``). Not needed where it is called
+        ``embedding`` or ``embeddings``, or is the only one that can be meant.
+    dimension : int, optional
+        Length d of a row. Needed for ``.bin``, checked for the others.
+
+    Returns
+    -------
+    Embeddings
+        Every row finite and not zero.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is damaged or cut short, holds no (n, d) floats or not of that
+        dimension, or has rows that are zero or not finite.
+    """
+    path = existing_file(path, SUFFIXES, "embeddings")
+    suffix = path.suffix.lower()
+    if dimension is not None and dimension < 1:
+        raise InputError(f"The dimension must be 1 or more, got {dimension}.")
+    if key is not None and suffix in (".npy", ".bin"):
+        raise InputError(f"{path} holds one array without a name: leave out the key {key!r}.")
+    if suffix == ".npy":
+        found = Embeddings(open_npy(path))
+    elif suffix == ".bin":
+        found = Embeddings(_open_bin(path, dimension))
+    elif suffix == ".npz":
+        found = _read_npz(path, key)
+    else:
+        found = Embeddings(*read_list_column(path, key, PREFERRED_KEYS, ID_KEY))
+    vectors = found.vectors
+    if not vectors.dtype.isnative:
+        vectors = vectors.astype(vectors.dtype.newbyteorder("="))
+    check_matrix(vectors, str(path))
+    if dimension is not None and vectors.shape[1] != dimension:
+        raise InputError(
+            f"{path} holds embeddings of dimension {vectors.shape[1]}, but {dimension} was asked "
+            f"for: give the file of the right embedder or the right dimension."
+        )
+    if found.ids is not None:
+        _check_ids(found.ids, len(vectors), str(path))
+    check_vectors(vectors, str(path))
+    return Embeddings(vectors, found.ids)
+
+
+def write_embeddings(
+    path: PathLike,
+    vectors: npt.NDArray[Any],
+    *,
+    ids: npt.ArrayLike | None = None,
+    key: str = "embeddings",
+) -> None:
+    """Write embeddings so that `read_embeddings` reads them, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        An ``.npy``, ``.npz``, ``.parquet`` or ``.bin`` file; ``.bin`` turns the numbers into
+        float32, the others keep float16, float32 or float64.
+    vectors : ndarray of float16, float32 or float64, shape (n, d)
+        One row per face, finite and not zero.
+    ids : array-like of str or int, shape (n,), optional
+        Names of the faces, for ``.npz`` and ``.parquet``.
+    key : str
+        Name of the array (``.npz``) or column (``.parquet``).
+
+    Raises
+    ------
+    InputError
+        If the vectors are not as stated, the suffix is another, it cannot hold ids, or the place
+        cannot be written.
+    """
+    suffix = known_suffix(path, SUFFIXES, "embeddings")
+    if key == ID_KEY:
+        raise InputError(f"The key {ID_KEY!r} is kept for the faces' names: give another key.")
+    peaks = checked_peaks(vectors, "vectors")
+    if ids is not None:
+        if suffix in (".npy", ".bin"):
+            raise InputError(f"{path} cannot hold ids: write .npz or .parquet, or leave them out.")
+        ids = np.asarray(ids)
+        _check_ids(ids, len(vectors), "ids")
+    if suffix == ".npy":
+        write_npy(path, vectors)
+    elif suffix == ".npz":
+        write_npz(path, {key: vectors} if ids is None else {key: vectors, ID_KEY: ids})
+    elif suffix == ".parquet":
+        write_list_column(path, vectors, key, ids, ID_KEY)
+    else:
+        with np.errstate(over="ignore"):
+            refuse_rows(peaks.astype(np.float32), "vectors as float32")
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            for block in blocks(vectors):
+                stream.write(np.ascontiguousarray(block, dtype="<f4").data)
+
+
+def _check_ids(ids: npt.NDArray[Any], n: int, name: str) -> None:
+    if ids.ndim != 1 or ids.dtype.kind not in "iuU":
+        raise InputError(
+            f"{name}: the ids must be one integer or string a face, got {ids.dtype} of shape "
+            f"{ids.shape}: convert them or leave them out."
+        )
+    if len(ids) != n:
+        raise InputError(f"{name}: there are {len(ids)} ids for {n} faces: give one id a face.")
+
+
+def _read_npz(path: Path, key: str | None) -> Embeddings:
+    headers = npz_headers(path)
+    fitting = [
+        name for name, header in headers.items() if len(header.shape) == 2 and header.dtype.kind == "f"
+    ]
+    key = choose(path, key, list(headers), fitting, PREFERRED_KEYS, "2-D array of floats")
+    ids = read_npz_array(path, ID_KEY) if ID_KEY in headers and key != ID_KEY else None
+    return Embeddings(map_npz_array(path, key), ids)
+
+
+def _open_bin(path: Path, dimension: int | None) -> npt.NDArray[Any]:
+    if dimension is None:
+        raise InputError(
+            f"{path} does not say how long its rows are: give the dimension (256 for the "
+            f"reference's MS1M features)."
+        )
+    size = path.stat().st_size
+    row = 4 * dimension
+    if size == 0:
+        raise InputError(f"{path} is empty: give a file with at least one face.")
+    if size % row:
+        raise InputError(
+            f"{path} has {size} bytes, not a whole number of rows of {dimension} float32 "
+            f"({row} bytes each): it is cut short or its dimension is not {dimension}."
+        )
+    with reading(path):
+        return np.memmap(path, dtype="<f4", mode="r", shape=(size // row, dimension))

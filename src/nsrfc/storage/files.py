@@ -1,0 +1,427 @@
+"""What readers and writers share: whole-or-nothing writing, ``.npy`` and ``.npz``, error wording.
+
+Contract: no reader lets an error of numpy, zipfile or pyarrow through, no pickle is ever loaded,
+and no writer leaves a half-written file. ``.npy`` files are mapped, not copied; so can an array of an
+``.npz`` be that is not compressed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import stat
+import struct
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.errors import InputError, NsrfcError
+
+__all__ = [
+    "ArrayHeader",
+    "PathLike",
+    "atomic_path",
+    "check_outputs",
+    "check_place",
+    "choose",
+    "existing_file",
+    "kind_of",
+    "known_suffix",
+    "map_npz_array",
+    "npz_headers",
+    "open_npy",
+    "read_npz_array",
+    "reading",
+    "write_npy",
+    "write_npz",
+    "writing",
+]
+
+PathLike = str | os.PathLike[str]
+
+_BLOCK = 1 << 20
+
+
+@contextmanager
+def atomic_path(path: PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
+
+    If the block raises, ``KeyboardInterrupt`` included, the temporary file is removed and an older
+    file at ``path`` stays as it was. The folder is made if it is missing.
+
+    Parameters
+    ----------
+    path : path-like
+        Where the finished file shall stand. The temporary one is in the same folder and has the
+        same suffix.
+
+    Raises
+    ------
+    InputError
+        If ``path`` is a folder, its folder cannot be written, or the block raises what the system
+        says of a full disk and the like.
+    """
+    path = Path(path)
+    _refuse_folder(path)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)
+        try:
+            yield temporary
+            # Without this a power cut could leave an empty file under the final name.
+            with temporary.open("r+b") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises in the block into an `InputError` that names ``path``."""
+    try:
+        yield
+    except (NsrfcError, ImportError):
+        raise
+    except PermissionError as error:
+        raise InputError(f"{path} may not be read: give yourself the right to read it.") from error
+    except MemoryError as error:
+        raise InputError(
+            f"{path} asks for more memory than there is: it is damaged or too large for this machine."
+        ) from error
+    except Exception as error:
+        # numpy, zipfile and pyarrow raise two dozen types on damaged bytes, some undocumented.
+        raise InputError(
+            f"{path} cannot be read as {path.suffix.lower()} ({_reason(error)}): "
+            f"it is damaged or another kind of file, so write or copy it anew."
+        ) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says of a file or folder that it cannot write into an `InputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({_reason(error)}): "
+            f"make room, mend its rights or choose another folder."
+        ) from error
+
+
+def kind_of(path: PathLike) -> Literal["file", "folder", "other"] | None:
+    """Say what is at ``path``, links followed; None if nothing is.
+
+    Raises
+    ------
+    InputError
+        If the system does not tell, as below a folder without the right to enter it.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be reached ({_reason(error)}): check its name and the rights of its folder."
+        ) from error
+    if stat.S_ISREG(mode):
+        return "file"
+    return "folder" if stat.S_ISDIR(mode) else "other"
+
+
+def check_place(folder: PathLike) -> None:
+    """Refuse, before any work, a place where no folder can be written; nothing is made.
+
+    Raises
+    ------
+    InputError
+        If ``folder``, or what would be above it, is a file or takes no file.
+    """
+    folder = Path(folder)
+    for place in (folder, *folder.parents):
+        kind = kind_of(place)
+        if kind == "folder":
+            # Only a file, which is gone at once, tells of rights, read-only disks and quotas alike.
+            with writing(folder), tempfile.TemporaryFile(dir=place):
+                return
+        if kind is not None:
+            raise InputError(f"{place} is a file, not a folder: give another folder for results.")
+
+
+def check_outputs(outputs: Iterable[PathLike], inputs: Iterable[PathLike | None] = ()) -> None:
+    """Refuse, before any work, files that cannot be written or that would cost another its content.
+
+    Parameters
+    ----------
+    outputs : iterable of path-like
+        Files to be written.
+    inputs : iterable of path-like or None
+        Files that are read; None stands for an input that was not given.
+
+    Raises
+    ------
+    InputError
+        If an output is a folder, is in a place where no folder can be written, or is the same file as
+        an input or another output.
+    """
+    taken = [Path(path) for path in inputs if path is not None]
+    for path in map(Path, outputs):
+        _refuse_folder(path)
+        check_place(path.parent)
+        for other in taken:
+            if _same_file(path, other):
+                raise InputError(
+                    f"{path} would overwrite {other}, which is needed too: give another name or folder."
+                )
+        taken.append(path)
+
+
+def existing_file(path: PathLike, suffixes: Sequence[str] = (), content: str = "") -> Path:
+    """Return ``path`` as a `Path` if it is a file with one of ``suffixes``, or any if there are none.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is a folder, or its suffix is none of ``suffixes``; the message
+        says that ``content`` ("embeddings") is kept in those.
+    """
+    path = Path(path)
+    kind = kind_of(path)
+    if kind is None:
+        raise InputError(f"There is no file {path}: check its name and folder.")
+    if kind != "file":
+        found = "a folder" if kind == "folder" else "not a regular file"
+        kept = f" ({_alternatives(suffixes)})" if suffixes else ""
+        raise InputError(f"{path} is {found}: give a file{kept}.")
+    if suffixes:
+        known_suffix(path, suffixes, content)
+    return path
+
+
+def known_suffix(path: PathLike, suffixes: Sequence[str], content: str) -> str:
+    """Return the suffix of ``path`` in lower case; `InputError` if it is none of ``suffixes``."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in suffixes:
+        has = f"the suffix {suffix!r}" if suffix else "no suffix"
+        raise InputError(
+            f"{path} has {has}, but {content} are kept in "
+            f"{_alternatives(suffixes)} files: use one of these."
+        )
+    return suffix
+
+
+def choose(
+    path: Path,
+    key: str | None,
+    available: Sequence[str],
+    fitting: Sequence[str],
+    preferred: Sequence[str],
+    wanted: str,
+) -> str:
+    """Name the array or column to read from a file that may hold several.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the message.
+    key : str or None
+        What the caller asks for; taken if the file has it.
+    available, fitting : sequence of str
+        All names in the file, and those of the right kind.
+    preferred : sequence of str
+        Names taken without being asked for, in this order.
+    wanted : str
+        What is looked for, in the singular, for the message.
+
+    Raises
+    ------
+    InputError
+        If the file has no ``key``, or, without one, there is none or more than one that fits.
+    """
+    held = ", ".join(available) or "nothing"
+    if key is not None:
+        if key not in available:
+            raise InputError(f"{path} has no {key!r}: name one of what it holds ({held}).")
+        return key
+    for name in preferred:
+        if name in available:
+            return name
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise InputError(
+            f"{path} holds no {wanted} (it holds {held}): convert one or give another file."
+        )
+    raise InputError(
+        f"{path} holds more than one {wanted} ({', '.join(fitting)}): name the one meant as key."
+    )
+
+
+class ArrayHeader(NamedTuple):
+    """What an array in ``.npy`` format says of itself before its numbers."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran_order: bool
+    offset: int
+
+
+def open_npy(path: Path) -> npt.NDArray[Any]:
+    """Map the array of an ``.npy`` file into memory, read-only; nothing is copied.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, cut short, or holds Python objects.
+    """
+    with reading(path), path.open("rb") as stream:
+        header = _read_header(stream)
+        _check_header(header, path.stat().st_size, str(path))
+        return _mapped(path, header)
+
+
+def npz_headers(path: Path) -> dict[str, ArrayHeader]:
+    """Read shape and dtype of every array in an ``.npz`` file without loading any."""
+    with reading(path), zipfile.ZipFile(path) as archive:
+        headers = {}
+        for member in archive.namelist():
+            if member.endswith(".npy"):
+                with archive.open(member) as stream:
+                    headers[member.removesuffix(".npy")] = _read_header(stream)
+        return headers
+
+
+def read_npz_array(path: Path, key: str) -> npt.NDArray[Any]:
+    """Read one array of an ``.npz`` file.
+
+    Raises
+    ------
+    InputError
+        If the array is damaged, cut short, or holds Python objects.
+    """
+    member = f"{key}.npy"
+    with reading(path), zipfile.ZipFile(path) as archive:
+        with archive.open(member) as stream:
+            _check_header(_read_header(stream), archive.getinfo(member).file_size, f"{path}[{key}]")
+        with archive.open(member) as stream:
+            array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+            return array
+
+
+def map_npz_array(path: Path, key: str) -> npt.NDArray[Any]:
+    """Map one array of an ``.npz`` file into memory, read-only, once its checksum is found right.
+
+    An array that is compressed, or whose numbers do not lie aligned in the file, is read instead.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_npz_array`.
+    """
+    member = f"{key}.npy"
+    with reading(path), zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(member)
+        with archive.open(member) as stream:
+            header = _read_header(stream)
+            _check_header(header, info.file_size, f"{path}[{key}]")
+            header = header._replace(offset=_content_offset(path, info) + header.offset)
+            if info.compress_type == zipfile.ZIP_STORED and header.offset % header.dtype.alignment == 0:
+                while stream.read(_BLOCK):  # at the end of the stream the checksum is compared
+                    pass
+                return _mapped(path, header)
+    return read_npz_array(path, key)
+
+
+def write_npy(path: PathLike, array: npt.NDArray[Any]) -> None:
+    """Write an ``.npy`` file, whole or not at all; Python objects are refused by numpy."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.lib.format.write_array(stream, array, allow_pickle=False)
+
+
+def write_npz(path: PathLike, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write an uncompressed ``.npz`` file, whole or not at all.
+
+    Equal arrays give equal bytes: unlike `numpy.savez`, no time is written.
+    """
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for key, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, array, allow_pickle=False)
+
+
+def _read_header(stream: IO[bytes]) -> ArrayHeader:
+    version = np.lib.format.read_magic(stream)
+    # Version 3 differs from 2 only in the encoding of field names, and fields are refused anyway.
+    read = (
+        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    )
+    shape, fortran_order, dtype = read(stream)
+    return ArrayHeader(shape, dtype, fortran_order, stream.tell())
+
+
+def _check_header(header: ArrayHeader, size: int, name: str) -> None:
+    """Refuse an array of objects, and one whose ``size`` bytes are fewer than its header says."""
+    if header.dtype.hasobject:
+        raise InputError(
+            f"{name} holds pickled Python objects, which are never loaded: "
+            f"write it anew as plain numbers or strings (array.astype(...))."
+        )
+    if min(header.shape, default=0) < 0:
+        raise InputError(f"{name} states the impossible shape {header.shape}: write it anew.")
+    needed = header.offset + math.prod(header.shape) * header.dtype.itemsize
+    if needed > size:
+        raise InputError(
+            f"{name} is cut short: an array {header.shape} of {header.dtype} takes {needed} bytes, "
+            f"but there are {size}; copy or write it anew."
+        )
+
+
+def _mapped(path: Path, header: ArrayHeader) -> npt.NDArray[Any]:
+    """Map the numbers behind a header, whose offset counts from the start of the file."""
+    return np.memmap(
+        path,
+        dtype=header.dtype,
+        mode="r",
+        offset=header.offset,
+        shape=header.shape,
+        order="F" if header.fortran_order else "C",
+    )
+
+
+def _content_offset(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where the content of a zip member starts: behind a header of 30 bytes, a name and extra fields."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        name, extra = struct.unpack("<26x2H", file.read(30))
+    return int(info.header_offset + 30 + name + extra)
+
+
+def _refuse_folder(path: Path) -> None:
+    if kind_of(path) == "folder":
+        raise InputError(f"{path} is a folder and cannot be written as a file: give a file name.")
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    if kind_of(a) and kind_of(b):
+        return a.samefile(b)
+    return os.path.realpath(a) == os.path.realpath(b)
+
+
+def _reason(error: Exception) -> str:
+    """Word for a pair of brackets what a library or the system says: one line, no full stop."""
+    # What numpy raises for a full disk is an OSError without strerror.
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return said.splitlines()[0].split(". ")[0][:120].rstrip(".")
+
+
+def _alternatives(suffixes: Sequence[str]) -> str:
+    return " or ".join([", ".join(suffixes[:-1]), suffixes[-1]] if suffixes[1:] else suffixes)

@@ -1,0 +1,168 @@
+"""Who is on each face: ``.npy``, ``.npz``, ``.parquet`` and the reference's ``.meta``.
+
+| suffix     | content                                                                       |
+|------------|-------------------------------------------------------------------------------|
+| `.npy`     | one array (n,) of integers or strings                                         |
+| `.npz`     | the array of a given key, or `identity`, or `label`, or the only (n,) one      |
+| `.parquet` | the column of a given name, or `identity`, or `label`, or the only one not `id` |
+| `.meta`    | text, one integer a line                                                      |
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.errors import InputError
+from nsrfc.storage.files import (
+    PathLike,
+    atomic_path,
+    choose,
+    existing_file,
+    known_suffix,
+    npz_headers,
+    open_npy,
+    read_npz_array,
+    reading,
+    write_npy,
+    write_npz,
+)
+from nsrfc.storage.parquet import read_scalar_column, write_scalar_column
+
+__all__ = ["read_identities", "write_identities"]
+
+SUFFIXES = (".meta", ".npy", ".npz", ".parquet")
+PREFERRED_KEYS = ("identity", "label")
+ID_KEY = "id"
+
+
+def read_identities(
+    path: PathLike, *, key: str | None = None, n: int | None = None
+) -> npt.NDArray[np.int64]:
+    """Read the identity of every face.
+
+    Parameters
+    ----------
+    path : path-like
+        An ``.npy``, ``.npz``, ``.parquet`` or ``.meta`` file.
+    key : str, optional
+        Name of the array (``.npz``) or column (``.parquet``). Not needed where it is called
+        ``identity`` or ``label``, or is the only one that can be meant.
+    n : int, optional
+        Number of faces the identities must fit.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Integers as they are; names as 0, 1, ... in their sorted order.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is damaged, holds no integers or strings, or not ``n`` of them.
+    """
+    path = existing_file(path, SUFFIXES, "identities")
+    suffix = path.suffix.lower()
+    if key is not None and suffix in (".npy", ".meta"):
+        raise InputError(f"{path} holds one array without a name: leave out the key {key!r}.")
+    if suffix == ".npy":
+        identities = open_npy(path)
+    elif suffix == ".meta":
+        identities = _read_meta(path)
+    elif suffix == ".npz":
+        identities = _read_npz(path, key)
+    else:
+        identities = read_scalar_column(path, key, PREFERRED_KEYS, ID_KEY)
+    _check(identities, str(path))
+    if n is not None and len(identities) != n:
+        relation = "more labels than faces" if len(identities) > n else "fewer labels than faces"
+        raise InputError(
+            f"{path} has {len(identities)} identities, but there are {n} faces ({relation}): "
+            f"give the file that belongs to these embeddings."
+        )
+    if identities.dtype.kind in "US":
+        _, identities = np.unique(identities, return_inverse=True)
+    return np.array(identities, dtype=np.int64)
+
+
+def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:
+    """Write identities so that `read_identities` reads them, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        An ``.npy``, ``.npz`` (array ``identity``), ``.parquet`` (column ``identity``) or ``.meta``
+        file.
+    identities : array-like of int or str, shape (n,)
+        Strings cannot be written to ``.meta``.
+
+    Raises
+    ------
+    InputError
+        If the identities are not as stated, the suffix is another, or the place cannot be written.
+    """
+    suffix = known_suffix(path, SUFFIXES, "identities")
+    identities = np.asarray(identities)
+    _check(identities, "identities")
+    if identities.dtype.kind == "S":
+        identities = identities.astype(str)
+    if suffix == ".npy":
+        write_npy(path, identities)
+    elif suffix == ".npz":
+        write_npz(path, {PREFERRED_KEYS[0]: identities})
+    elif suffix == ".parquet":
+        write_scalar_column(path, identities, PREFERRED_KEYS[0])
+    elif identities.dtype.kind == "U":
+        raise InputError(f"{path} can hold only integers: write names to .npy, .npz or .parquet.")
+    else:
+        with atomic_path(path) as temporary:
+            np.savetxt(temporary, identities, fmt="%d")
+
+
+def _check(identities: npt.NDArray[Any], name: str) -> None:
+    if identities.ndim != 1:
+        raise InputError(
+            f"{name} has shape {identities.shape}, but identities are an array (faces,): "
+            f"give one identity a face."
+        )
+    if len(identities) == 0:
+        raise InputError(f"{name} is empty: give the identity of at least one face.")
+    if identities.dtype.kind not in "iuUS":
+        raise InputError(
+            f"{name} holds {identities.dtype}, but identities are integers or strings: "
+            f'convert it with .astype("int64").'
+        )
+    if identities.dtype.kind == "u" and identities.max() > np.iinfo(np.int64).max:
+        raise InputError(f"{name} holds integers beyond int64: number the identities anew.")
+
+
+def _read_npz(path: Path, key: str | None) -> npt.NDArray[Any]:
+    headers = npz_headers(path)
+    fitting = [name for name, header in headers.items() if len(header.shape) == 1 and name != ID_KEY]
+    key = choose(path, key, list(headers), fitting, PREFERRED_KEYS, "1-D array")
+    return read_npz_array(path, key)
+
+
+def _read_meta(path: Path) -> npt.NDArray[np.int64]:
+    with reading(path):
+        lines = path.read_bytes().rstrip().splitlines()
+    try:
+        return np.array(lines, dtype=np.int64)
+    except (ValueError, OverflowError) as error:
+        number, text = next(
+            (number, line) for number, line in enumerate(lines, 1) if not _is_int64(line)
+        )
+        shown = text[:40].decode("utf-8", "replace")
+        raise InputError(
+            f"{path}: line {number} is {shown!r}, not an integer of 64 bits: write one integer a line."
+        ) from error
+
+
+def _is_int64(text: bytes) -> bool:
+    try:
+        return -(2**63) <= int(text) < 2**63
+    except ValueError:
+        return False

@@ -1,0 +1,172 @@
+"""Neighbour graphs in and out, in the package's layout and the reference's.
+
+``nsrfc``      an ``.npz`` with ``ids`` int32 (n, k) and ``similarities`` float32 (n, k), as they
+               stand in a `NeighborGraph`.
+``reference``  an ``.npz`` with ``data`` (n, 2, k), as in ``faiss_k_80.npz``: ``data[:, 0]`` are
+               row numbers and ``data[:, 1]`` are 1 - cosine. Where faces have duplicates, a face
+               may stand behind them in its list, or not be in it at all; reading mends that.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.errors import InputError
+from nsrfc.records import NeighborGraph
+from nsrfc.storage.files import (
+    PathLike,
+    existing_file,
+    known_suffix,
+    npz_headers,
+    read_npz_array,
+    write_npz,
+)
+from nsrfc.vectors import enumerate_rows
+
+__all__ = ["read_neighbors", "write_neighbors"]
+
+SUFFIXES = (".npz",)
+BLOCK_ROWS = 16384
+# Cosines of half-precision vectors leave [-1, 1] by about a thousandth.
+ROUNDING = 0.01
+
+
+def read_neighbors(path: PathLike) -> NeighborGraph:
+    """Read a neighbour graph in either layout.
+
+    Memory: the graph, and for the reference's layout the stored array beside it.
+
+    Parameters
+    ----------
+    path : path-like
+        An ``.npz`` file.
+
+    Returns
+    -------
+    NeighborGraph
+        From the package's layout as stored. From the reference's: each face first in its own list
+        with similarity 1 (a face that was absent takes the place of the last), then the others by
+        descending similarity, ties by lower id; similarities clipped to [-1, 1].
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is damaged, has neither layout, or rows hold what is no row
+        number or no distance.
+    """
+    path = existing_file(path, SUFFIXES, "neighbour graphs")
+    headers = npz_headers(path)
+    if "data" in headers:
+        return _from_reference(read_npz_array(path, "data"), f"{path}[data]")
+    if {"ids", "similarities"} <= headers.keys():
+        ids, similarities = (read_npz_array(path, key) for key in ("ids", "similarities"))
+        try:
+            return NeighborGraph(ids, similarities)
+        except InputError as error:
+            raise InputError(f"{path}: {error} Build it anew.") from error
+    raise InputError(
+        f"{path} holds neither 'data' nor 'ids' and 'similarities' (it holds "
+        f"{', '.join(headers) or 'nothing'}): give a neighbour graph."
+    )
+
+
+def write_neighbors(
+    path: PathLike, graph: NeighborGraph, *, layout: Literal["nsrfc", "reference"] = "nsrfc"
+) -> None:
+    """Write a neighbour graph so that `read_neighbors` reads it, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        An ``.npz`` file.
+    graph : NeighborGraph
+        What to write.
+    layout : {"nsrfc", "reference"}
+        The reference's layout keeps similarities only to float32 rounding of 1 - s.
+
+    Raises
+    ------
+    InputError
+        If the suffix or layout is another, or the place cannot be written.
+    """
+    known_suffix(path, SUFFIXES, "neighbour graphs")
+    if layout == "nsrfc":
+        write_npz(path, {"ids": graph.ids, "similarities": graph.similarities})
+    elif layout == "reference":
+        # float32 counts exactly only to 2**24.
+        dtype = np.float32 if graph.n <= 2**24 else np.float64
+        data = np.empty((graph.n, 2, graph.k), dtype=dtype)
+        data[:, 0] = graph.ids
+        np.subtract(1, graph.similarities, out=data[:, 1])
+        write_npz(path, {"data": data})
+    else:
+        raise InputError(f"layout must be 'nsrfc' or 'reference', got {layout!r}.")
+
+
+def _from_reference(data: npt.NDArray[Any], name: str) -> NeighborGraph:
+    if data.ndim != 3 or data.shape[1] != 2 or 0 in data.shape or data.dtype.kind not in "fi":
+        raise InputError(
+            f"{name} is {data.dtype} of shape {data.shape}, but the reference's layout is numbers "
+            f"(faces, 2, k) with ids and 1 - cosine: write it so."
+        )
+    n, _, k = data.shape
+    if data.dtype.kind == "f" and n > 2 ** (np.finfo(data.dtype).nmant + 1):
+        raise InputError(f"{name}: {data.dtype} cannot tell {n} row numbers apart: use float64.")
+    ids = np.empty((n, k), dtype=np.int32)
+    similarities = np.empty((n, k), dtype=np.float32)
+    for start in range(0, n, BLOCK_ROWS):
+        rows = np.arange(start, min(n, start + BLOCK_ROWS))
+        found, distances = data[rows, 0], data[rows, 1]
+        _check_block(rows, found, distances, n, name)
+        ids[rows], similarities[rows] = _face_first(rows, found, 1 - distances.astype(np.float32))
+    return NeighborGraph(ids, similarities)
+
+
+def _check_block(
+    rows: npt.NDArray[np.intp],
+    found: npt.NDArray[Any],
+    distances: npt.NDArray[Any],
+    n: int,
+    name: str,
+) -> None:
+    """Refuse rows with ids that are no row numbers, or distances that are not 1 - cosine."""
+    present = found >= 0
+    no_ids = (found != np.floor(found)) | (found < -1) | (found >= n)
+    no_distances = present & ~((distances >= -ROUNDING) & (distances <= 2 + ROUNDING))
+    far_from_itself = (found == rows[:, None]) & (distances > 0.5)
+    for wrong, fault, mend in (
+        (
+            no_ids,
+            f"ids that are not whole numbers in -1..{n - 1}",
+            "build the graph of these faces",
+        ),
+        (no_distances, "distances outside 0..2", "store 1 - cosine"),
+        (far_from_itself, "a face far from itself", "store 1 - cosine, not the cosine"),
+    ):
+        at = rows[wrong.any(axis=1)]
+        if len(at):
+            raise InputError(f"{name} has {fault} in {enumerate_rows(at)}, counted from 0: {mend}.")
+
+
+def _face_first(
+    rows: npt.NDArray[np.intp], found: npt.NDArray[Any], similarities: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Order lists (b, k) by descending similarity, the face itself first and absent ones last."""
+    k = found.shape[1]
+    ids = np.column_stack([rows, found]).astype(np.int32)
+    similarities = np.column_stack([np.ones(len(rows), np.float32), similarities.clip(-1, 1)])
+    absent = ids < 0
+    # The face heads its list, so that its entry further on, if it has one, is one too many.
+    absent[:, 1:] |= found == rows[:, None]
+    ids[absent] = -1
+    similarities[absent] = -np.inf
+    rank = -similarities
+    rank[:, 0] = -np.inf
+    order = np.lexsort((ids, rank))[:, :k]
+    ids = np.take_along_axis(ids, order, axis=1)
+    similarities = np.take_along_axis(similarities, order, axis=1)
+    similarities[ids < 0] = 0
+    return ids, similarities

@@ -1,0 +1,223 @@
+"""Parquet columns as plain arrays, batch by batch and without Python lists.
+
+pyarrow is imported inside the functions, so that a run that touches no Parquet does not load it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.errors import InputError
+from nsrfc.storage.files import PathLike, atomic_path, choose, reading
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+__all__ = ["read_list_column", "read_scalar_column", "write_list_column", "write_scalar_column"]
+
+BATCH_ROWS = 8192
+ROW_GROUP_ROWS = 65536
+
+
+def read_list_column(
+    path: Path, key: str | None, preferred: Sequence[str], id_key: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
+    """Read a list or fixed-size-list column of floats, and the ``id_key`` column if there is one.
+
+    The array is filled batch by batch: memory stays near one copy of the result.
+
+    Parameters
+    ----------
+    path : Path
+        The Parquet file.
+    key : str or None
+        The column; by default the first of ``preferred`` that the file has, or the only one.
+    preferred : sequence of str
+        Names taken without being asked for.
+    id_key : str
+        Name of the column of integers or strings.
+
+    Returns
+    -------
+    values : ndarray of float16, float32 or float64, shape (n, d)
+    ids : ndarray of int or str, shape (n,), or None
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, no column fits, entries are null, or rows differ in length.
+    """
+    with _open(path) as file:
+        types = {field.name: field.type for field in file.schema_arrow}
+        fitting = [name for name, kind in types.items() if _is_float_list(kind)]
+        key = choose(path, key, list(types), fitting, preferred, "list column of floats")
+        if not _is_float_list(types[key]):
+            raise InputError(
+                f"{path}: column {key!r} is {types[key]}, not lists of floats: "
+                f"convert it or name another column."
+            )
+        columns = [key] + ([id_key] if id_key in types else [])
+        n = file.metadata.num_rows
+        values: npt.NDArray[Any] = np.empty((0, 0))
+        ids = []
+        filled = 0
+        for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+            width = values.shape[1] if filled else None
+            block = _list_block(batch.column(key), f"{path}: column {key!r}", filled, width)
+            if not filled:
+                values = np.empty((n, block.shape[1]), dtype=block.dtype)
+            values[filled : filled + len(block)] = block
+            if id_key in types:
+                name = f"{path}: column {id_key!r}"
+                ids.append(_scalar_block(batch.column(id_key), name, filled))
+            filled += len(block)
+        if filled != n:
+            raise InputError(f"{path} states {n} rows but has {filled}: write or copy it anew.")
+    return values, np.concatenate(ids) if ids else None
+
+
+def read_scalar_column(
+    path: Path, key: str | None, preferred: Sequence[str], id_key: str
+) -> npt.NDArray[Any]:
+    """Read a column of integers or strings; other types of number are left for the caller to judge.
+
+    Parameters
+    ----------
+    path : Path
+        The Parquet file.
+    key : str or None
+        The column; by default the first of ``preferred``, or the only one that is not ``id_key``.
+    preferred : sequence of str
+        Names taken without being asked for.
+    id_key : str
+        Name of a column that is never meant by default.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, no column fits, entries are null or neither numbers nor strings.
+    """
+    with _open(path) as file:
+        names = file.schema_arrow.names
+        fitting = [name for name in names if name != id_key]
+        key = choose(path, key, names, fitting, preferred, "column of identities")
+        name = f"{path}: column {key!r}"
+        blocks = []
+        filled = 0
+        for batch in file.iter_batches(BATCH_ROWS, columns=[key]):
+            blocks.append(_scalar_block(batch.column(key), name, filled))
+            filled += len(batch)
+    return np.concatenate(blocks) if blocks else np.empty(0, dtype=np.int64)
+
+
+def write_list_column(
+    path: PathLike,
+    values: npt.NDArray[Any],
+    key: str,
+    ids: npt.NDArray[Any] | None,
+    id_key: str,
+) -> None:
+    """Write rows (n, d) as a fixed-size-list column beside an optional id column (n,)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    width = values.shape[1]
+    fields = [pa.field(key, pa.list_(pa.from_numpy_dtype(values.dtype), width))]
+    if ids is not None:
+        fields.insert(0, pa.field(id_key, pa.array(ids[:0]).type))
+    schema = pa.schema(fields)
+    # Embeddings are noise to a compressor and never repeat.
+    options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
+        for start in range(0, len(values), ROW_GROUP_ROWS):
+            rows = slice(start, start + ROW_GROUP_ROWS)
+            flat = pa.array(np.ascontiguousarray(values[rows]).reshape(-1))
+            columns = [pa.FixedSizeListArray.from_arrays(flat, width)]
+            if ids is not None:
+                columns.insert(0, pa.array(ids[rows]))
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def write_scalar_column(path: PathLike, values: npt.NDArray[Any], key: str) -> None:
+    """Write integers or strings (n,) as the only column."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table({key: pa.array(values)}), temporary)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
+    import pyarrow.parquet as pq
+
+    # With these pyarrow streams a column; its defaults load all row groups at once.
+    options = {"buffer_size": 1 << 20, "pre_buffer": False}
+    with reading(path), pq.ParquetFile(path, **options) as file:
+        yield file
+
+
+def _is_float_list(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(check(kind) for check in lists) and pa.types.is_floating(kind.value_type)
+
+
+def _list_block(column: pa.Array, name: str, first: int, width: int | None) -> npt.NDArray[Any]:
+    """Turn a batch of lists, the first of them row ``first``, into an array (rows, width)."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    _refuse_nulls(column, name, first, 1)
+    if pa.types.is_fixed_size_list(column.type):
+        width = column.type.list_size
+    else:
+        lengths = pc.list_value_length(column).to_numpy()
+        width = int(lengths[0]) if width is None else width
+        if (lengths != width).any():
+            row = int(np.flatnonzero(lengths != width)[0])
+            raise InputError(
+                f"{name} is ragged: row {first + row}, counted from 0, has length {lengths[row]}, "
+                f"but row 0 has {width}; give every face the same dimension."
+            )
+    values = column.flatten()
+    _refuse_nulls(values, name, first, width)
+    block: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False)
+    return block.reshape(len(column), width)
+
+
+def _scalar_block(column: pa.Array, name: str, first: int) -> npt.NDArray[Any]:
+    """Turn a batch of numbers or strings into an array; strings become numpy ``str``."""
+    import pyarrow as pa
+
+    _refuse_nulls(column, name, first, 1)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return values.astype(str)
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{name} is {column.type}: convert it to integers or strings.")
+    return values
+
+
+def _refuse_nulls(column: pa.Array, name: str, first: int, width: int) -> None:
+    """Refuse a null among values of which ``width`` make a row."""
+    if column.null_count:
+        missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0]
+        raise InputError(
+            f"{name} has a null in row {first + missing // width}, counted from 0: "
+            f"fill it or remove that face."
+        )

@@ -1,0 +1,260 @@
+"""The folder that ``nsrfc cluster`` leaves: labels, a table, and the record of how they came about.
+
+| file               | content                                                                    |
+|--------------------|----------------------------------------------------------------------------|
+| `labels.npy`       | int64 (n,)                                                                 |
+| `clusters.parquet` | ``id`` (if the input had them) or ``row``, ``label``, ``confidence``       |
+| `run.json`         | configuration, versions, input, plan, seconds, memory, hashes of the others |
+
+The three are made elsewhere and put in place together, `run.json` last: a folder with a
+`run.json` holds one whole run, and the hashes in it tell if a file was changed since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc import __version__
+from nsrfc.errors import InputError
+from nsrfc.records import Clustering
+from nsrfc.storage.files import (
+    PathLike,
+    atomic_path,
+    check_outputs,
+    check_place,
+    kind_of,
+    reading,
+    writing,
+)
+from nsrfc.storage.identities import read_identities
+from nsrfc.storage.locks import locked
+
+__all__ = [
+    "FILES",
+    "UNFINISHED",
+    "check_folder",
+    "fingerprint",
+    "read_labels",
+    "read_run",
+    "summarize",
+    "versions",
+    "write_json",
+    "write_run",
+]
+
+FILES = LABELS, TABLE, RECORD = "labels.npy", "clusters.parquet", "run.json"
+LIBRARIES = ("numpy", "scipy", "sklearn", "faiss", "numba", "pyarrow")
+CHUNK_BYTES = 1 << 24
+
+UNFINISHED = ".unfinished"
+"""In the folder of the results, what a run that was cut off has done so far."""
+
+
+def write_run(
+    folder: PathLike,
+    found: Clustering,
+    record: Mapping[str, Any],
+    *,
+    ids: npt.NDArray[Any] | None = None,
+) -> dict[str, Any]:
+    """Write a run into a folder, whole or not at all; an older run there is replaced.
+
+    What the run kept in `UNFINISHED` goes.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made if missing; other files in it are left alone.
+    found : Clustering
+        Labels and confidence of n faces.
+    record : mapping
+        What `run.json` shall say beside the summary and the hashes.
+    ids : ndarray of int or str, shape (n,), optional
+        Names of the faces.
+
+    Returns
+    -------
+    dict
+        What was written to `run.json`.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    folder = Path(folder)
+    with _staging(folder) as staging:
+        np.save(staging / LABELS, found.labels, allow_pickle=False)
+        _write_table(staging / TABLE, found, ids)
+        files = {name: _file_hash(staging / name) for name in (LABELS, TABLE)}
+        whole = {**record, "result": summarize(found.labels), "sha256": files}
+        (staging / RECORD).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+        # Without its record the older run no longer counts as whole, so that a reader never takes
+        # a mixture for one.
+        (folder / RECORD).unlink(missing_ok=True)
+        for name in FILES:
+            (staging / name).replace(folder / name)
+    unfinished = folder / UNFINISHED
+    if kind_of(unfinished):
+        # Another run with the same output may have begun there meanwhile.
+        with suppress(InputError), locked(unfinished, "run"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return whole
+
+
+def read_labels(path: PathLike) -> npt.NDArray[np.int64]:
+    """Read labels from a folder that `write_run` made, or from a file of one label a face.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or the folder holds no whole run.
+    """
+    path = Path(path)
+    if kind_of(path) != "folder":
+        return read_identities(path)
+    record = path / RECORD
+    if not kind_of(record) == kind_of(path / LABELS) == "file":
+        raise InputError(
+            f"{path} holds no finished run ({LABELS} and {RECORD}): "
+            f"give a folder written by nsrfc cluster, or a file of labels."
+        )
+    with reading(record):
+        expected = json.loads(record.read_text(encoding="utf-8"))["sha256"][LABELS]
+    if _file_hash(path / LABELS) != expected:
+        raise InputError(
+            f"{path / LABELS} is not the file that {RECORD} speaks of: run nsrfc cluster again, "
+            f"or give the file itself."
+        )
+    return read_identities(path / LABELS)
+
+
+def read_run(folder: PathLike) -> dict[str, Any] | None:
+    """Read the record of a run that `write_run` wrote.
+
+    Returns
+    -------
+    dict or None
+        What stands in `run.json`; None if there is none, or a file it speaks of was changed since.
+
+    Raises
+    ------
+    InputError
+        If `run.json` is damaged.
+    """
+    folder = Path(folder)
+    path = folder / RECORD
+    if kind_of(path) != "file":
+        return None
+    with reading(path):
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        hashes = record["sha256"].items()
+    files = [(folder / name, expected) for name, expected in hashes]
+    whole = all(kind_of(file) == "file" and _file_hash(file) == expected for file, expected in files)
+    return record if whole else None
+
+
+def check_folder(
+    folder: PathLike, names: Iterable[str] = (), inputs: Iterable[PathLike | None] = ()
+) -> None:
+    """Refuse, before any work, a folder for results that cannot be written.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where the results shall be; nothing is made.
+    names : iterable of str
+        Files that will be written there, such as `FILES`.
+    inputs : iterable of path-like or None
+        Files that are read and must not be among them.
+
+    Raises
+    ------
+    InputError
+        If ``folder``, or what would be above it, is a file or takes no file, or one of the files to be
+        written there is a folder or an input.
+    """
+    check_place(folder)
+    check_outputs([Path(folder) / name for name in names], inputs)
+
+
+def fingerprint(array: npt.NDArray[Any]) -> str:
+    """Return the SHA-256 of an array's shape, dtype and bytes, in hexadecimal.
+
+    Memory: one block of rows. The same whether the array is mapped or in memory.
+    """
+    digest = hashlib.sha256(f"{array.shape} {array.dtype.str} ".encode())
+    rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        digest.update(np.ascontiguousarray(array[start : start + rows]).data)
+    return digest.hexdigest()
+
+
+def summarize(labels: npt.NDArray[np.int64]) -> dict[str, int]:
+    """Count faces, people, singletons, unclustered faces (-1), and faces of the largest group."""
+    sizes = np.bincount(labels[labels >= 0])
+    return {
+        "faces": len(labels),
+        "people": int(np.count_nonzero(sizes)),
+        "singletons": int(np.count_nonzero(sizes == 1)),
+        "unclustered": int(np.count_nonzero(labels < 0)),
+        "largest": int(sizes.max(initial=0)),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the package, Python and the libraries that decide results."""
+    found = {"nsrfc": __version__, "python": platform.python_version()}
+    return found | {name: str(import_module(name).__version__) for name in LIBRARIES}
+
+
+def write_json(path: PathLike, record: Mapping[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder inside ``folder``, on its file system; both go if the block fails."""
+    made = [place for place in (folder, *folder.parents) if kind_of(place) is None]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".nsrfc-", dir=folder))
+    try:
+        with writing(folder):
+            yield staging
+    finally:
+        shutil.rmtree(staging)
+        for place in made:
+            if any(place.iterdir()):
+                break
+            place.rmdir()
+
+
+def _write_table(path: Path, found: Clustering, ids: npt.NDArray[Any] | None) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = {"row": np.arange(len(found.labels))} if ids is None else {"id": ids}
+    columns = {**names, "label": found.labels, "confidence": found.confidence}
+    # pyarrow takes no path that is not UTF-8, and says less of a full disk.
+    with path.open("wb") as stream:
+        pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), stream)
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,206 @@
+"""From labelled faces to a model: the entrance to training."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.config import check_config
+from nsrfc.device import find_device
+from nsrfc.errors import InputError
+from nsrfc.knn.copies import canonical_rows
+from nsrfc.model.bundle import NSRFC, load_model
+from nsrfc.model.settings import NETWORKS, NetworkName
+from nsrfc.progress import Progress
+from nsrfc.storage.files import PathLike
+from nsrfc.storage.runs import check_folder, fingerprint, write_json
+from nsrfc.training.checkpoint import CheckpointFolder
+from nsrfc.training.config import TrainingConfig
+from nsrfc.training.curves import CurveLog, draw_curves
+from nsrfc.training.result import (
+    CHECKPOINTS,
+    CURVES,
+    RECORD,
+    earlier_networks,
+    new_network,
+    outcome,
+    outline,
+    started_from,
+    steps_given,
+    trained_model,
+    training_versions,
+)
+from nsrfc.training.split import split_people
+from nsrfc.training.trainer import Course
+from nsrfc.vectors import normalize
+
+__all__ = ["train"]
+
+_Floats = npt.NDArray[np.float32]
+_Identities = npt.NDArray[np.int64]
+
+
+def train(
+    X: npt.ArrayLike,
+    identities: npt.ArrayLike,
+    config: TrainingConfig | None = None,
+    output: PathLike | None = None,
+    progress: Progress | None = None,
+    *,
+    only: NetworkName | None = None,
+    start: NSRFC | str | Path | None = None,
+    device: str = "auto",
+) -> NSRFC:
+    """Learn the networks from labelled faces.
+
+    The people are split: most teach, the others decide when training stops, which thresholds are taken
+    and which steps earn their place.
+
+    Parameters
+    ----------
+    X : array-like of float, shape (n, d)
+        Embeddings of any length. Never written to.
+    identities : array-like of int or str, shape (n,)
+        Who is on each face. People with one photo are welcome, as they are among those to be clustered.
+    config : TrainingConfig, optional
+        The default preset if it is left out.
+    output : path-like, optional
+        Folder for the model, the curves and the record. An interrupted training goes on where it was
+        when it is started again with the same arguments.
+    progress : Progress, optional
+        Told of every stage.
+    only : {"cgcn", "pairs", "lcenet", "pcenet"}, optional
+        Train this network alone and use it; those before it are taken from the model in ``output``, if
+        there is one.
+    start : NSRFC, path-like or str, optional
+        Model whose weights the networks start from, such as "universal": its family and networks take
+        the place of those of ``config``, and a network that learns nothing better stays as it was. Its
+        steps, thresholds and C-GCN stay too, unless one network alone is trained or there is no other:
+        people with fewer photos than those to be clustered would mislead.
+    device : str
+        "auto", "cpu", "cuda", ...
+
+    Returns
+    -------
+    NSRFC
+        In evaluation mode, on the CPU. On the CPU the same for the same arguments, whatever the order
+        of the rows and however often it was interrupted.
+
+    Raises
+    ------
+    InputError
+        If the faces are not as `nsrfc.cluster` wants them, the identities do not fit, there are too few
+        people, a network cannot be made as ``config`` wants it, or ``output`` cannot be used or is
+        in use by another training.
+    """
+    config = TrainingConfig.load() if config is None else config
+    check_config(config, TrainingConfig)
+    first = None if start is None else load_model(start)
+    if first is not None:
+        config = started_from(config, first)
+    if only is not None and only not in NETWORKS:
+        raise InputError(f"There is no network {only!r}: take one of {', '.join(NETWORKS)}.")
+    place = find_device(device)
+    faces, identity = _distinct(X, identities)
+    wanted = _wanted(only, first)
+    for name in wanted:
+        outline(config, name, faces.shape[1])
+    known = {} if output is None else earlier_networks(Path(output), only)
+    kept = first.settings if first is not None and only is None else None
+    if kept is not None:
+        known = {
+            name: new_network(config, name, faces.shape[1], refined=False, start=first)
+            for name in kept.networks
+            if name not in wanted
+        }
+    split = split_people(identity, config.validation, config.seed)
+    data = {
+        "embeddings": fingerprint(faces),
+        "identities": fingerprint(identity),
+        "faces": len(faces),
+        "dimension": faces.shape[1],
+        "people": len(np.unique(identity)),
+        "validation_people": len(np.unique(identity[split.validation])),
+        "validation_faces": len(split.validation),
+    }
+    run: dict[str, Any] = {
+        "config": config.model_dump(mode="json"),
+        "only": only,
+        "data": data,
+    }
+    if first is not None:
+        run["start"] = first.fingerprints()
+    state = run | {"versions": training_versions()}
+    with (
+        _folder(output) as folder,
+        CheckpointFolder.held(folder / CHECKPOINTS, state) as checkpoints,
+    ):
+        report = CurveLog(None if output is None else folder / "tensorboard")
+        course = Course(
+            config=config,
+            checkpoints=checkpoints,
+            device=place,
+            build=lambda name, refined: new_network(config, name, faces.shape[1], refined, first),
+            known=known,
+            wanted=wanted,
+            starting=first is not None,
+            given=steps_given(config, only, kept),
+            progress=progress or Progress(),
+            report=report,
+        )
+        sides = (split.train, split.validation)
+        course.run(*([(faces[rows], identity[rows])] for rows in sides))
+        report.close()
+        model = trained_model(course, faces.shape[1], data, kept)
+        if output is not None:
+            draw_curves(folder / CURVES, course.curves)
+            write_json(folder / RECORD, run | outcome(course))
+            model.save_pretrained(folder)
+    return model
+
+
+def _distinct(X: npt.ArrayLike, identities: npt.ArrayLike) -> tuple[_Floats, _Identities]:
+    """Distinct faces in the order of their content, and their identities as numbers.
+
+    Copies that are given to several people count for the first of them.
+    """
+    unit = normalize(X)
+    named = np.asarray(identities)
+    if named.shape != (len(unit),):
+        raise InputError(
+            f"There are {len(unit)} faces and identities of shape {named.shape}: give one a face."
+        )
+    if named.dtype.kind not in "iuUS":
+        raise InputError(f"Identities are integers or strings, got {named.dtype}.")
+    identity = np.unique(named, return_inverse=True)[1]
+    faces, place = canonical_rows(unit)
+    of_faces = np.full(len(faces), np.iinfo(np.int64).max)
+    np.minimum.at(of_faces, place, identity)
+    return unit[faces], of_faces
+
+
+def _wanted(only: NetworkName | None, start: NSRFC | None) -> tuple[NetworkName, ...]:
+    """Return the networks to be trained: all of them, or those that the model to start from has."""
+    if only is not None:
+        return (only,)
+    if start is None:
+        return NETWORKS
+    # People with few photos teach a C-GCN that nobody has more; the others take it as it is.
+    has = tuple(name for name in NETWORKS if name in start.settings.networks)
+    return tuple(name for name in has if name != "cgcn") or has
+
+
+@contextmanager
+def _folder(output: PathLike | None) -> Iterator[Path]:
+    if output is not None:
+        check_folder(output)
+        yield Path(output)
+    else:
+        with tempfile.TemporaryDirectory(prefix="nsrfc-") as folder:
+            yield Path(folder)

@@ -1,0 +1,128 @@
+"""Embeddings as an array: what is refused, and rows scaled to unit length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.errors import InputError
+
+__all__ = ["check_vectors", "enumerate_rows", "normalize"]
+
+BLOCK_BYTES = 4 << 20
+
+
+def check_vectors(vectors: npt.NDArray[Any], name: str) -> None:
+    """Refuse embeddings that cannot be normalised.
+
+    Works block by block: beside ``vectors`` it takes 8 bytes per face.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, d)
+        The embeddings.
+    name : str
+        What the message calls them: a file or an argument.
+
+    Raises
+    ------
+    InputError
+        If they are not float16, float32 or float64 of shape (n, d) with n, d >= 1, or rows hold
+        NaN or infinity or are all zero; the message names the first rows, counted from 0, and says
+        how many there are.
+    """
+    checked_peaks(vectors, name)
+
+
+def normalize(vectors: npt.ArrayLike, name: str = "X") -> npt.NDArray[np.float32]:
+    """Scale every row to unit length.
+
+    A row's result depends on that row alone, to the last bit, and neither huge nor tiny values
+    overflow: each row is divided by its largest value before its length is taken, in float64.
+
+    Parameters
+    ----------
+    vectors : array-like of float16, float32 or float64, shape (n, d)
+        Never written to.
+    name : str
+        What a message calls them.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, d)
+        A new C-contiguous array.
+
+    Raises
+    ------
+    InputError
+        As `check_vectors`.
+    """
+    vectors = np.asarray(vectors)
+    peaks = checked_peaks(vectors, name)
+    unit = np.empty(vectors.shape, dtype=np.float32)
+    start = 0
+    for block in blocks(vectors):
+        rows = slice(start, start + len(block))
+        # C order, so that numpy sums each row in the same order whatever the caller's layout.
+        scaled = np.array(block, dtype=np.float64, order="C")
+        scaled /= peaks[rows, None]
+        scaled /= np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
+        unit[rows] = scaled
+        start = rows.stop
+    return unit
+
+
+def blocks(vectors: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Yield consecutive rows, as many as make a few megabytes of float64."""
+    rows = max(1, BLOCK_BYTES // (8 * vectors.shape[1]))
+    for start in range(0, len(vectors), rows):
+        yield vectors[start : start + rows]
+
+
+def checked_peaks(vectors: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
+    """Return the largest absolute value of each row (n,), refusing what `check_vectors` does."""
+    check_matrix(vectors, name)
+    with np.errstate(invalid="ignore"):
+        peaks = np.concatenate([np.abs(block).max(axis=1) for block in blocks(vectors)])
+    refuse_rows(peaks, name)
+    return peaks.astype(np.float64)
+
+
+def refuse_rows(peaks: npt.NDArray[np.floating], name: str) -> None:
+    """Refuse rows whose largest absolute value is NaN, infinite or zero."""
+    faults = []
+    for wrong, fault in ((~np.isfinite(peaks), "NaN or infinity"), (peaks == 0, "only zeros")):
+        if wrong.any():
+            rows = np.flatnonzero(wrong)
+            verb = "holds" if len(rows) == 1 else "hold"
+            faults.append(f"{len(rows)} of {len(peaks)} rows {verb} {fault} ({enumerate_rows(rows)})")
+    if faults:
+        raise InputError(
+            f"{name}: {' and '.join(faults)}, counted from 0: remove these faces or embed them anew."
+        )
+
+
+def check_matrix(vectors: npt.NDArray[Any], name: str) -> None:
+    if vectors.ndim != 2:
+        raise InputError(
+            f"{name} has shape {vectors.shape}, but embeddings are an array (faces, dimension): "
+            f"reshape it to one row per face."
+        )
+    if 0 in vectors.shape:
+        raise InputError(
+            f"{name} is empty, with shape {vectors.shape}: give at least one face and one number a face."
+        )
+    if vectors.dtype not in (np.float16, np.float32, np.float64):
+        raise InputError(
+            f"{name} holds {vectors.dtype}, but embeddings are float16, float32 or float64: "
+            f'convert it with .astype("float32").'
+        )
+
+
+def enumerate_rows(rows: npt.NDArray[np.intp], limit: int = 5) -> str:
+    """Word row numbers, counted from 0: ``row 3``, ``rows 3, 7``, ``rows 0, 1, 2, 3, 4, ...``."""
+    listed = ", ".join(str(row) for row in rows[:limit].tolist())
+    return f"row{'s' if len(rows) > 1 else ''} {listed}{', ...' if len(rows) > limit else ''}"

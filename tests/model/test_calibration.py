@@ -1,0 +1,57 @@
+"""Probabilities of edges are made to mean what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from nsrfc.model.calibration import UNCHANGED, calibrated, fit_calibration
+
+
+def edges(n: int, slope: float, offset: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw edges whose true log-odds are slope * logit(p) + offset, and whether they hold."""
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(0, 3, n)
+    same = rng.random(n) < expit(slope * odds + offset)
+    return expit(odds).astype(np.float32), same
+
+
+def gap(probability: np.ndarray, same: np.ndarray) -> float:
+    """Mean distance between what is said and what is so, in ten bins."""
+    place = np.minimum((10 * probability).astype(int), 9)
+    apart = [abs(probability[place == b].sum() - same[place == b].sum()) for b in range(10)]
+    return float(sum(apart) / len(same))
+
+
+def test_what_is_said_of_other_edges_becomes_true() -> None:
+    calibration = fit_calibration([edges(20_000, 0.7, 1.5, seed=0)])
+    probability, same = edges(20_000, 0.7, 1.5, seed=1)
+    assert gap(probability, same) > 0.1
+    assert gap(calibrated(probability, calibration), same) < 0.01
+
+
+def test_the_order_stays() -> None:
+    probability = np.linspace(0, 1, 101, dtype=np.float32)
+    found = calibrated(probability, (0.7, 1.5))
+    assert found.dtype == np.float32
+    assert (np.diff(found) > 0).all()
+    assert 0 <= found[0] < found[-1] <= 1
+
+
+def test_every_set_counts_alike() -> None:
+    one, other = edges(2_000, 1, 1, seed=0), edges(20_000, 1, -1, seed=1)
+    offset = fit_calibration([one, other])[1]
+    assert abs(offset) < 0.2
+    many = fit_calibration(
+        [(np.concatenate(a), np.concatenate(b)) for a, b in [zip(one, other, strict=True)]]
+    )
+    assert many[1] < -0.5
+
+
+@pytest.mark.parametrize("same", [[True] * 4, [False] * 4, [True, True, False, False], []])
+def test_what_teaches_nothing_changes_nothing(same: list[bool]) -> None:
+    """Edges of one kind, edges of which the less probable hold, and none."""
+    probability = np.array([0.1, 0.2, 0.8, 0.9], np.float32)[: len(same)]
+    assert fit_calibration([(probability, np.array(same, bool))]) == UNCHANGED
+    assert calibrated(probability, UNCHANGED) is probability

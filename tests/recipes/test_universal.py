@@ -1,0 +1,173 @@
+"""The model that the package brings: small, tied to no embedder, better than rules, precise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import nsrfc
+from nsrfc import learned
+from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.metrics import ari
+from nsrfc.model.bundle import NSRFC, UNIVERSAL, load_model
+from nsrfc.model.settings import ModelSettings
+from nsrfc.networks.structure.lists import StructureRefinement
+from nsrfc.pipeline import cluster as rules
+from nsrfc.stages import Stages
+from nsrfc.steps import edges_of, lists_of
+from nsrfc.synthetic import generate
+from recipes.universal import (
+    DIMENSIONS,
+    FEWEST,
+    FIRST_VALIDATING,
+    MOST,
+    USUAL,
+    draw_set,
+    train_universal,
+)
+
+Floats = npt.NDArray[np.float32]
+
+FACES = 600
+
+
+@pytest.fixture(scope="module")
+def model() -> NSRFC:
+    return load_model(UNIVERSAL)
+
+
+@pytest.fixture(scope="module")
+def X() -> Floats:  # noqa: N802
+    return generate(FACES, "wild", dimension=96, seed=11).embeddings
+
+
+@pytest.fixture(scope="module")
+def labels(X: Floats, model: NSRFC) -> npt.NDArray[np.int64]:
+    return learned.cluster(X, model).labels
+
+
+def test_it_is_the_default_and_small(X: Floats, labels: npt.NDArray[np.int64]) -> None:
+    assert np.array_equal(nsrfc.FaceClusterer().fit_predict(X), labels)
+    files = Path(nsrfc.__file__).parent / UNIVERSAL
+    assert {path.name for path in files.iterdir()} >= {"config.json", "model.safetensors", "README.md"}
+    assert sum(path.stat().st_size for path in files.iterdir()) < 5e6
+
+
+def test_a_model_for_another_dimension_is_refused_however_few_the_faces() -> None:
+    model = NSRFC(ModelSettings(family="structure", dimension=32, fewest=500))
+    for count in (20, 600):
+        X = np.random.default_rng(0).normal(size=(count, 64))
+        with pytest.raises(nsrfc.InputError, match="dimension"):
+            learned.cluster(X, model)
+
+
+def test_a_face_takes_less_than_a_tenth_of_a_gigaflop(X: Floats, model: NSRFC) -> None:
+    graph = build_neighbor_graph(X, model.settings.k)
+    stages = Stages(model, X, nsrfc.ClusterConfig())
+    faces = stages.density(stages.pairs(stages.refine(graph))).faces
+    refinement = model.network("cgcn")
+    assert isinstance(refinement, StructureRefinement)
+    rows = np.arange(64)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        for scorer in (refinement.first, refinement.second):
+            scorer(*lists_of(scorer, faces)(rows))
+        for name in set(model.settings.networks) & {"pairs", "lcenet"}:
+            network = model.network(name)
+            network(*lists_of(network, faces)(rows))
+        if model.pcenet is not None:
+            model.pcenet(*edges_of(model.pcenet, faces)(rows, faces.ids[rows, 1]))
+    assert 0 < counter.get_total_flops() / len(rows) < 1e8
+
+
+def test_zeros_and_the_order_of_rows_change_nothing(
+    X: Floats, labels: npt.NDArray[np.int64], model: NSRFC
+) -> None:
+    padded_rows = np.pad(X, ((0, 0), (0, 32)))
+    assert np.array_equal(learned.cluster(padded_rows, model).labels, labels)
+    order = np.random.default_rng(0).permutation(len(X))
+    shuffled = learned.cluster(X[order], model).labels
+    assert ari(labels[order], shuffled) == 1
+
+
+def test_a_rotation_changes_nothing_but_what_hangs_on_rounding(
+    X: Floats, labels: npt.NDArray[np.int64], model: NSRFC
+) -> None:
+    rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((96, 96)))[0].astype(np.float32)
+    turned = learned.cluster(X @ rotation, model).labels
+    assert ari(labels, turned) > 0.995
+
+
+@pytest.mark.parametrize("dimension", [24, 200, 700])
+def test_it_serves_every_dimension(dimension: int, model: NSRFC) -> None:
+    faces = generate(FACES, "wild", dimension=dimension, seed=3)
+    scores = nsrfc.evaluate(faces.identities, learned.cluster(faces.embeddings, model).labels)
+    assert scores.pairwise.f > (0.6 if dimension < 64 else 0.85)
+
+
+def test_it_beats_the_rules_on_look_alikes(model: NSRFC) -> None:
+    faces = generate(6000, "ms1m", seed=21)
+    found = [learned.cluster(faces.embeddings, model).labels, rules(faces.embeddings).labels]
+    scores = [nsrfc.evaluate(faces.identities, labels) for labels in found]
+    assert scores[0].pairwise.f > scores[1].pairwise.f
+    assert scores[0].bcubed.f > scores[1].bcubed.f
+
+
+def test_more_precision_splits_more(model: NSRFC) -> None:
+    faces = generate(3000, "ms1m", seed=22)
+    reached = []
+    for wanted in (0.9, 0.97):
+        labels = learned.cluster(faces.embeddings, model, precision=wanted).labels
+        reached.append(nsrfc.evaluate(faces.identities, labels).pairwise)
+    assert reached[0].precision <= reached[1].precision
+    assert reached[0].recall >= reached[1].recall
+    assert reached[1].precision > 0.95
+
+
+def test_a_handful_of_faces(model: NSRFC) -> None:
+    people = generate(300, "lfw", dimension=256, seed=5).embeddings[:5]
+    noise = np.random.default_rng(0).standard_normal((10, 256)).astype(np.float32)
+    faces = np.repeat(people, 2, axis=0) + 0.02 * noise
+    labels = learned.cluster(faces, model).labels
+    assert np.array_equal(labels, np.repeat(np.arange(5), 2))
+
+
+def test_the_recipe_draws_from_its_seeds_alone() -> None:
+    seeds = (0, 7, FIRST_VALIDATING)
+    assert [draw_set(seed) for seed in seeds] == [draw_set(seed) for seed in seeds]
+    assert len({draw_set(seed).dimension for seed in range(20)}) > 10
+
+
+def test_what_the_recipe_draws_is_inside_its_stated_ranges() -> None:
+    drawn = [draw_set(seed) for seed in range(600)]
+    faces = np.array([one.faces for one in drawn])
+    dimension = np.array([one.dimension for one in drawn])
+    assert faces.min() >= FEWEST
+    assert faces.max() <= MOST
+    assert np.mean(faces <= USUAL) == pytest.approx(5 / 6, abs=0.06)
+    assert dimension.min() >= DIMENSIONS[0]
+    assert dimension.max() <= DIMENSIONS[1]
+    assert max(one.law.wrong for one in drawn) <= 0.03
+    assert max(one.law.max_size for one in drawn) <= 1000
+    assert min(one.law.max_size for one in drawn) >= 4
+
+
+def test_the_recipe_makes_a_model_for_any_dimension(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recipes.universal.USUAL", 520)
+    monkeypatch.setattr("recipes.universal.MOST", 540)
+    config = nsrfc.TrainingConfig.load("universal")
+    brief = {"of_a_set": 48, "loop": config.cgcn.loop.model_copy(update={"epochs": 1})}
+    for name in ("cgcn", "pairs", "lcenet", "pcenet"):
+        config = config.model_copy(update={name: getattr(config, name).model_copy(update=brief)})
+    train_universal(tmp_path, teaching=2, faces=120, config=config)
+    made = load_model(tmp_path)
+    assert made.settings.dimension is None
+    assert made.settings.precision
+    for dimension in (16, 40):
+        assert len(learned.cluster(generate(60, dimension=dimension).embeddings, made).labels) == 60
