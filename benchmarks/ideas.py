@@ -20,10 +20,10 @@ import numpy as np
 
 from nsrfc import pipeline
 from nsrfc.chunks import sample_faces
-from nsrfc.graph import edges
+from nsrfc.networks.structure import edges
 from nsrfc.graph.components import connected_components
 from nsrfc.graph.reranking import rerank
-from nsrfc.graph.score_normalization import Background, measure_background, standardize
+from nsrfc.graph.score_normalization import ImpostorScores, impostor_scores, normalized_scores
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.metrics import evaluate
 from nsrfc.records import NeighborGraph
@@ -38,7 +38,7 @@ FIRST, SECOND = pipeline.REFINEMENTS
 def one_scale(
     ids: Any,  # noqa: ANN401
     similarities: Floats,
-    background: Background,
+    background: ImpostorScores,
     rows: slice,
 ) -> Floats:
     """Similarities on the mean scale of all faces, instead of that of the two at hand."""
@@ -60,7 +60,7 @@ def all_compared(X: Floats, around: Labels, **kept: Any) -> NeighborGraph:  # no
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "the clusterer": {},
-    "one scale for all faces": {"standardize": one_scale},
+    "one scale for all faces": {"normalized_scores": one_scale},
     "no whitening": {"WHITENING": (0,)},
     "whitened whatever the doubt": {"WHITENING": (0.5,)},
     "no refinement": {"REFINEMENTS": ((1, 0.0),)},
@@ -68,7 +68,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "three refinements": {"REFINEMENTS": (FIRST, SECOND, SECOND)},
     "graphs rebuilt by comparing all": {"rebuild_neighbor_graph": all_compared},
     "cosine of means, not linkage": {"linkage": lambda graph, around: graph.similarities},
-    "strength of edges, not local strength": {"local_strength": edge_strength},
+    "strength of edges, not local strength": {"local_score": edge_strength},
     "no similarity edges": {"SIMILARITY_MARGIN": math.inf},
     "plain components, groups not compared": {
         "join_cohesive": lambda X, edges, stranger: connected_components(len(X), edges),
@@ -87,10 +87,10 @@ def variant(faces: Faces, patches: dict[str, Any]) -> Labels:
         return pipeline.cluster(faces.X).labels
 
 
-def strengths(X: Floats, graph: NeighborGraph) -> tuple[Floats, Background]:
+def strengths(X: Floats, graph: NeighborGraph) -> tuple[Floats, ImpostorScores]:
     """Standardised similarities (n, k) of listed neighbours."""
-    background = measure_background(X, X[sample_faces(len(X))])
-    return standardize(graph.similarities, graph.ids, background, background), background
+    background = impostor_scores(X, X[sample_faces(len(X))])
+    return normalized_scores(graph.similarities, graph.ids, background, background), background
 
 
 def best_components(faces: Faces) -> dict[str, Labels]:

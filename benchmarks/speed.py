@@ -16,7 +16,7 @@ import numpy as np
 from nsrfc import pipeline
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.components import connected_components
-from nsrfc.graph.density_graph import published_density_graph
+from nsrfc.graph.density_graph import build_density_graph
 from nsrfc.graph.list_features import list_features, list_structure
 from nsrfc.graph.neighborhood_means import average_neighbors, linkage
 from nsrfc.graph.reciprocal import k_reciprocal_sets
@@ -74,7 +74,8 @@ def learned(
     folder: Path, preset: str, device: str = "cpu", dtype: str = "float32", search: str = "auto"
 ) -> Callable[[], Run]:
     """Prepare the clustering with a model of a preset, every step of it being used."""
-    from nsrfc.learned import Execution, cluster
+    from nsrfc.learned import Execution
+    from nsrfc.pipeline import cluster
 
     from .network_work import learned as learned_work
 
@@ -119,7 +120,7 @@ def untrained(preset: str, dimension: int, device: str = "cpu") -> NSRFC:
     from nsrfc.model.bundle import NSRFC
     from nsrfc.model.settings import NETWORKS, STEPS
     from nsrfc.training.config import TrainingConfig
-    from nsrfc.training.result import model_settings
+    from nsrfc.training.networks import model_settings
 
     torch.manual_seed(0)
     config = TrainingConfig.load(preset)
@@ -153,7 +154,7 @@ def _steps(X: Floats, identities: Labels) -> Callable[[], Run]:
         with clock.stage("linkage", n):
             linkage(graph, around)
         with clock.stage("density graph", n):
-            density = published_density_graph(graph.ids, weights, weights)
+            density = build_density_graph(graph.ids, weights, weights)
         found = density.density_edges + density.similarity_edges
         edges = len(found)
         with clock.stage("components", n):

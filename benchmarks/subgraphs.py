@@ -29,7 +29,7 @@ from nsrfc.metrics import pairwise
 from nsrfc.networks.published.adjacency import DenseAdjacency
 from nsrfc.records import NeighborGraph
 from nsrfc.research.baselines import best_threshold_components
-from nsrfc.steps import refine
+from nsrfc.cli import refine
 from nsrfc.synthetic import generate
 from nsrfc.training.config import TrainingConfig
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from nsrfc.chunks import SAMPLE
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.list_features import LIST_FEATURES
-from nsrfc.knn.build import REBUILD_WIDTH
+from nsrfc.knn.rebuilt import REBUILD_WIDTH
 from nsrfc.pipeline import REFINEMENTS, WHITENING
 from nsrfc.resources.clustering import plan_search
 

@@ -30,18 +30,17 @@ from nsrfc.synthetic import PRESETS, FaceDistribution, generate
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.curves import CurveLog, draw_curves
+from nsrfc.training.networks import outline
 from nsrfc.training.result import (
     CHECKPOINTS,
     CURVES,
     RECORD,
-    new_network,
     outcome,
-    outline,
     steps_given,
     trained_model,
     training_versions,
 )
-from nsrfc.training.trainer import Course, Labelled
+from nsrfc.training.trainer import LabelledFaces, Trainer
 
 __all__ = ["GeneratedSet", "draw_set", "main", "train_universal"]
 
@@ -200,28 +199,30 @@ def train_universal(
     state = run | {"versions": training_versions()}
     with CheckpointFolder.held(output / CHECKPOINTS, state) as checkpoints:
         report = CurveLog(output / "tensorboard")
-        course = Course(
+        trainer = Trainer(
             config=config,
+            dimension=None,
             checkpoints=checkpoints,
             device=place,
-            build=lambda name, refined: new_network(config, name, None, refined),
             known={},
             wanted=NETWORKS,
             given=steps_given(config),
             report=report,
         )
-        course.run(*(list(_labelled(*side)) for side in zip(drawn, (0, FIRST_VALIDATING), strict=True)))
+        trainer.train(
+            *(list(_labelled(*side)) for side in zip(drawn, (0, FIRST_VALIDATING), strict=True))
+        )
         report.close()
-        model = trained_model(course, None, data)
-        precise = [connect for precision, connect in course.precision if precision >= PRECISION]
-        connect = max(model.settings.connect, (precise or [course.precision[-1][1]])[0])
+        model = trained_model(trainer, None, data)
+        precise = [connect for precision, connect in trainer.precision if precision >= PRECISION]
+        connect = max(model.settings.connect, (precise or [trainer.precision[-1][1]])[0])
         model.settings = model.settings.model_copy(update={"fewest": FEWEST, "connect": connect})
-        draw_curves(output / CURVES, course.curves)
-        write_json(output / RECORD, run | outcome(course))
+        draw_curves(output / CURVES, trainer.curves)
+        write_json(output / RECORD, run | outcome(trainer))
         model.save_pretrained(output)
 
 
-def _labelled(sets: list[GeneratedSet], first_seed: int) -> Iterator[Labelled]:
+def _labelled(sets: list[GeneratedSet], first_seed: int) -> Iterator[LabelledFaces]:
     """Generate sets: distinct unit vectors in canonical order, and identities."""
     for seed, (law, faces, dimension) in enumerate(sets, first_seed):
         found = generate(faces, law, dimension=dimension, seed=seed)

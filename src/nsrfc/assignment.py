@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from nsrfc.chunks import sample_faces
 from nsrfc.config import ClusterConfig
-from nsrfc.graph.score_model import EdgeLaw, fit_edge_law, probability
-from nsrfc.graph.score_normalization import Background, measure_background, standardize
+from nsrfc.graph.score_model import ScoreModel, fit_score_model, probability
+from nsrfc.graph.score_normalization import ImpostorScores, impostor_scores, normalized_scores
 from nsrfc.knn.exact import exact_lists
+from nsrfc.methods.rules import Rules
 
 __all__ = ["Assignment"]
 
@@ -36,9 +37,9 @@ class Assignment:
         Their people; -1 = none.
     reference : ndarray of float32, shape (m, d)
         Faces against which a background is measured.
-    background : Background
+    background : ImpostorScores
         Of the known faces.
-    law : EdgeLaw
+    law : ScoreModel
         Odds that a pair of a given strength is one person.
     k : int
         Known faces that have a say about a new one.
@@ -47,8 +48,8 @@ class Assignment:
     X: _Floats
     labels: _Labels
     reference: _Floats
-    background: Background
-    law: EdgeLaw
+    background: ImpostorScores
+    law: ScoreModel
     k: int
 
     @classmethod
@@ -56,17 +57,17 @@ class Assignment:
         """Measure the known faces: unit vectors X (n, d) and their labels (n,)."""
         n = len(X)
         reference = X[sample_faces(n, config.seed)]
-        background = measure_background(X, reference)
+        background = impostor_scores(X, reference)
         rows = sample_faces(n, config.seed, LAW_FACES)
         ids, similarities = exact_lists(X, rows, min(2, n))
-        best = standardize(similarities[:, 1:], ids[:, 1:], background[rows], background)
+        best = normalized_scores(similarities[:, 1:], ids[:, 1:], background[rows], background)
         return cls(
             X,
             labels,
             reference,
             background,
-            fit_edge_law(best.ravel(), n, background.identical),
-            min(config.k, n),
+            fit_score_model(best.ravel(), n, background.identical),
+            min(config.k or Rules.k, n),
         )
 
     def predict(self, X: _Floats) -> _Labels:
@@ -82,8 +83,8 @@ class Assignment:
         for start in range(0, len(X), _CHUNK):
             rows = slice(start, start + _CHUNK)
             similarities, ids = faiss.knn(X[rows], self.X, self.k, metric=faiss.METRIC_INNER_PRODUCT)
-            own = measure_background(X[rows], self.reference)
-            strength = standardize(similarities, ids, own, self.background)
+            own = impostor_scores(X[rows], self.reference)
+            strength = normalized_scores(similarities, ids, own, self.background)
             out[rows] = self._vote(ids, probability(self.law.log_odds(strength)))
         return out
 

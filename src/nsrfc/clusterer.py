@@ -1,4 +1,4 @@
-"""FaceClusterer: a scikit-learn clusterer over :mod:`nsrfc.pipeline` and :mod:`nsrfc.learned`."""
+"""FaceClusterer: the scikit-learn shell of :func:`nsrfc.cluster`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nsrfc.assignment import Assignment
 from nsrfc.config import ClusterConfig
-from nsrfc.errors import InputError
+from nsrfc.methods.base import Run
 from nsrfc.pipeline import cluster
-from nsrfc.records import Clustering
 from nsrfc.vectors import normalize
 
 if TYPE_CHECKING:
@@ -120,37 +119,20 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             If a parameter or a row of ``X`` cannot be used, or the model is for another dimension.
         """
         vectors = self._vectors(X, reset=True)
-        given = {} if self.k is None else {"k": self.k}
         config = ClusterConfig.of(
-            search=self.search, min_cluster_size=self.min_cluster_size, seed=self.seed, **given
+            k=self.k,
+            search=self.search,
+            min_cluster_size=self.min_cluster_size,
+            seed=self.seed,
+            threshold=self.threshold,
+            precision=self.precision,
         )
-        found = self._cluster(vectors, config)
+        run = Run(device=self.device, dtype=self.dtype, cache=self.cache)
+        found = cluster(vectors, self.model, config, run=run)
         self.labels_ = found.labels
         self.confidence_ = found.confidence
         self._assignment = Assignment.fit(normalize(vectors), found.labels, config)
         return self
-
-    def _cluster(self, X: npt.NDArray[np.floating], config: ClusterConfig) -> Clustering:
-        if self.model is None:
-            if (self.threshold, self.precision) != (None, None):
-                raise InputError(
-                    "threshold and precision are for a model, and there is none: give one or leave them "
-                    "out."
-                )
-            return cluster(X, config, device=self.device, cache=self.cache)
-        if self.k is not None:
-            raise InputError("k is for model=None, as a model brings its own: leave it out.")
-        from nsrfc import learned
-
-        execution = learned.Execution(self.device, self.dtype, self.cache)
-        return learned.cluster(
-            X,
-            self.model,
-            config,
-            threshold=self.threshold,
-            precision=self.precision,
-            execution=execution,
-        )
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Assign new faces to the people found.

@@ -1,18 +1,21 @@
-"""Every setting of the label-free clusterer, with its default and its reason."""
+"""Every setting of a clustering that is not a model's, with its default and its reason."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nsrfc.errors import InputError
 
-__all__ = ["ClusterConfig", "check_config", "problem"]
+__all__ = ["ClusterConfig", "Share", "check_config", "problem"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ClusterConfig(BaseModel):
-    """Settings of :func:`nsrfc.pipeline.cluster`. One set of defaults serves every embedding.
+    """Settings of :func:`nsrfc.cluster`. One set of defaults serves every embedding.
 
     Raises
     ------
@@ -23,17 +26,46 @@ class ClusterConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    k: int = Field(default=80, ge=1)
-    """Neighbours per face, the face itself included; clamped to the number of faces."""
+    k: Annotated[int, Field(ge=1)] | None = None
+    """Neighbours per face, the face itself included, for the rules: 80 by default, clamped to the number
+    of faces. A model brings its own."""
 
     search: Literal["auto", "exact", "approximate"] = "auto"
     """How neighbours are found; "auto" is exact up to 100,000 faces."""
 
     min_cluster_size: int = Field(default=1, ge=1)
-    """Groups of fewer faces get the label -1."""
+    """Clusters of fewer faces get the label -1."""
 
     seed: int = Field(default=0, ge=0)
     """Seed of the samples that measure the data (reference faces, approximate search)."""
+
+    threshold: Share | None = None
+    """With a model: probability from which on a density edge is kept."""
+
+    tau: Share | None = None
+    """With a model: score a_ij p_ij from which on two faces are joined at once."""
+
+    precision: Share | None = None
+    """With a model, in the place of ``threshold``: share of the joined pairs that are to be of one
+    identity, at least, as far as the identities held out in training tell."""
+
+    @model_validator(mode="after")
+    def _decides_once(self) -> Self:
+        if self.threshold is not None and self.precision is not None:
+            raise ValueError("threshold and precision decide the same, so give one of them")
+        return self
+
+    def refuse(self, names: Sequence[str], reason: str) -> None:
+        """Refuse settings that would have no effect.
+
+        Raises
+        ------
+        InputError
+            If one of ``names`` is given.
+        """
+        given = [name for name in names if getattr(self, name) is not None]
+        if given:
+            raise InputError(f"{' and '.join(given)} would have no effect, as {reason}: leave it out.")
 
     @classmethod
     def of(cls, **settings: Any) -> Self:  # noqa: ANN401
@@ -81,7 +113,7 @@ def problem(error: ValidationError) -> str:
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "value_error":
         # Of a validator, which has worded it.
-        return f"{name}: {first['ctx']['error']}."
+        return f"{name}: {first['ctx']['error']}." if name else f"{first['ctx']['error']}.".capitalize()
     return f"{name}: {first['msg']}, got {first['input']!r}."
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,15 @@ import numpy.typing as npt
 from nsrfc.chunks import chunks, release
 from nsrfc.errors import InputError
 
-__all__ = ["Clustering", "EdgeList", "Mutual", "NeighborGraph"]
+__all__ = [
+    "Clustering",
+    "Components",
+    "DensityGraph",
+    "EdgeList",
+    "Mutual",
+    "NeighborGraph",
+    "Neighborhood",
+]
 
 Mutual = Literal["present", "published"]
 """How p_ij is made where only one of two faces lists the other; see
@@ -84,6 +93,44 @@ def _check_lists(ids: npt.NDArray[np.int32], similarities: npt.NDArray[np.float3
 
 
 @dataclass(frozen=True)
+class Neighborhood:
+    """What step 1 leaves: the faces and their lists.
+
+    Attributes
+    ----------
+    faces : ndarray of float32, shape (n, d)
+        The embeddings as given, unit vectors.
+    vectors : ndarray of float32, shape (n, w)
+        What comes after is to compare, unit vectors: refined or whitened embeddings, or ``faces``.
+    ids : ndarray of int32, shape (n, k)
+        Neighbours, the face itself in column 0; -1 = none.
+    similarities : ndarray of float32, shape (n, k)
+        Of the neighbours; the method that makes them says what they measure.
+    nearest : ndarray of int32, shape (n, k)
+        The neighbours that were found first.
+    refined : bool
+        Whether ``vectors`` are refined embeddings.
+    impostor_means : (float, float)
+        Mean similarity of impostor pairs by ``vectors`` and by ``faces``; NaN where the method does not
+        ask for it.
+    identical : float
+        Score of two identical faces, where similarities are normalised scores.
+    key : str
+        Names all of this among the results that are kept; "" where none are.
+    """
+
+    faces: npt.NDArray[np.float32]
+    vectors: npt.NDArray[np.float32]
+    ids: npt.NDArray[np.int32]
+    similarities: npt.NDArray[np.float32]
+    nearest: npt.NDArray[np.int32]
+    refined: bool = False
+    impostor_means: tuple[float, float] = (float("nan"), float("nan"))
+    identical: float = float("nan")
+    key: str = ""
+
+
+@dataclass(frozen=True)
 class EdgeList:
     """Scored edges between faces.
 
@@ -113,22 +160,69 @@ class EdgeList:
     def __len__(self) -> int:
         return len(self.score)
 
-    def __add__(self, other: EdgeList) -> EdgeList:
-        """Return the edges of both, these first."""
-        return EdgeList(
-            np.concatenate((self.source, other.source)),
-            np.concatenate((self.target, other.target)),
-            np.concatenate((self.score, other.score)),
+    @classmethod
+    def joined(cls, parts: Sequence[EdgeList]) -> EdgeList:
+        """Return the edges of several lists, one after the other; at least one list."""
+        return cls(
+            np.concatenate([part.source for part in parts]),
+            np.concatenate([part.target for part in parts]),
+            np.concatenate([part.score for part in parts]),
         )
 
-    def where(self, keep: npt.NDArray[np.bool_]) -> EdgeList:
-        """Return the edges for which ``keep`` (m,) is true."""
+    def __add__(self, other: EdgeList) -> EdgeList:
+        """Return the edges of both, these first."""
+        return EdgeList.joined((self, other))
+
+    def where(self, keep: npt.NDArray[np.bool_ | np.integer]) -> EdgeList:
+        """Return the edges for which ``keep`` (m,) is true, or whose numbers it holds."""
         return EdgeList(self.source[keep], self.target[keep], self.score[keep])
 
 
 @dataclass(frozen=True)
+class DensityGraph:
+    """What step 2 leaves: the local density graph.
+
+    Attributes
+    ----------
+    density : ndarray of float, shape (n,)
+        rho_i.
+    density_edges : EdgeList
+        E_d in order of the source, at most one from a face.
+    similarity_edges : EdgeList
+        E_s, pairs that are joined at once.
+    threshold : float
+        tau: score from which on a pair is a similarity edge.
+    affinity, same : ndarray of float32, shape (n, k), optional
+        a_ij and S_ij, of which the graph was made, where the next step reads them.
+    """
+
+    density: npt.NDArray[np.floating]
+    density_edges: EdgeList
+    similarity_edges: EdgeList
+    threshold: float
+    affinity: npt.NDArray[np.float32] | None = None
+    same: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Components:
+    """What step 4 leaves: the clusters of distinct faces.
+
+    Attributes
+    ----------
+    labels : ndarray of int64, shape (n,)
+        0..c-1.
+    probability : ndarray of float32, shape (m,)
+        That a density edge joins one identity, in 0..1.
+    """
+
+    labels: npt.NDArray[np.int64]
+    probability: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Clustering:
-    """The people found.
+    """The clusters found.
 
     Attributes
     ----------
@@ -139,7 +233,10 @@ class Clustering:
         Probability in [0, 1] that the decision about the face's density edge is right: that the edge
         joins one person where it was kept, that it does not where it was cut. 1 for the densest face
         of its surroundings, which has no such edge.
+    method : mapping
+        What decided: name and settings of the method, and the SHA-256 of each network.
     """
 
     labels: npt.NDArray[np.int64]
     confidence: npt.NDArray[np.float32]
+    method: Mapping[str, Any] = field(default_factory=dict)

@@ -12,7 +12,7 @@ import pytest
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance
 from nsrfc.graph.density_graph import (
     mutual_probability,
-    published_density_graph,
+    build_density_graph,
     similarity_threshold,
 )
 from nsrfc.records import EdgeList
@@ -31,7 +31,7 @@ def pairs(edges: EdgeList) -> npt.NDArray[np.int32]:
 
 
 def test_density_graph_equals_the_reference(golden: Golden) -> None:
-    graph = published_density_graph(golden["knn"], golden["sims"], golden["scores"][..., 1])
+    graph = build_density_graph(golden["knn"], golden["sims"], golden["scores"][..., 1])
     np.testing.assert_allclose(graph.density, golden["density"], rtol=1e-6)
     assert graph.threshold == pytest.approx(float(golden["sim_threshold"]), abs=1e-6)
     np.testing.assert_array_equal(pairs(graph.density_edges), golden["E_d"])
@@ -43,7 +43,7 @@ def test_density_graph_equals_the_reference(golden: Golden) -> None:
 
 
 def test_input_of_pcenet_equals_the_reference(golden: Golden) -> None:
-    graph = published_density_graph(golden["knn"], golden["sims"], golden["scores"][..., 1])
+    graph = build_density_graph(golden["knn"], golden["sims"], golden["scores"][..., 1])
     pair = pairs(graph.density_edges)[5]
     np.testing.assert_array_equal(pair, golden["item5_pair"])
     vectors = golden["features"][golden["knn"][pair]]
@@ -65,11 +65,11 @@ def test_a_small_graph_by_hand() -> None:
     tau = ((0.7 * 0.8 + 0.2 * 0.4) / 0.9 + 0.7 * 0.8 + 0.2 * 0.6 + 0.1 * 0.2 + 0.6) / 3
     assert similarity_threshold(a, ids) == pytest.approx(tau, rel=1e-6)
 
-    graph = published_density_graph(ids, a, S, threshold=0.09)
+    graph = build_density_graph(ids, a, S, threshold=0.09)
     np.testing.assert_allclose(graph.density, [0.74, 1.23, 0.54, 0], rtol=1e-6)
     np.testing.assert_array_equal(pairs(graph.density_edges), [[0, 1], [2, 1]])
     assert len(graph.similarity_edges) == 0
-    assert published_density_graph(ids, a, S).threshold == pytest.approx(tau, rel=1e-6)
+    assert build_density_graph(ids, a, S).threshold == pytest.approx(tau, rel=1e-6)
 
 
 def test_cosines_weigh_the_density_and_nothing_else() -> None:
@@ -78,7 +78,7 @@ def test_cosines_weigh_the_density_and_nothing_else() -> None:
     S = np.array([[1, 0.9, 0.5, 0.7], [1, 0.7, 0.9, 0.5], [1, 0.9, 0.7, 0.7], [1, 0, 0, 0]], np.float32)
     cosine = np.array([[1, 0.5, -1, 0], [1, 0.5, 0.2, 0.4], [1, 0.9, 0, 0], [1, 0, 0, 0]], np.float32)
     # a_ij p_ij are 0.64 and 0.1 of face 0; 0.64, 0.54 and 0.05 of face 1; 0.54 of face 2.
-    graph = published_density_graph(ids, a, S, threshold=0.09, weight=cosine)
+    graph = build_density_graph(ids, a, S, threshold=0.09, weight=cosine)
     np.testing.assert_allclose(graph.density, [0.32, 0.448, 0.486, 0], rtol=1e-6)
     np.testing.assert_array_equal(pairs(graph.density_edges), [[0, 1], [1, 2]])
     np.testing.assert_allclose(graph.density_edges.score, [0.64, 0.54], rtol=1e-6)
@@ -89,7 +89,7 @@ def test_cosines_weigh_the_density_and_nothing_else() -> None:
 def test_similarity_edges_join_a_face_to_all_denser_ones_that_are_like_it() -> None:
     ids = np.array([[0, 2, 1], [1, 2, 0], [2, 1, 0]], np.int32)
     a = np.array([[1, 0.9, 0.8], [1, 0.95, 0.8], [1, 0.95, 0.9]], np.float32)
-    graph = published_density_graph(ids, a, np.ones_like(a), threshold=0.8)
+    graph = build_density_graph(ids, a, np.ones_like(a), threshold=0.8)
     np.testing.assert_array_equal(pairs(graph.density_edges), [[0, 2], [1, 2]])
     np.testing.assert_array_equal(pairs(graph.similarity_edges), [[0, 1]])
 
@@ -98,7 +98,7 @@ def test_similarity_edges_join_a_face_to_all_denser_ones_that_are_like_it() -> N
 def test_faces_alone_have_no_edges(k: int) -> None:
     ids = np.full((3, k), -1, np.int32)
     ids[:, 0] = np.arange(3)
-    graph = published_density_graph(ids, np.ones((3, k), np.float32), np.ones((3, k), np.float32))
+    graph = build_density_graph(ids, np.ones((3, k), np.float32), np.ones((3, k), np.float32))
     assert graph.threshold == 1
     assert len(graph.density_edges) == len(graph.similarity_edges) == 0
     np.testing.assert_array_equal(graph.density, 0)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsrfc import chunks as chunks_module
-from nsrfc.graph.edges import similarity_edges
+from nsrfc.graph.density_graph import similarity_edges
 
 
 def lists_of(n: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

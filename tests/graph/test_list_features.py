@@ -5,16 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nsrfc.graph.list_features import (
-    LIST_FEATURES,
-    ListStructure,
-    both_directions,
-    list_features,
-    list_structure,
-    reverse_columns,
-)
-from nsrfc.graph.score_model import fit_edge_law
-from nsrfc.graph.score_normalization import measure_background, stranger_similarity
+from nsrfc.graph.list_features import LIST_FEATURES, ListStructure, list_features, list_structure
+from nsrfc.graph.reverse import both_directions, reverse_columns
+from nsrfc.graph.score_model import fit_score_model
+from nsrfc.graph.score_normalization import impostor_scores, impostor_mean
 from nsrfc.graph.whitening import doubt, neighborhood_scatter, whiten
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.synthetic import generate
@@ -38,7 +32,7 @@ def test_features_are_what_their_names_say(vectors: np.ndarray) -> None:
     features = list_features(known, np.arange(len(vectors)))
     place = {name: number for number, name in enumerate(LIST_FEATURES)}
     best = known.strength[:, 1:].max(axis=1)
-    law = fit_edge_law(best, len(vectors), float(((1 - known.center) / known.deviation).mean()))
+    law = fit_score_model(best, len(vectors), float(((1 - known.center) / known.deviation).mean()))
     for i, c in ((0, 1), (5, 3), (17, 29), (399, 12)):
         j = known.ids[i, c]
         in_order = [known.ids[row][np.argsort(known.rank[row])] for row in (i, j)]
@@ -98,14 +92,14 @@ def test_short_lists_and_few_faces() -> None:
 def test_zero_padding_does_not_change_the_background_of_a_few_faces() -> None:
     """With so few faces what is assumed before looking decides, and that hangs on the dimension."""
     vectors = generate(20, "wild", dimension=48, seed=0).embeddings
-    expected = measure_background(vectors, vectors)
+    expected = impostor_scores(vectors, vectors)
     assert expected.deviation.mean() == pytest.approx(48**-0.5, rel=0.4)
     for zeros in (1, 48, 1000):
         longer = np.pad(vectors, ((0, 0), (0, zeros)))
-        found = measure_background(longer, longer)
+        found = impostor_scores(longer, longer)
         np.testing.assert_array_equal(found.center, expected.center)
         np.testing.assert_array_equal(found.deviation, expected.deviation)
-    assert stranger_similarity(longer) == pytest.approx(float(expected.center.mean()))
+    assert impostor_mean(longer) == pytest.approx(float(expected.center.mean()))
 
 
 def test_reverse_columns_find_the_face_in_its_neighbours_lists() -> None:

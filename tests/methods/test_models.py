@@ -18,7 +18,8 @@ from nsrfc.config import ClusterConfig  # noqa: E402
 from nsrfc.errors import InputError  # noqa: E402
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance  # noqa: E402
 from nsrfc.graph.connect import Connected  # noqa: E402
-from nsrfc.graph.density_graph import DensityGraph, published_density_graph  # noqa: E402
+from nsrfc.records import DensityGraph  # noqa: E402
+from nsrfc.graph.density_graph import build_density_graph  # noqa: E402
 from nsrfc.knn.build import build_neighbor_graph  # noqa: E402
 from nsrfc.knn.copies import canonical_rows  # noqa: E402
 from nsrfc.learned import Execution  # noqa: E402
@@ -164,7 +165,7 @@ def test_steps_that_are_not_used_are_left_out(X: npt.NDArray[np.float32]) -> Non
     unit = normalize(X[:N])
     graph = build_neighbor_graph(unit, K)
     cosine = np.maximum(graph.similarities, 0)
-    density = published_density_graph(graph.ids, cosine, cosine, 0.5, "published")
+    density = build_density_graph(graph.ids, cosine, cosine, 0.5, "published")
     kept = density.density_edges.where(density.density_edges.score >= 0.4)
     expected = connected_components(N, kept + density.similarity_edges)
     np.testing.assert_array_equal(found[:N], expected)

@@ -18,7 +18,7 @@ from nsrfc.model.settings import NETWORKS  # noqa: E402
 from nsrfc.resources.clustering import plan  # noqa: E402
 from nsrfc.resources.training import check_training_plan, plan_training  # noqa: E402
 from nsrfc.training.config import TrainingConfig  # noqa: E402
-from nsrfc.training.result import new_network  # noqa: E402
+from nsrfc.training.networks import new_network  # noqa: E402
 
 TINY = """
 k: 10

@@ -12,7 +12,7 @@ import pytest
 
 import nsrfc
 from nsrfc.errors import InputError
-from nsrfc.learned import cluster
+from nsrfc.pipeline import cluster
 from nsrfc.model.bundle import NSRFC, load_model
 from nsrfc.model.settings import STEPS
 from nsrfc.networks.published.pairnet import PairNetwork

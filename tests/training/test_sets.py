@@ -17,12 +17,14 @@ from nsrfc.model.bundle import load_model
 from nsrfc.model.settings import NETWORKS, STEPS, NetworkName
 from nsrfc.networks.structure.edges import StructureEdges
 from nsrfc.networks.structure.lists import StructurePairs
-from nsrfc.steps import Faces, padded
+from nsrfc.steps import Faces
+from nsrfc.methods.networks import padded
 from nsrfc.synthetic import generate
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.loop import seed_of
-from nsrfc.training.result import new_network, trained_model
+from nsrfc.training.networks import new_network
+from nsrfc.training.result import trained_model
 from nsrfc.training.tasks import EdgeTask, ListTask, People, Together, edge_task, list_task
 from nsrfc.training.trainer import Course, Labelled
 

@@ -21,7 +21,9 @@ from nsrfc.networks.published.pcenet import PCENet
 from nsrfc.networks.structure.edges import StructureEdges
 from nsrfc.networks.structure.lists import StructurePairs, StructureRefinement
 from nsrfc.records import EdgeList, NeighborGraph
-from nsrfc.steps import EdgeJudge, Faces, list_probability, padded, refine
+from nsrfc.steps import EdgeJudge, Faces, list_probability
+from nsrfc.methods.networks import padded
+from nsrfc.cli import refine
 from nsrfc.synthetic import generate
 from nsrfc.training.config import CGCNSettings, TrainingConfig
 from nsrfc.training.loop import Task

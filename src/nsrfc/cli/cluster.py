@@ -37,11 +37,6 @@ from nsrfc.cli.options import (
 if TYPE_CHECKING:
     import faiss
 
-    from nsrfc.model.bundle import NSRFC
-
-Thresholds = tuple[float | None, float | None, float | None]
-"""Threshold, tau and precision as they were given."""
-
 
 def _share(text: str) -> Any:  # noqa: ANN401
     """Option of a number in 0..1 that a model has a value of its own for."""
@@ -57,9 +52,9 @@ def run(
     threshold: Annotated[
         float | None, _share("probability from which on a density edge is kept.")
     ] = None,
-    tau: Annotated[float | None, _share("strength from which on two faces are joined at once.")] = None,
+    tau: Annotated[float | None, _share("score from which on two faces are joined at once.")] = None,
     precision: Annotated[
-        float | None, _share("least share of joined pairs that show one person; no --threshold.")
+        float | None, _share("least share of joined pairs of one identity; not with --threshold.")
     ] = None,
     device: Device = "auto",
     dtype: DtypeOption = Dtype.FLOAT32,
@@ -90,34 +85,42 @@ def run(
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.errors import InputError
+    from nsrfc.methods.base import Run
+    from nsrfc.model.bundle import UNIVERSAL, load_model
+    from nsrfc.pipeline import cluster
     from nsrfc.resources.clustering import check_plan, plan
-    from nsrfc.resources.machine import parse_bytes, peak_memory
+    from nsrfc.resources.machine import check_disk, parse_bytes, peak_memory
     from nsrfc.storage.embeddings import read_embeddings
-    from nsrfc.storage.neighbors import read_neighbors
+    from nsrfc.storage.neighbors import neighbors_shape, read_neighbors
     from nsrfc.storage.runs import FILES, UNFINISHED, check_folder, fingerprint, versions, write_run
 
     started = time.perf_counter()
-    thresholds = threshold, tau, precision
     limit = None if max_memory is None else parse_bytes(max_memory)
     if knn is not None and index is not None:
         raise InputError("--knn and --index both bring the neighbours: give one of them.")
-    if model == NO_MODEL and thresholds != (None, None, None):
-        raise InputError("--threshold, --tau and --precision are for a model: give one with --model.")
-    if model != NO_MODEL and k is not None:
-        raise InputError(f"-k is for --model {NO_MODEL}, as a model brings its own: leave it out.")
+    config = ClusterConfig.of(
+        k=k,
+        search=search.value,
+        min_cluster_size=min_cluster_size,
+        seed=seed,
+        threshold=threshold,
+        tau=tau,
+        precision=precision,
+    )
     check_folder(output, FILES, [embeddings, knn, index])
-    trained = None if model == NO_MODEL else _read_model(model)
+    trained = None if model == NO_MODEL else load_model(model)
     settings = None if trained is None else trained.settings
-    k = (k or ClusterConfig().k) if settings is None else settings.k
-    config = ClusterConfig(k=k, search=search.value, min_cluster_size=min_cluster_size, seed=seed)
     progress = ConsoleProgress()
     with progress.stage("reading", 1) as advance:
         faces = read_embeddings(embeddings, key=key, dimension=dimension)
         advance(1)
+    given_k = None if knn is None else neighbors_shape(knn)[1]
     n, d = faces.vectors.shape
-    planned = plan(n, d, config, given_graph=knn is not None, model=settings)
+    planned = plan(n, d, config, given_k=given_k, model=settings)
     announce(planned)
-    check_plan(planned, config, limit, given_graph=knn is not None, model=settings)
+    check_plan(planned, config, limit, given_k=given_k, model=settings)
+    kept = cache or output / (UNFINISHED if model in (NO_MODEL, UNIVERSAL) else "stages")
+    check_disk(kept, planned.disk_bytes)
     with progress.stage("fingerprint", 1) as advance:
         source = {
             "path": str(embeddings),
@@ -126,44 +129,23 @@ def run(
             "sha256": fingerprint(faces.vectors),
         }
         advance(1)
-    graph = None if knn is None else read_neighbors(knn)
-    found_index = None if index is None else _read_index(index)
-    if trained is None:
-        from nsrfc.pipeline import cluster
-
-        found = cluster(
-            faces.vectors,
-            config,
-            graph=graph,
-            index=found_index,
-            device=device,
-            progress=progress,
-            cache=cache or output / UNFINISHED,
-        )
-    else:
-        from nsrfc import learned
-        from nsrfc.model.bundle import UNIVERSAL
-
-        kept = cache or output / (UNFINISHED if model == UNIVERSAL else "stages")
-        found = learned.cluster(
-            faces.vectors,
-            trained,
-            config,
-            graph=graph,
-            index=found_index,
-            threshold=threshold,
-            tau=tau,
-            precision=precision,
-            execution=learned.Execution(device, dtype.value, kept, progress),
-        )
+    found = cluster(
+        faces.vectors,
+        trained,
+        config,
+        graph=None if knn is None else read_neighbors(knn),
+        index=None if index is None else _read_index(index),
+        run=Run(device, dtype.value, kept, progress),
+    )
     record = {
         "command": "cluster",
+        "model": None if trained is None else model,
+        "method": dict(found.method),
         "config": config.model_dump(),
-        "model": None if trained is None else _model_record(trained, model, thresholds),
         "input": source,
         "knn": None if knn is None else str(knn),
         "index": None if index is None else str(index),
-        "versions": versions(),
+        "versions": versions(torch=trained is not None),
         "plan": planned.as_dict(),
         "seconds": progress.seconds | {"total": time.perf_counter() - started},
         "peak_bytes": peak_memory(),
@@ -173,25 +155,6 @@ def run(
         print_json(record)
     else:
         _print_summary(output, record)
-
-
-def _read_model(name: str) -> NSRFC:
-    from nsrfc.model.bundle import load_model
-
-    return load_model(name)
-
-
-def _model_record(model: NSRFC, name: str, thresholds: Thresholds) -> dict[str, Any]:
-    """Say which model it was, by content, and with which thresholds it ran."""
-    import torch
-
-    settings = model.settings.decided(*thresholds)
-    return {
-        "name": name,
-        "settings": settings.model_dump(mode="json"),
-        "networks": model.fingerprints(),
-        "torch": str(torch.__version__),
-    }
 
 
 def _read_index(path: Path) -> faiss.Index:

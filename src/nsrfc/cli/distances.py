@@ -52,8 +52,9 @@ def run(
     its distance is 1 less that.
     """
     from nsrfc.config import ClusterConfig
-    from nsrfc.learned import Execution, pair_probabilities
+    from nsrfc.methods.base import Run
     from nsrfc.model.bundle import load_model
+    from nsrfc.pipeline import pair_probabilities
     from nsrfc.storage.embeddings import read_embeddings
     from nsrfc.storage.files import check_outputs, known_suffix
     from nsrfc.storage.neighbors import read_neighbors, write_neighbors
@@ -68,7 +69,7 @@ def run(
         loaded,
         ClusterConfig(search=search.value, seed=seed),
         graph=None if knn is None else read_neighbors(knn),
-        execution=Execution(device, dtype.value, cache, progress),
+        run=Run(device, dtype.value, cache, progress),
     )
     write_neighbors(output, graph, layout=layout.value)
     record = {"output": str(output), "faces": graph.n, "k": graph.k, "seconds": progress.seconds}

@@ -56,7 +56,7 @@ def run(
     progress = ConsoleProgress()
     graph = build_neighbor_graph(
         normalize(vectors),
-        config.k,
+        k,
         method=config.search,
         device=device,
         seed=config.seed,

@@ -56,24 +56,26 @@ def run(
         settings = trained.settings
     if settings is not None and k is not None:
         raise InputError(f"-k is for --model {NO_MODEL}, as a model brings its own: leave it out.")
-    config = ClusterConfig(k=k or ClusterConfig().k, search=search.value)
+    config = ClusterConfig(k=k, search=search.value)
     planned = plan(n, dimension, config, model=settings)
     if as_json:
         print_json(planned.as_dict())
         return
-    rows = [("libraries", bytes_text(RUNTIME_BYTES), "", "")]
+    rows = [("libraries", bytes_text(RUNTIME_BYTES), "", "", "")]
     rows += [
         (
             stage.name,
             bytes_text(stage.held_bytes),
             bytes_text(stage.work_bytes),
+            bytes_text(stage.disk_bytes),
             seconds_text(stage.seconds),
         )
         for stage in planned.stages
     ]
-    rows.append(("peak", bytes_text(planned.peak_bytes), "", seconds_text(planned.seconds)))
+    disk, seconds = bytes_text(planned.disk_bytes), seconds_text(planned.seconds)
+    rows.append(("in all", f"{bytes_text(planned.peak_bytes)} at most", "", disk, seconds))
     print_table(
         f"{n:,} faces of dimension {dimension}, k = {planned.k}, {planned.method} search",
-        ("", "kept", "while it runs", "time"),
+        ("", "memory kept", "while it runs", "disk", "time"),
         rows,
     )

@@ -46,8 +46,9 @@ def run(
 ) -> None:
     """Refine embeddings by the neighbours of each face, with a trained model."""
     from nsrfc.config import ClusterConfig
-    from nsrfc.learned import Execution, refine_embeddings
+    from nsrfc.methods.base import Run
     from nsrfc.model.bundle import load_model
+    from nsrfc.pipeline import refine_embeddings
     from nsrfc.storage.embeddings import SUFFIXES, read_embeddings, write_embeddings
     from nsrfc.storage.files import check_outputs, known_suffix
     from nsrfc.storage.neighbors import read_neighbors
@@ -62,7 +63,7 @@ def run(
         loaded,
         ClusterConfig(search=search.value, seed=seed),
         graph=None if knn is None else read_neighbors(knn),
-        execution=Execution(device, dtype.value, cache, progress),
+        run=Run(device, dtype.value, cache, progress),
     )
     named = faces.ids if output.suffix.lower() in (".npz", ".parquet") else None
     write_embeddings(output, refined, ids=named)

@@ -1,6 +1,6 @@
 """The local density graph: density, density edges, similarity edges, threshold.
 
-With a_ij the similarity (or probability) of neighbour j of i, S_ij the LCENet probability::
+With a_ij the affinity of neighbour j of i, S_ij the probability that both are one identity::
 
     p_ij = (S_ij + S_ji) / 2          S_ji being 0 where j does not list i (mutual = "published")
     p_ij = mean of S_ij and S_ji      over those there are (mutual = "present")
@@ -13,52 +13,44 @@ The published rule halves p wherever the list of the neighbour has no room for t
 threshold cuts edges of poor images. Probabilities near 1 all round a person who fills many lists leave
 nothing to tell the middle of such a person by; cosines do.
 
+The rules, which have no S, make the same graph of normalised scores s_ij and their probability p_ij::
+
+    rho_i = sum of max(s_ij, 0) p_ij
+    E_d   i -> argmax of s_ij over neighbours with rho_j > rho_i
+    E_s   pairs whose local score reaches tau (:func:`local_score`)
+
 Source: LCE-PCENet (Shin et al., CVPR 2023) and the code of NSR-FC, there for k = 80 only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from nsrfc.records import EdgeList, Mutual
+from nsrfc.chunks import chunks
+from nsrfc.graph.reverse import column_in_list, columns_in_lists
+from nsrfc.records import DensityGraph, EdgeList, Mutual
 
-__all__ = ["DensityGraph", "mutual_probability", "published_density_graph", "similarity_threshold"]
+__all__ = [
+    "build_density_graph",
+    "density_edges",
+    "local_score",
+    "mutual_probability",
+    "neighbor_density",
+    "similarity_edges",
+    "similarity_threshold",
+]
 
 _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
-_Doubles = npt.NDArray[np.float64]
 
 _TOP_WEIGHTS = (0.7, 0.2, 0.1)
 
 
-@dataclass(frozen=True)
-class DensityGraph:
-    """Density and edges.
-
-    Attributes
-    ----------
-    density : ndarray of float64, shape (n,)
-    density_edges : EdgeList
-        E_d in order of the source, with a_ij p_ij as scores.
-    similarity_edges : EdgeList
-        E_s, lower face first, in order of both, with a_ij p_ij as scores.
-    threshold : float
-        tau.
-    """
-
-    density: _Doubles
-    density_edges: EdgeList
-    similarity_edges: EdgeList
-    threshold: float
-
-
-def published_density_graph(
+def build_density_graph(
     ids: _Ids,
-    similarity: _Floats,
+    affinity: _Floats,
     same: _Floats,
     threshold: float | None = None,
     mutual: Mutual = "published",
@@ -70,7 +62,7 @@ def published_density_graph(
     ----------
     ids : ndarray of int32, shape (n, k)
         Neighbours, the face itself in column 0; -1 = none.
-    similarity : ndarray of float32, shape (n, k)
+    affinity : ndarray of float32, shape (n, k)
         a_ij in [0, 1], in the order of ``ids``, which it need not follow.
     same : ndarray of float32, shape (n, k)
         S_ij in [0, 1].
@@ -83,28 +75,32 @@ def published_density_graph(
     Returns
     -------
     DensityGraph
+        E_d in order of the source, E_s lower face first in order of both, with a_ij p_ij as scores.
     """
     n = len(ids)
-    tau = similarity_threshold(similarity, ids) if threshold is None else threshold
-    strength = similarity * mutual_probability(ids, same, mutual)
-    strength[ids < 0] = 0
-    strength[:, 0] = 0
-    weighted = strength if weight is None else strength * np.maximum(weight, 0)
-    density = weighted.sum(axis=1, dtype=np.float64)
-
-    strength[density[ids] <= density[:, None]] = 0
-    best = strength.argmax(axis=1)
-    faces = np.arange(n)
-    source = np.flatnonzero(strength[faces, best] > 0)
-    density_edges = _edges(ids, strength, source, best[source])
-
-    strength[source, best[source]] = 0
-    row, column = np.nonzero((strength >= tau) & (strength > 0))
-    edges = _edges(ids, strength, row, column)
-    low, high = np.minimum(edges.source, edges.target), np.maximum(edges.source, edges.target)
-    order = np.lexsort((high, low))
-    similarity_edges = EdgeList(low[order], high[order], edges.score[order])
-    return DensityGraph(density, density_edges, similarity_edges, tau)
+    tau = similarity_threshold(affinity, ids) if threshold is None else threshold
+    score = affinity * mutual_probability(ids, same, mutual)
+    score[ids < 0] = 0
+    score[:, 0] = 0
+    density = np.empty(n)
+    for part in chunks(n):
+        weighted = score[part] if weight is None else score[part] * np.maximum(weight[part], 0)
+        density[part] = weighted.sum(axis=1, dtype=np.float64)
+    strongest, similar = [], []
+    for part in chunks(n):
+        near, faces = ids[part], np.arange(part.start, part.stop, dtype=np.int32)
+        upward = np.where(density[near] > density[part, None], score[part], np.float32(0))
+        rows, best = np.arange(len(near)), upward.argmax(axis=1)
+        edges = EdgeList(faces, near[rows, best], upward[rows, best])
+        strongest.append(edges.where(edges.score > 0))
+        upward[rows, best] = 0
+        row, column = np.nonzero((upward >= tau) & (upward > 0))
+        source, target = faces[row], near[row, column]
+        ends = np.minimum(source, target), np.maximum(source, target)
+        similar.append(EdgeList(*ends, upward[row, column]))
+    joined = EdgeList.joined(similar)
+    order = np.lexsort((joined.target, joined.source))
+    return DensityGraph(density, EdgeList.joined(strongest), joined.where(order), tau, affinity, same)
 
 
 def similarity_threshold(similarity: _Floats, ids: _Ids) -> float:
@@ -154,12 +150,6 @@ def mutual_probability(ids: _Ids, same: _Floats, mutual: Mutual = "published") -
     return out
 
 
-def _edges(
-    ids: _Ids, strength: _Floats, row: npt.NDArray[np.intp], column: npt.NDArray[np.intp]
-) -> EdgeList:
-    return EdgeList(row.astype(np.int32), ids[row, column], strength[row, column])
-
-
 @njit(cache=True, parallel=True, nogil=True)
 def _average_directions(ids: _Ids, same: _Floats, present: bool, out: _Floats) -> None:
     for i in prange(len(ids)):
@@ -168,7 +158,98 @@ def _average_directions(ids: _Ids, same: _Floats, present: bool, out: _Floats) -
             if j < 0:
                 continue
             reverse = same[i, c] if present else np.float32(0)
-            for d in range(ids.shape[1]):
-                if ids[j, d] == i:
-                    reverse = same[j, d]
+            column = column_in_list(ids, j, i)
+            if column >= 0:
+                reverse = same[j, column]
             out[i, c] = (same[i, c] + reverse) / 2
+
+
+def neighbor_density(score: _Floats, probability: _Floats) -> _Floats:
+    """Density rho (n,) of faces: score (n, k) times probability (n, k), summed over neighbours."""
+    density: _Floats = (np.maximum(score[:, 1:], 0) * probability[:, 1:]).sum(axis=1)
+    return density
+
+
+def density_edges(ids: _Ids, score: _Floats, density: _Floats) -> EdgeList:
+    """Link every face to its best neighbour of higher density.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (n, k)
+        Neighbours, the face itself in column 0; -1 = none.
+    score : ndarray of float32, shape (n, k)
+    density : ndarray of float32, shape (n,)
+        Of two equal ones the earlier row counts as the higher.
+
+    Returns
+    -------
+    EdgeList
+        In order of the source; faces without a denser neighbour have no edge.
+    """
+    n = len(ids)
+    target, best_score = np.empty(n, np.int32), np.empty(n, np.float32)
+    rows = np.arange(n, dtype=np.int32)
+    for part in chunks(n):
+        near, own, row = ids[part], density[part, None], rows[part, None]
+        around = density[near]
+        higher = (around > own) | ((around == own) & (near < row))
+        candidates = np.where(higher & (near >= 0), score[part], np.float32(-np.inf))
+        candidates[:, 0] = -np.inf
+        best = candidates.argmax(axis=1)[:, None]
+        target[part] = np.take_along_axis(near, best, axis=1)[:, 0]
+        best_score[part] = np.take_along_axis(candidates, best, axis=1)[:, 0]
+    return EdgeList(rows, target, best_score).where(np.isfinite(best_score))
+
+
+def local_score(source: _Ids, target: _Ids, score: _Floats, top: _Floats) -> _Floats:
+    """Score of edges less what they fall short of the stronger end's own best neighbour.
+
+    The edge that leaves a person usually starts at that person's densest face, which has far better
+    neighbours than the edge; an edge to a poor image is the best that the poor image has. Subtracting
+    the gap tells the two apart, as local scaling does in spectral clustering.
+
+    Parameters
+    ----------
+    source, target : ndarray of int32, shape (m,)
+    score : ndarray of float32, shape (m,)
+    top : ndarray of float32, shape (n,)
+        Score of each face's best neighbour.
+
+    Returns
+    -------
+    ndarray of float32, shape (m,)
+    """
+    return 2 * score - np.maximum(top[source], top[target])
+
+
+def similarity_edges(ids: _Ids, score: _Floats, top: _Floats, threshold: float) -> EdgeList:
+    """Link all listed pairs whose local score reaches a threshold.
+
+    Scores are the same in both directions, so of two faces that list each other one edge is enough:
+    the one from the earlier face.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (n, k)
+        Neighbours, the face itself in column 0; -1 = none.
+    score : ndarray of float32, shape (n, k)
+    top : ndarray of float32, shape (n,)
+    threshold : float
+
+    Returns
+    -------
+    EdgeList
+        With local scores.
+    """
+    found = []
+    for part in chunks(len(ids)):
+        near, strong = ids[part], score[part]
+        # A local score is at most the score: this leaves few pairs to gather for.
+        row, column = np.nonzero((strong[:, 1:] >= threshold) & (near[:, 1:] >= 0))
+        source, target = (row + part.start).astype(np.int32), near[row, column + 1]
+        local = local_score(source, target, strong[row, column + 1], top)
+        edges = EdgeList(source, target, local).where(local >= threshold)
+        # Of two faces that list each other the earlier one has made the edge.
+        again = (edges.target < edges.source) & (columns_in_lists(ids, edges.target, edges.source) >= 0)
+        found.append(edges.where(~again))
+    return EdgeList.joined(found)

@@ -27,17 +27,15 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from nsrfc.chunks import sample_faces
-from nsrfc.graph.score_model import EdgeLaw, fit_edge_law
-from nsrfc.graph.score_normalization import measure_background, standardize
+from nsrfc.graph.score_model import ScoreModel, fit_score_model
+from nsrfc.graph.score_normalization import impostor_scores, normalized_scores
 
 __all__ = [
     "LIST_FEATURES",
     "ListStructure",
-    "both_directions",
     "list_features",
     "list_structure",
-    "reverse_columns",
-    "standardize_within",
+    "normalize_within",
 ]
 
 _Ids = npt.NDArray[np.int32]
@@ -48,7 +46,7 @@ _DEPTHS = np.array([5, 10, 20, 40, 80])
 _CURVE = np.array([1, 2, 3, 5, 10, 20, 40, 79])
 _ABSENT = np.float32(-100)
 _RANK_UNIT = np.float32(1 / np.log(80))
-_STRENGTH_UNIT = np.float32(0.1)
+_SCORE_UNIT = np.float32(0.1)
 _BOUNDS = np.float32(-5), np.float32(40)
 _MOST_ODDS = np.float32(12)
 
@@ -80,8 +78,8 @@ class ListStructure:
     squared_length : ndarray of float32, shape (n,)
         Of the list as a sparse vector of squared strengths, the face itself left out.
     center, deviation : ndarray of float32, shape (n,)
-        The background, see :class:`~nsrfc.graph.score_normalization.Background`.
-    law : EdgeLaw
+        The background, see :class:`~nsrfc.graph.score_normalization.ImpostorScores`.
+    law : ScoreModel
         Odds of strengths, fitted to the best neighbour of every face.
     """
 
@@ -92,7 +90,7 @@ class ListStructure:
     squared_length: _Floats
     center: _Floats
     deviation: _Floats
-    law: EdgeLaw
+    law: ScoreModel
 
 
 def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListStructure:
@@ -113,8 +111,8 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListSt
         16 n k bytes with ``ids``.
     """
     n = len(ids)
-    background = measure_background(vectors, vectors[sample_faces(n)])
-    strength = np.clip(standardize(similarities, ids, background, background), *_BOUNDS)
+    background = impostor_scores(vectors, vectors[sample_faces(n)])
+    strength = np.clip(normalized_scores(similarities, ids, background, background), *_BOUNDS)
     strength[:, 0] = _BOUNDS[1]
     strength[ids < 0] = _ABSENT
     order = np.argsort(-strength, axis=1, kind="stable")
@@ -126,7 +124,7 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListSt
     curve = np.where(curve == _ABSENT, end[:, None], curve)
     strength[ids < 0] = 0
     squared_length = np.einsum("nk,nk,nk,nk->n", *(strength[:, 1:],) * 4)
-    law = fit_edge_law(curve[:, 1:2].ravel(), n, background.identical)
+    law = fit_score_model(curve[:, 1:2].ravel(), n, background.identical)
     return ListStructure(
         ids, strength, rank, curve, squared_length, background.center, background.deviation, law
     )
@@ -166,11 +164,11 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
     )
     odds = np.clip(structure.law.log_odds(structure.strength[rows]), -_MOST_ODDS, _MOST_ODDS)
     listed = structure.ids[rows] >= 0
-    out[..., -1] = odds * _STRENGTH_UNIT * listed
+    out[..., -1] = odds * _SCORE_UNIT * listed
     return out
 
 
-def standardize_within(structure: ListStructure, ids: _Ids, similarity: _Floats) -> None:
+def normalize_within(structure: ListStructure, ids: _Ids, similarity: _Floats) -> None:
     """Express similarities between all faces of some lists in tens of deviations, in place.
 
     Bounded like the strengths of lists.
@@ -183,73 +181,19 @@ def standardize_within(structure: ListStructure, ids: _Ids, similarity: _Floats)
     similarity : ndarray of float32, shape (b, t, t)
         Cosines; afterwards 0 where a face is missing.
     """
-    _standardize_within(similarity, ids, structure.center, structure.deviation)
-
-
-def both_directions(ids: _Ids, values: _Floats) -> _Floats:
-    """Values of each listed pair in both directions.
-
-    Parameters
-    ----------
-    ids : ndarray of int32, shape (n, k)
-        Neighbours; -1 = none.
-    values : ndarray of float32, shape (n, k)
-        One for each of them.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, k, 2)
-        That of (i, j), then that of (j, i), or of (i, j) again where j does not list i.
-    """
-    reverse = reverse_columns(ids)
-    safe = np.maximum(reverse, 0)
-    other = np.where(reverse >= 0, values[np.maximum(ids, 0), safe], values)
-    return np.stack((values, other), axis=-1)
-
-
-def reverse_columns(ids: _Ids) -> _Ids:
-    """Find each face in the lists of those it lists.
-
-    Parameters
-    ----------
-    ids : ndarray of int32, shape (n, k)
-        Neighbours, each once in a list; -1 = none.
-
-    Returns
-    -------
-    ndarray of int32, shape (n, k)
-        Column of i in the list of its neighbour j; -1 where it is not listed.
-    """
-    columns = np.full(ids.shape, -1, np.int32)
-    _find_reverse(np.ascontiguousarray(ids), columns)
-    return columns
+    _normalize_within(similarity, ids, structure.center, structure.deviation)
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _find_reverse(ids: _Ids, columns: _Ids) -> None:
-    n, k = ids.shape
-    for i in prange(n):
-        for c in range(k):
-            j = ids[i, c]
-            if j < 0:
-                continue
-            # Without an early exit the compiler compares many entries at once.
-            column = np.int32(-1)
-            for d in range(k):
-                column = max(column, np.int32(d) if ids[j, d] == i else np.int32(-1))
-            columns[i, c] = column
-
-
-@njit(cache=True, parallel=True, nogil=True)
-def _standardize_within(similarity: _Floats, ids: _Ids, center: _Floats, deviation: _Floats) -> None:
-    least, most = _BOUNDS[0] * _STRENGTH_UNIT, _BOUNDS[1] * _STRENGTH_UNIT
+def _normalize_within(similarity: _Floats, ids: _Ids, center: _Floats, deviation: _Floats) -> None:
+    least, most = _BOUNDS[0] * _SCORE_UNIT, _BOUNDS[1] * _SCORE_UNIT
     b, t = ids.shape
     for r in prange(b):
         scale, stranger = np.zeros(t, np.float32), np.zeros(t, np.float32)
         for i in range(t):
             face = ids[r, i]
             if face >= 0:
-                scale[i] = np.float32(0.5) * _STRENGTH_UNIT / deviation[face]
+                scale[i] = np.float32(0.5) * _SCORE_UNIT / deviation[face]
                 stranger[i] = center[face] * scale[i]
         for i in range(t):
             for j in range(t):
@@ -304,7 +248,7 @@ def _describe(
                 for d in range(1, k):
                     reverse = other_rank[d] if columns[d] == 0 else reverse
                     common += products[d]
-                row[0] = strength[i, c] * _STRENGTH_UNIT
+                row[0] = strength[i, c] * _SCORE_UNIT
                 row[1] = log_rank[own_rank[c]]
                 row[2] = log_rank[reverse]
                 row[3] = 1 if reverse < k else 0
@@ -316,8 +260,8 @@ def _describe(
                     row[4 + m] = total / depth
                 row[at] = common / np.sqrt(squared_length[i] * squared_length[j] + np.float32(1e-6))
                 for p in range(len(points)):
-                    row[at + 1 + p] = curve[i, points[p]] * _STRENGTH_UNIT
-                    row[at + 1 + len(points) + p] = curve[j, points[p]] * _STRENGTH_UNIT
+                    row[at + 1 + p] = curve[i, points[p]] * _SCORE_UNIT
+                    row[at + 1 + len(points) + p] = curve[j, points[p]] * _SCORE_UNIT
             for c in range(k):
                 if ids[i, c] >= 0:
                     column_of[ids[i, c]] = k

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from nsrfc.errors import InputError
+from nsrfc.graph.reverse import column_in_list
 from nsrfc.records import NeighborGraph
 
 __all__ = ["k_reciprocal_sets", "reciprocal_sets"]
@@ -120,11 +121,7 @@ def _find_reciprocal(ids: _Ids, members: _Ids, sizes: _Counts) -> None:
             j = ids[i, c]
             if j < 0:
                 break
-            # Without an early exit the compiler compares many entries at once.
-            mutual = False
-            for other in range(k):
-                mutual |= ids[j, other] == i
-            if mutual:
+            if column_in_list(ids, j, i) >= 0:
                 members[i, size] = j
                 size += 1
         members[i, :size].sort()

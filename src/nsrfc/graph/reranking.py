@@ -20,6 +20,7 @@ from numba import njit, prange
 
 from nsrfc.errors import InputError
 from nsrfc.graph.reciprocal import k_reciprocal_sets
+from nsrfc.graph.reverse import column_in_list
 from nsrfc.knn.ranking import dot
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
@@ -208,10 +209,7 @@ def _similarity(
     j = candidates[c]
     if vectors.shape[1] > 0:
         return np.float32(min(1.0, max(-1.0, dot(vectors, i, j))))
-    column = -1
-    for c in range(ids.shape[1]):
-        if ids[j, c] == i:
-            column = c
+    column = column_in_list(ids, j, i)
     return similarities[j, column] if column >= 0 else _UNKNOWN
 
 

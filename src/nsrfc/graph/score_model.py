@@ -13,18 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["EdgeLaw", "fit_edge_law", "probability"]
+__all__ = ["ScoreModel", "fit_score_model", "probability"]
 
 _Floats = npt.NDArray[np.float32]
 _Doubles = npt.NDArray[np.float64]
 
-STRANGER_SCALE = 0.45
-STRANGER_BASE = 2.55
+IMPOSTOR_SCALE = 0.45
+IMPOSTOR_BASE = 2.55
 """One pair of strangers in a hundred is more than 2.55 deviations above the background, and every
 further 0.45 deviations divide their number by e: measured on two embedders and two sets of people, whose
 values are 2.45 to 2.61 and 0.39 to 0.49 (docs/clustering.md)."""
 
-SAME_MEAN, SAME_DEVIATION = 0.72, 0.15
+GENUINE_MEAN, GENUINE_DEVIATION = 0.72, 0.15
 """Edges within a person before looking, in units of the strength of two identical faces: the median is
 0.71 to 0.78 for every embedder, dimension and set tried but images of very poor quality."""
 
@@ -46,7 +46,7 @@ _LOWEST = -2.0
 
 
 @dataclass(frozen=True)
-class EdgeLaw:
+class ScoreModel:
     """Log-odds that an edge joins one person, as a straight line through their zero.
 
     Attributes
@@ -66,7 +66,7 @@ class EdgeLaw:
         return (strength - np.float32(self.threshold)) * np.float32(self.slope)
 
 
-def fit_edge_law(strength: npt.NDArray[np.floating], n: int, identical: float) -> EdgeLaw:
+def fit_score_model(strength: npt.NDArray[np.floating], n: int, identical: float) -> ScoreModel:
     """Fit the two laws to the best edges of a set of faces.
 
     Parameters
@@ -80,18 +80,18 @@ def fit_edge_law(strength: npt.NDArray[np.floating], n: int, identical: float) -
 
     Returns
     -------
-    EdgeLaw
+    ScoreModel
     """
     x = strength[np.isfinite(strength)].astype(np.float64)
     x = np.sort(np.clip(x, _LOWEST, REACH * identical))
     x = x[:: 1 + len(x) // MAX_EDGES]
-    reach = STRANGER_BASE + STRANGER_SCALE * np.log(max(n, 100) / 100 / np.log(2))
-    stranger, deviation = reach + _EULER_GAMMA * STRANGER_SCALE, np.pi * STRANGER_SCALE / np.sqrt(6)
+    reach = IMPOSTOR_BASE + IMPOSTOR_SCALE * np.log(max(n, 100) / 100 / np.log(2))
+    stranger, deviation = reach + _EULER_GAMMA * IMPOSTOR_SCALE, np.pi * IMPOSTOR_SCALE / np.sqrt(6)
     # In a few dimensions strangers reach as far as people do: then only what stands out is joined.
-    same = max(SAME_MEAN * identical, stranger + 2 * deviation)
+    same = max(GENUINE_MEAN * identical, stranger + 2 * deviation)
     prior = _Laws(
         mean=np.array([stranger, same]),
-        variance=np.array([deviation**2, (SAME_DEVIATION * identical) ** 2]),
+        variance=np.array([deviation**2, (GENUINE_DEVIATION * identical) ** 2]),
         share=0.5,
     )
     fits = [_fit(x, prior, start * identical) for start in STARTS]
@@ -151,10 +151,10 @@ def _fit(x: _Doubles, prior: _Laws, start: float) -> tuple[_Laws, float]:
     return laws, float(seen + before)
 
 
-def _line(laws: _Laws) -> EdgeLaw:
+def _line(laws: _Laws) -> ScoreModel:
     """Where the log-odds first pass zero between the means, and how steeply."""
     grid = np.linspace(laws.mean[0], laws.mean[1], 2001)
     odds = laws.log_odds(grid)
     at = int(np.clip(np.argmax(odds > 0), 1, len(grid) - 2))
     slope = (odds[at + 1] - odds[at - 1]) / (grid[at + 1] - grid[at - 1])
-    return EdgeLaw(float(grid[at]), float(slope))
+    return ScoreModel(float(grid[at]), float(slope))

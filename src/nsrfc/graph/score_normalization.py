@@ -21,7 +21,7 @@ from numba import njit, prange
 from nsrfc.chunks import sample_faces
 from nsrfc.rowstore import MemoryRows, RowStore
 
-__all__ = ["Background", "measure_background", "standardize", "stranger_similarity"]
+__all__ = ["ImpostorScores", "impostor_mean", "impostor_scores", "normalized_scores"]
 
 _Floats = npt.NDArray[np.float32]
 
@@ -39,7 +39,7 @@ _ONE_DEVIATION_BELOW = 0.1587
 
 
 @dataclass(frozen=True)
-class Background:
+class ImpostorScores:
     """What each face's similarity to strangers looks like.
 
     Attributes
@@ -53,9 +53,9 @@ class Background:
     center: _Floats
     deviation: _Floats
 
-    def __getitem__(self, rows: slice | npt.NDArray[np.integer]) -> Background:
+    def __getitem__(self, rows: slice | npt.NDArray[np.integer]) -> ImpostorScores:
         """Return that of some of the faces."""
-        return Background(self.center[rows], self.deviation[rows])
+        return ImpostorScores(self.center[rows], self.deviation[rows])
 
     @property
     def identical(self) -> float:
@@ -63,7 +63,7 @@ class Background:
         return float(((1 - self.center) / self.deviation).mean())
 
 
-def measure_background(X: _Floats, reference: _Floats, pieces: RowStore | None = None) -> Background:
+def impostor_scores(X: _Floats, reference: _Floats, pieces: RowStore | None = None) -> ImpostorScores:
     """Measure the background of every face against a sample of faces.
 
     Parameters
@@ -77,7 +77,7 @@ def measure_background(X: _Floats, reference: _Floats, pieces: RowStore | None =
 
     Returns
     -------
-    Background
+    ImpostorScores
 
     Notes
     -----
@@ -95,10 +95,10 @@ def measure_background(X: _Floats, reference: _Floats, pieces: RowStore | None =
     trust = seen / (seen + PRIOR_PAIRS)
     variance = trust * np.square(median - low) + (1 - trust) / d
     deviation = np.sqrt(np.maximum(variance, 1e-12))
-    return Background(trust * median, deviation)
+    return ImpostorScores(trust * median, deviation)
 
 
-def stranger_similarity(X: _Floats, seed: int = 0) -> float:
+def impostor_mean(X: _Floats, seed: int = 0) -> float:
     """Mean similarity of strangers, on a sample of faces.
 
     Parameters
@@ -109,11 +109,11 @@ def stranger_similarity(X: _Floats, seed: int = 0) -> float:
         Chooses the sample, if there are more than 4,096.
     """
     sample = X[sample_faces(len(X), seed)]
-    return float(measure_background(sample, sample).center.mean())
+    return float(impostor_scores(sample, sample).center.mean())
 
 
-def standardize(
-    similarities: _Floats, ids: npt.NDArray[np.integer], own: Background, listed: Background
+def normalized_scores(
+    similarities: _Floats, ids: npt.NDArray[np.integer], own: ImpostorScores, listed: ImpostorScores
 ) -> _Floats:
     """Express similarities of listed neighbours in deviations above the background.
 
@@ -122,9 +122,9 @@ def standardize(
     similarities : ndarray of float32, shape (m, k)
     ids : ndarray of int, shape (m, k)
         Neighbours; -1 = none.
-    own : Background
+    own : ImpostorScores
         Of the m faces whose lists these are.
-    listed : Background
+    listed : ImpostorScores
         Of the faces that ``ids`` number.
 
     Returns

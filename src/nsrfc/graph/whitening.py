@@ -29,8 +29,8 @@ import numpy.typing as npt
 
 from nsrfc.chunks import chunks, sample_faces
 from nsrfc.graph.neighborhood_means import weighted_sums
-from nsrfc.graph.score_model import fit_edge_law, probability
-from nsrfc.graph.score_normalization import measure_background, standardize
+from nsrfc.graph.score_model import fit_score_model, probability
+from nsrfc.graph.score_normalization import impostor_scores, normalized_scores
 from nsrfc.knn.exact import exact_lists
 
 __all__ = ["Scatter", "doubt", "neighborhood_scatter", "whiten"]
@@ -127,10 +127,10 @@ def doubt(X: _Floats) -> float:
     faces = sample_faces(n)
     ids, similarities = exact_lists(X, faces, 2)
     ends, place = np.unique(ids, return_inverse=True)
-    measured = measure_background(X[ends], X[faces])
+    measured = impostor_scores(X[ends], X[faces])
     own, nearest = place.reshape(ids.shape).T
-    strength = standardize(similarities[:, 1:], nearest[:, None], measured[own], measured)
-    law = fit_edge_law(strength.ravel(), n, measured[np.concatenate((own, nearest))].identical)
+    strength = normalized_scores(similarities[:, 1:], nearest[:, None], measured[own], measured)
+    law = fit_score_model(strength.ravel(), n, measured[np.concatenate((own, nearest))].identical)
     same = probability(law.log_odds(strength)).astype(np.float64).clip(_SUREST, 1 - _SUREST)
     return float(-(same * np.log(same) + (1 - same) * np.log1p(-same)).mean())
 

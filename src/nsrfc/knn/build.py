@@ -16,7 +16,6 @@ Exact copies are searched once and share their list, so that any number of them 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,8 @@ from nsrfc.knn.checks import check_count, check_index, check_unit
 from nsrfc.knn.copies import find_copies
 from nsrfc.knn.exact import exact_lists, index_lists
 from nsrfc.knn.inverted_file import inverted_file, recall
-from nsrfc.knn.ranking import lists_among
+from nsrfc.knn.lists import Lists, filled
+from nsrfc.knn.rebuilt import lists_around
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.rowstore import MemoryRows, RowStore
@@ -39,13 +39,11 @@ if TYPE_CHECKING:
 
     from nsrfc.knn.gpu import Products
 
-__all__ = ["EXACT_LIMIT", "build_neighbor_graph", "rebuild_neighbor_graph", "sampled_recall"]
+__all__ = ["EXACT_LIMIT", "build_neighbor_graph", "sampled_recall"]
 
 EXACT_LIMIT = 100_000
 """Up to this many faces ``method="auto"`` searches exactly."""
 
-REBUILD_WIDTH = 10
-"""Neighbours whose lists are searched when a graph is rebuilt, the face itself included."""
 
 GPU_FROM = 20_000
 """From so many faces on ``device="auto"`` looks for a GPU: for fewer, looking takes longer."""
@@ -54,15 +52,12 @@ PASSES = 2
 """How often an approximate search goes on among the neighbours of neighbours."""
 
 _METHODS = ("auto", "exact", "approximate")
-_CHUNK = 8192
 
 _logger = logging.getLogger(__name__)
 
 _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.int64]
-
-_Lists = Callable[[_Vectors, _Rows], tuple[_Ids, _Vectors]]
 
 
 def build_neighbor_graph(
@@ -134,11 +129,11 @@ def build_neighbor_graph(
     if index is not None:
         check_index(index, X, copies.group)
         proposed = partial(index_lists, k=width, index=index, group=copies.group)
-        ids, similarities = _filled(vectors, width, lambda: proposed, pieces, progress)
+        ids, similarities = filled(vectors, width, lambda: proposed, pieces, progress)
     elif approximate:
         ids, similarities = _approximate(vectors, width, seed, PASSES, pieces, progress)
     else:
-        ids, similarities = _filled(
+        ids, similarities = filled(
             vectors,
             width,
             lambda: partial(exact_lists, k=width, products=_products(vectors, device)),
@@ -153,39 +148,6 @@ def build_neighbor_graph(
         found = sampled_recall(graph, X, seed=seed)
         _logger.info("The approximate lists hold %.1f %% of a sample's neighbours.", 100 * found)
     return graph
-
-
-def rebuild_neighbor_graph(
-    X: _Vectors,
-    around: _Ids,
-    *,
-    progress: Progress | None = None,
-    pieces: RowStore | None = None,
-) -> NeighborGraph:
-    """Find the nearest neighbours of refined embeddings among the neighbours of neighbours.
-
-    Refined embeddings move towards their neighbours, so that whoever comes near is a neighbour of one
-    of them: for the people found it makes no difference whether all faces are compared
-    (docs/clustering.md), and the time is linear in the faces.
-
-    Parameters
-    ----------
-    X : ndarray of float32, shape (n, d), C-contiguous
-        Distinct refined embeddings as unit vectors.
-    around : ndarray of int32, shape (n, k)
-        Neighbours before, the face itself first, then the best; -1 = none. The lists of the first
-        `REBUILD_WIDTH` are searched.
-    progress, pieces
-        As in :func:`build_neighbor_graph`.
-
-    Returns
-    -------
-    NeighborGraph
-        Of lists of length k with cosine similarities; -1 at the end where too few were compared.
-    """
-    check_unit(X)
-    near = _among(around)
-    return NeighborGraph(*_filled(X, around.shape[1], lambda: near, pieces or MemoryRows(), progress))
 
 
 def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: int = 0) -> float:
@@ -241,41 +203,13 @@ def _approximate(
 ) -> tuple[_Ids, _Vectors]:
     """Search the cells around each face, then ``passes`` times among the neighbours of neighbours."""
 
-    def lists() -> _Lists:
+    def lists() -> Lists:
         if passes == 0:
             index = inverted_file(vectors, seed, pieces.before(), progress)
             return partial(index_lists, k=k, index=index)
-        return _among(_approximate(vectors, k, seed, passes - 1, pieces.before(), progress)[0])
+        return lists_around(_approximate(vectors, k, seed, passes - 1, pieces.before(), progress)[0])
 
-    found = _filled(vectors, k, lists, pieces, progress)
+    found = filled(vectors, k, lists, pieces, progress)
     for needed_no_more in (pieces.before(), pieces.before().before()):
         needed_no_more.discard()
     return found
-
-
-def _among(around: _Ids) -> _Lists:
-    """Search among the neighbours of the nearest neighbours known."""
-    k = around.shape[1]
-    return partial(lists_among, k=k, around=around, width=min(REBUILD_WIDTH, k))
-
-
-def _filled(
-    vectors: _Vectors,
-    k: int,
-    lists: Callable[[], _Lists],
-    pieces: RowStore,
-    progress: Progress | None,
-) -> tuple[_Ids, _Vectors]:
-    """Ids and similarities (n, k); ``lists`` tells how those are found that are not there yet."""
-    n = len(vectors)
-    ids, similarities = pieces.array("ids", (n, k), np.int32), pieces.array("similarities", (n, k))
-    if pieces.done == n:
-        return ids, similarities
-    find = lists()
-    with (progress or Progress()).stage("neighbours", n) as advance:
-        advance(pieces.done)
-        for part in pieces.remaining(n, _CHUNK):
-            rows = np.arange(part.start, part.stop)
-            ids[part], similarities[part] = find(vectors, rows)
-            advance(len(rows))
-    return ids, similarities

@@ -37,7 +37,7 @@ from nsrfc.networks.structure.edges import StructureEdges
 from nsrfc.networks.structure.lists import StructureLists, StructurePairs, StructureRefinement
 from nsrfc.storage.files import atomic_path, kind_of, reading
 
-__all__ = ["NSRFC", "UNIVERSAL", "build_network", "load_model"]
+__all__ = ["NSRFC", "UNIVERSAL", "build_network", "load_model", "network_fingerprint"]
 
 UNIVERSAL = "universal"
 """Name of the model that the package brings: for every embedder (:mod:`recipes.universal`)."""
@@ -236,12 +236,7 @@ class NSRFC(
 
     def fingerprint(self, name: NetworkName) -> str:
         """Return the SHA-256 of a network's settings and weights, in hexadecimal."""
-        settings = self.settings.networks[name]
-        digest = hashlib.sha256(json.dumps([self.settings.family, settings]).encode())
-        for key, value in self.network(name).state_dict().items():
-            digest.update(f" {key} {tuple(value.shape)} {value.dtype} ".encode())
-            digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).data)
-        return digest.hexdigest()
+        return network_fingerprint(self.settings, name, self.network(name))
 
     def fingerprints(self) -> dict[NetworkName, str]:
         """Return those of all networks, by name."""
@@ -255,6 +250,15 @@ class NSRFC(
             "metrics": self.metrics,
             "data": self.data,
         }
+
+
+def network_fingerprint(settings: ModelSettings, name: NetworkName, network: nn.Module) -> str:
+    """Return the SHA-256 of a network's settings and weights, in hexadecimal."""
+    digest = hashlib.sha256(json.dumps([settings.family, settings.networks[name]]).encode())
+    for key, value in network.state_dict().items():
+        digest.update(f" {key} {tuple(value.shape)} {value.dtype} ".encode())
+        digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).data)
+    return digest.hexdigest()
 
 
 def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,7 +11,7 @@ from nsrfc.errors import InputError
 from nsrfc.model.calibration import UNCHANGED, Calibration
 from nsrfc.records import Mutual
 
-__all__ = ["NETWORKS", "STEPS", "Hyperparameters", "ModelSettings", "NetworkName", "Step"]
+__all__ = ["NETWORKS", "STEPS", "Family", "Hyperparameters", "ModelSettings", "NetworkName", "Step"]
 
 NetworkName = Literal["cgcn", "pairs", "lcenet", "pcenet"]
 NETWORKS: tuple[NetworkName, ...] = ("cgcn", "pairs", "lcenet", "pcenet")
@@ -29,6 +28,8 @@ STEPS: Mapping[Step, NetworkName] = {
 }
 """The learned steps in their order, and the network that each needs."""
 
+Family = Literal["structure", "coordinates"]
+
 Hyperparameters = dict[str, int | float | bool | list[float]]
 
 
@@ -37,7 +38,7 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    family: Literal["structure", "coordinates"]
+    family: Family
     """What the networks read: neighbour structure, or the vectors themselves as published."""
 
     dimension: Annotated[int, Field(ge=1)] | None
@@ -104,11 +105,15 @@ class ModelSettings(BaseModel):
         """Whether a step is taken: it is wanted, and its network is there."""
         return self.used.get(step, False) and STEPS[step] in self.networks
 
-    def width(self, network: NetworkName) -> int:
-        """Length of the vectors that a network reads; a C-GCN of the family "coordinates" doubles it."""
-        assert self.dimension is not None
+    def width(self, network: NetworkName, dimension: int | None = None) -> int:
+        """Length of the vectors that a network reads; a C-GCN of the family "coordinates" doubles it.
+
+        ``dimension`` is that of the embeddings, where the model is for any.
+        """
+        length = self.dimension or dimension
+        assert length is not None
         refined = self.used.get("refine", False) and network not in ("cgcn", *self.unrefined)
-        return self.dimension * (2 if refined and self.family == "coordinates" else 1)
+        return length * (2 if refined and self.family == "coordinates" else 1)
 
     def connect_for(self, precision: float) -> float:
         """Return the lowest threshold of density edges that reached a precision in training.
@@ -116,9 +121,8 @@ class ModelSettings(BaseModel):
         Raises
         ------
         InputError
-            If it is not a number in 0..1, or none reached it.
+            If none reached it.
         """
-        _check_share("precision", precision)
         reached = [connect for found, connect in self.precision if found >= precision]
         if not reached:
             most = max((found for found, _ in self.precision), default=0.0)
@@ -131,28 +135,18 @@ class ModelSettings(BaseModel):
     def decided(
         self, threshold: float | None, tau: float | None, precision: float | None = None
     ) -> ModelSettings:
-        """Return these settings with other thresholds; None leaves one as it is.
+        """Return these settings with other thresholds, in 0..1; None leaves one as it is.
+
+        ``precision`` takes the place of ``threshold``.
 
         Raises
         ------
         InputError
-            If one is not a number in 0..1, as :meth:`connect_for`, and if both threshold and precision
-            are given.
+            As :meth:`connect_for`.
         """
-        for name, share in (("threshold", threshold), ("tau", tau)):
-            if share is not None:
-                _check_share(name, share)
         if precision is not None:
-            if threshold is not None:
-                raise InputError("threshold and precision decide the same: give one of them.")
             threshold = self.connect_for(precision)
         wanted = {"connect": threshold, "tau": tau}
         return self.model_copy(
             update={name: value for name, value in wanted.items() if value is not None}
         )
-
-
-def _check_share(name: str, share: object) -> None:
-    # NaN compares as false.
-    if not isinstance(share, Real) or not 0 <= float(share) <= 1:
-        raise InputError(f"{name} must be in 0..1, got {share!r}.")

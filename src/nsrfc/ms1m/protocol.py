@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from nsrfc import __version__
 from nsrfc.config import ClusterConfig
+from nsrfc.methods.base import Run
+from nsrfc.methods.rules import Rules
 from nsrfc.ms1m.files import DIMENSION, NEIGHBORS, Part
+from nsrfc.pipeline import cluster
 from nsrfc.progress import Progress
 from nsrfc.resources.clustering import check_plan, plan
 from nsrfc.resources.plan import Plan
@@ -94,14 +97,20 @@ def _contents(model: NSRFC) -> dict[str, Any]:
 def most_settings(config: TrainingConfig) -> ModelSettings:
     """Return the settings of the model that takes most, of those that a training may end with."""
     from nsrfc.model.settings import NETWORKS, STEPS
-    from nsrfc.training.result import model_settings
+    from nsrfc.training.networks import model_settings
 
     return model_settings(config, DIMENSION, NETWORKS, dict.fromkeys(STEPS, True))
 
 
 def plan_part(part: Part, model: ModelSettings | None) -> Plan:
     """Expect what clustering a part takes; ``model`` is None without one."""
-    return plan(len(part.vectors), DIMENSION, CONFIG, given_graph=_given(part, model), model=model)
+    return plan(
+        len(part.vectors),
+        DIMENSION,
+        CONFIG,
+        given_k=_given_k(part, model),
+        model=model,
+    )
 
 
 def check_memory(part: Part, model: ModelSettings | None, limit: int | None) -> None:
@@ -113,7 +122,7 @@ def check_memory(part: Part, model: ModelSettings | None, limit: int | None) -> 
         With what would fit.
     """
     planned = plan_part(part, model)
-    check_plan(planned, CONFIG, limit, given_graph=_given(part, model), model=model)
+    check_plan(planned, CONFIG, limit, given_k=_given_k(part, model), model=model)
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ class Benchmark:
     model : NSRFC or None
         None: by neighbour structure alone.
     device, dtype : str
-        As :class:`nsrfc.learned.Execution`.
+        As :class:`nsrfc.methods.base.Run`.
     """
 
     folder: Path
@@ -164,27 +173,14 @@ class Benchmark:
         started = time.perf_counter()
         folder = self.folder / part.name
         graph = part.read_neighbors() if _given(part, self.settings) else None
-        if self.model is None:
-            from nsrfc.pipeline import cluster
-
-            cache = folder / UNFINISHED
-            found = cluster(
-                part.vectors,
-                CONFIG,
-                graph=graph,
-                device=self.device,
-                progress=progress,
-                cache=cache,
-            )
-        else:
-            from nsrfc import learned
-
-            execution = learned.Execution(self.device, self.dtype, folder / "stages", progress)
-            found = learned.cluster(part.vectors, self.model, CONFIG, graph=graph, execution=execution)
+        cache = folder / (UNFINISHED if self.model is None else "stages")
+        run = Run(self.device, self.dtype, cache, progress)
+        found = cluster(part.vectors, self.model, CONFIG, graph=graph, run=run)
         record = {
             "command": "ms1m",
             "made_of": self._made_of(part),
             "config": CONFIG.model_dump(),
+            "method": dict(found.method),
             "input": str(part.files.features),
             "knn": None if graph is None else str(part.files.knn),
             "versions": versions(),
@@ -203,4 +199,9 @@ class Benchmark:
 
 def _given(part: Part, model: ModelSettings | None) -> bool:
     """Whether the neighbours of a part are known, and enough of them."""
-    return part.knn_md5 is not None and (CONFIG.k if model is None else model.k) <= NEIGHBORS
+    return part.knn_md5 is not None and (Rules.k if model is None else model.k) <= NEIGHBORS
+
+
+def _given_k(part: Part, model: ModelSettings | None) -> int | None:
+    """Length of the lists of a part, if they are known and long enough."""
+    return NEIGHBORS if _given(part, model) else None

@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc import learned
 from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.methods.base import Run
 from nsrfc.metrics import Scores, evaluate
-from nsrfc.model.bundle import UNIVERSAL
 from nsrfc.pipeline import cluster
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
@@ -96,10 +95,10 @@ def compare(
     progress = progress or Progress()
     graph = build_neighbor_graph(X, progress=progress)
     people = len(np.unique(identities))
-    execution = learned.Execution(progress=progress)
+    run = Run(progress=progress)
     own = {
-        OURS: lambda: learned.cluster(X, UNIVERSAL, graph=graph, execution=execution).labels,
-        RULES: lambda: cluster(X, graph=graph, progress=progress).labels,
+        OURS: lambda: cluster(X, graph=graph, run=run).labels,
+        RULES: lambda: cluster(X, None, graph=graph, run=run).labels,
     }
     results = []
     for name, find in own.items():

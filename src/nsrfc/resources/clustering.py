@@ -6,7 +6,6 @@ depends on the machine: on an idle one take it as right to a factor of two.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nsrfc.chunks import BATCH, CHUNK, ROWS
@@ -14,7 +13,8 @@ from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError
 from nsrfc.knn.build import EXACT_LIMIT
 from nsrfc.knn.inverted_file import FACES_PER_CELL, FLAT_CENTRES
-from nsrfc.pipeline import REFINEMENTS
+from nsrfc.methods.rules import Rules
+from nsrfc.resources.costs import COSTS
 from nsrfc.resources.machine import available_cores
 from nsrfc.resources.plan import Plan, Stage, largest_fitting, refusal
 
@@ -27,6 +27,9 @@ __all__ = ["check_plan", "plan", "plan_reranking", "plan_search"]
 BLOCK_BYTES = 20 * 2**20
 """What a search holds for the block of faces it compares at a time."""
 
+GRAPH_BYTES_PER_NEIGHBOR = 8
+"""Per face and neighbour: an id and a similarity, in memory and among the results that are kept."""
+
 INDEX_BYTES_PER_VALUE = 5
 """Per face and dimension: the index of the approximate search, with its centres."""
 
@@ -36,8 +39,8 @@ CHUNK_BYTES_PER_NEIGHBOR = 40
 REFINED_BYTES_PER_VALUE = 4
 """Per face and dimension beside input and unit vectors: refined vectors."""
 
-STRENGTH_BYTES_PER_NEIGHBOR = 12
-"""Per face and neighbour beside the graph: strengths, their order, and the first lists."""
+SCORE_BYTES_PER_NEIGHBOR = 12
+"""Per face and neighbour beside the graph: normalised scores, their order, and the first lists."""
 
 RERANKING_BYTES_PER_NEIGHBOR = 24
 """Per face and neighbour beside the graph given: reciprocal sets and the new lists."""
@@ -45,13 +48,7 @@ RERANKING_BYTES_PER_NEIGHBOR = 24
 TORCH_BYTES = 260 * 2**20
 """torch and the weights of a model."""
 
-CONVOLVED_BYTES_PER_VALUE = 72
-"""Per face and dimension beside the vectors: layers of a C-GCN."""
-
-STRUCTURE_BYTES_PER_NEIGHBOR = 40
-"""Per face and neighbour beside the graph: strengths, ranks and their order."""
-
-JUDGED_BYTES_PER_NEIGHBOR = 4
+PROBABILITY_BYTES_PER_NEIGHBOR = 4
 """Per face and neighbour: a probability."""
 
 DENSITY_BYTES_PER_NEIGHBOR = 32
@@ -65,9 +62,6 @@ GROUPS_BYTES_PER_VALUE = 4
 
 GROUPS_BYTES_PER_NEIGHBOR = 16
 """Per face and neighbour beside the density graph: its edges once more, in their order."""
-
-LAYER_NUMBERS = 2560
-"""What a published network keeps per token beside four vectors."""
 
 START_SECONDS = 1.0
 """Loading the libraries."""
@@ -99,38 +93,26 @@ GROUPS_SECONDS = 1e-7
 RERANKING_SECONDS = 6e-7
 """Re-ranking on one core, per face and neighbour."""
 
-CONVOLUTION_SECONDS = 3e-9
-"""A C-GCN on one core, per face and square of the dimension."""
-
-ATTENTION_SECONDS = 2.3e-7
-"""Pair network and LCENet as published on one core, per face, neighbour and dimension."""
-
-EDGE_SECONDS = 5.5e-7
-"""PCENet as published on one core, per face, neighbour and dimension, if no edge is spared."""
-
-FEATURE_SECONDS = 7e-8
-"""Networks on structure on one core, per face and square of the neighbours, each."""
-
 
 def plan(
     n: int,
     dimension: int,
     config: ClusterConfig | None = None,
     *,
-    given_graph: bool = False,
+    given_k: int | None = None,
     model: ModelSettings | None = None,
 ) -> Plan:
-    """Expect what :func:`nsrfc.pipeline.cluster` takes, or :func:`nsrfc.learned.cluster`.
+    """Expect what :func:`nsrfc.cluster` takes.
 
     Parameters
     ----------
     n, dimension : int
         Shape of the embeddings.
     config : ClusterConfig, optional
-    given_graph : bool
-        Whether the neighbours are known already.
+    given_k : int, optional
+        Length of the lists, where the neighbours are known already.
     model : ModelSettings, optional
-        Of the model, which brings k with it; time is that of the CPU.
+        Of the model, which brings k with it; time is that of the CPU. Without it the rules are planned.
 
     Returns
     -------
@@ -142,25 +124,40 @@ def plan(
         If ``n`` or ``dimension`` is below 1.
     """
     config = config or ClusterConfig()
+    if model is not None and n >= model.fewest:
+        return _plan_networks(n, dimension, config, given_k, model)
     if model is not None:
-        return _plan_learned(n, dimension, config, given_graph, model)
+        config = config.model_copy(update={"k": model.k})
     search = plan_search(n, dimension, config)
-    vectors, neighbors = search.stages
-    values, entries, rounds = n * dimension, n * search.k, 1 + len(REFINEMENTS)
-    refined = REFINED_BYTES_PER_VALUE * values + STRENGTH_BYTES_PER_NEIGHBOR * entries
+    vectors, neighbors = _known(search, given_k)
+    values, entries, rounds = n * dimension, n * search.k, 1 + len(Rules.refinements)
+    refined = REFINED_BYTES_PER_VALUE * values + SCORE_BYTES_PER_NEIGHBOR * entries
     chunk = CHUNK_BYTES_PER_NEIGHBOR * min(n, CHUNK) * search.k
     seconds = rounds * REBUILD_SECONDS * entries * dimension + STRUCTURE_SECONDS * n
+    # Each graph that is rebuilt, and the statistics of impostor scores with each.
+    kept = rounds * GRAPH_BYTES_PER_NEIGHBOR * entries + (1 + rounds) * 8 * n
     return Plan(
         n,
         dimension,
         search.k,
-        "given" if given_graph else search.method,
+        search.method if given_k is None else "given",
         (
             vectors,
-            replace(neighbors, seconds=0) if given_graph else neighbors,
-            Stage("clusters", 0, BLOCK_BYTES + chunk + refined, seconds / available_cores()),
+            neighbors,
+            Stage("clusters", 0, BLOCK_BYTES + chunk + refined, seconds / available_cores(), kept),
         ),
     )
+
+
+def _known(search: Plan, given_k: int | None) -> tuple[Stage, Stage]:
+    """Stages of a search, or of neighbours that are known already."""
+    vectors, neighbors = search.stages
+    if given_k is None:
+        return vectors, neighbors
+    # The lists as they were given stand beside those of the distinct faces while these are made.
+    read = GRAPH_BYTES_PER_NEIGHBOR * search.n * given_k
+    held = GRAPH_BYTES_PER_NEIGHBOR * search.n * min(given_k, search.k)
+    return vectors, Stage("neighbours", held, BLOCK_BYTES + read, 0.0)
 
 
 def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> Plan:
@@ -168,7 +165,7 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     config = config or ClusterConfig()
     if n < 1 or dimension < 1:
         raise InputError(f"A plan needs at least one face of one dimension, got {n} x {dimension}.")
-    k = min(config.k, n)
+    k = min(config.k or Rules.k, n)
     method = config.search
     if method == "auto":
         method = "exact" if n <= EXACT_LIMIT else "approximate"
@@ -179,7 +176,10 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     if method == "approximate":
         seconds += LISTED_SECONDS * n * dimension / available_cores()
     # The index first, then the lists that the next pass starts from.
-    index_bytes = max(INDEX_BYTES_PER_VALUE * n * dimension, 8 * n * k) if method == "approximate" else 0
+    lists = GRAPH_BYTES_PER_NEIGHBOR * n * k
+    index_bytes = max(INDEX_BYTES_PER_VALUE * n * dimension, lists) if method == "approximate" else 0
+    # Lists of an approximate search and of the two before them, of which the last is kept.
+    kept = 3 * lists if method == "approximate" else lists
     return Plan(
         n,
         dimension,
@@ -187,7 +187,7 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
         method,
         (
             Stage("vectors", 8 * n * dimension, 4 * n * dimension, START_SECONDS),
-            Stage("neighbours", 8 * n * k, BLOCK_BYTES + index_bytes, seconds),
+            Stage("neighbours", lists, BLOCK_BYTES + index_bytes, seconds, kept),
         ),
     )
 
@@ -212,62 +212,53 @@ def plan_reranking(n: int, k: int) -> Plan:
     )
 
 
-def _plan_learned(
-    n: int, dimension: int, config: ClusterConfig, given_graph: bool, model: ModelSettings
+def _plan_networks(
+    n: int, dimension: int, config: ClusterConfig, given_k: int | None, model: ModelSettings
 ) -> Plan:
-    """Expect what :func:`nsrfc.learned.cluster` takes."""
     search = plan_search(n, dimension, config.model_copy(update={"k": model.k}))
-    vectors, neighbors = search.stages
-    entries, cores = n * model.k, available_cores()
-    published = model.family == "coordinates"
-    # Networks on structure read embeddings of any length and keep it.
-    width = model.width("pcenet") if published else dimension
-    rebuilding = REBUILD_SECONDS * entries * dimension / cores
-    judging = (
-        ATTENTION_SECONDS * entries * width if published else FEATURE_SECONDS * entries * model.k
-    ) / cores
-    structure = 0 if published else STRUCTURE_BYTES_PER_NEIGHBOR * entries
-    token = 4 * (width + 2 * model.k) + LAYER_NUMBERS if published else 10 * model.k
-    batch = 4 * min(n, BATCH) * model.k * token
-    judged = JUDGED_BYTES_PER_NEIGHBOR * entries
-    stages = [
-        Stage("model", TORCH_BYTES, 0, 0.0),
-        vectors,
-        replace(neighbors, seconds=0 if given_graph else neighbors.seconds),
-    ]
+    vectors, neighbors = _known(search, given_k)
+    entries, cores, costs = n * model.k, available_cores(), COSTS[model.family]
+    width = model.width("pcenet", dimension)
+    scoring = costs.list_seconds(entries, model.k, width) / cores
+    lists = costs.list_bytes(entries)
+    batch = 4 * min(n, BATCH) * model.k * costs.token_values(model.k, width)
+    scores = PROBABILITY_BYTES_PER_NEIGHBOR * entries
+    stages = [Stage("model", TORCH_BYTES, 0, 0.0), vectors, neighbors]
     if model.uses("refine"):
-        convolved = CONVOLVED_BYTES_PER_VALUE * n * dimension if published else structure
-        reranked = RERANKING_BYTES_PER_NEIGHBOR * entries if model.rerank else 0
-        whitened = model.uses("whiten")
-        seconds = CONVOLUTION_SECONDS * n * dimension**2 / cores if published else judging
-        seconds += whitened * judging
-        # Whitened vectors and their lists stand beside the first ones.
-        beside = (4 * n * dimension + 8 * entries) * whitened
-        refined = 4 * n * width + 8 * entries * model.uses("rebuild")
-        rescored = 0 if model.uses("rebuild") else 4 * min(n, ROWS) * model.k * width
-        again = neighbors.seconds if published else rebuilding
-        stages.append(
-            Stage(
-                "refinement",
-                refined,
-                max(convolved + reranked, rescored, neighbors.work_bytes) + beside,
-                seconds + whitened * neighbors.seconds + again * model.uses("rebuild"),
-            )
-        )
+        stages.append(_refinement(search, model, width))
     if model.uses("pairs"):
-        stages.append(Stage("pairs", judged, structure + batch, judging))
+        stages.append(Stage("pairs", scores, lists + batch, scoring, scores))
     if model.uses("density"):
-        stages.append(Stage("lcenet", judged, structure + batch, judging))
+        stages.append(Stage("lcenet", scores, lists + batch, scoring, scores))
     made = EDGE_BYTES_PER_NEIGHBOR * entries, DENSITY_BYTES_PER_NEIGHBOR * entries
     stages.append(Stage("density graph", *made, 0.0))
     if model.uses("connect"):
-        edges = EDGE_SECONDS * entries * width / cores if published else judging
-        stages.append(Stage("edges", 0, structure + 2 * batch, edges))
+        seconds = costs.edge_seconds(entries, model.k, width) / cores
+        stages.append(Stage("edges", 0, lists + 2 * batch, seconds, 4 * n))
     if model.groups:
         compared = GROUPS_BYTES_PER_VALUE * n * dimension + GROUPS_BYTES_PER_NEIGHBOR * entries
-        stages.append(Stage("groups", 0, BLOCK_BYTES + compared, GROUPS_SECONDS * entries / cores))
-    method = "given" if given_graph else search.method
+        stages.append(Stage("clusters", 0, BLOCK_BYTES + compared, GROUPS_SECONDS * entries / cores))
+    method = search.method if given_k is None else "given"
     return Plan(n, dimension, model.k, method, tuple(stages))
+
+
+def _refinement(search: Plan, model: ModelSettings, width: int) -> Stage:
+    """Refining the embeddings, and finding neighbours anew."""
+    n, dimension, entries = search.n, search.dimension, search.n * model.k
+    costs, cores, neighbors = COSTS[model.family], available_cores(), search.stages[1]
+    refining = costs.refining_seconds(n, model.k, dimension) / cores
+    whitened, rebuilt = model.uses("whiten"), model.uses("rebuild")
+    again = REBUILD_SECONDS * entries * dimension / cores
+    if costs.searches_anew:
+        again = neighbors.seconds
+    seconds = (1 + whitened) * refining + whitened * neighbors.seconds + rebuilt * again
+    # Whitened vectors and their lists stand beside the first ones.
+    beside = (4 * n * dimension + GRAPH_BYTES_PER_NEIGHBOR * entries) * whitened
+    held = 4 * n * width + GRAPH_BYTES_PER_NEIGHBOR * entries * rebuilt
+    rescored = 0 if rebuilt else 4 * min(n, ROWS) * model.k * width
+    work = costs.refining_bytes(n, model.k, dimension)
+    work += RERANKING_BYTES_PER_NEIGHBOR * entries if model.rerank else 0
+    return Stage("refinement", held, max(work, rescored, neighbors.work_bytes) + beside, seconds, held)
 
 
 def check_plan(
@@ -275,10 +266,10 @@ def check_plan(
     config: ClusterConfig,
     limit: int | None,
     *,
-    given_graph: bool = False,
+    given_k: int | None = None,
     model: ModelSettings | None = None,
 ) -> None:
-    """Refuse a run of :func:`nsrfc.pipeline.cluster` that would need more than ``limit`` bytes.
+    """Refuse a run of :func:`nsrfc.cluster` that would need more than ``limit`` bytes.
 
     Raises
     ------
@@ -289,12 +280,12 @@ def check_plan(
         return
 
     def fits(n: int, k: int) -> bool:
-        smaller = config.model_copy(update={"k": k})
-        whole = plan(n, planned.dimension, smaller, given_graph=given_graph, model=model)
+        smaller = config if model else config.model_copy(update={"k": k})
+        whole = plan(n, planned.dimension, smaller, given_k=given_k, model=model)
         return whole.peak_bytes <= limit
 
-    faces = largest_fitting(planned.n, lambda n: fits(n, config.k))
+    faces = largest_fitting(planned.n, lambda n: fits(n, planned.k))
     neighbors = largest_fitting(planned.k, lambda k: fits(planned.n, k))
     ways = [f"{faces:,} faces"] if faces else []
-    ways += [f"k = {neighbors}"] if neighbors > 1 and not given_graph and model is None else []
+    ways += [f"k = {neighbors}"] if neighbors > 1 and given_k is None and model is None else []
     raise refusal(planned, limit, ways)

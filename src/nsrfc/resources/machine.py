@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 from nsrfc.errors import InputError
 
-__all__ = ["available_cores", "parse_bytes", "peak_memory"]
+__all__ = ["available_cores", "check_disk", "parse_bytes", "peak_memory"]
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -50,6 +51,22 @@ def peak_memory() -> int | None:
     # Bytes on macOS, the only system without /proc that is left here, and kilobytes on the BSDs.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if os.uname().sysname == "Darwin" else 1024 * peak
+
+
+def check_disk(folder: Path, needed: int) -> None:
+    """Refuse, before any work, a folder on a disk that has less room than results will take.
+
+    Raises
+    ------
+    InputError
+    """
+    place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise InputError(
+            f"{folder} has {free / 2**30:.2f} GiB left, and the results of stages that are kept there "
+            f"take about {needed / 2**30:.2f} GiB: make room, or name another folder with --cache."
+        )
 
 
 def available_cores() -> int:

@@ -27,12 +27,15 @@ class Stage:
     work_bytes : int
         Arrays that it needs beside them while it runs.
     seconds : float
+    disk_bytes : int
+        Results that it keeps on disk, where there is a folder for them.
     """
 
     name: str
     held_bytes: int
     work_bytes: int
     seconds: float
+    disk_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Plan:
         return RUNTIME_BYTES + peak
 
     @property
+    def disk_bytes(self) -> int:
+        """Disk that the results of all stages take, where they are kept."""
+        return sum(stage.disk_bytes for stage in self.stages)
+
+    @property
     def seconds(self) -> float:
         """Expected duration on this machine."""
         return sum(stage.seconds for stage in self.stages)
@@ -75,6 +83,7 @@ class Plan:
             **asdict(self),
             "stages": [asdict(stage) for stage in self.stages],
             "peak_bytes": self.peak_bytes,
+            "disk_bytes": self.disk_bytes,
             "seconds": self.seconds,
         }
 

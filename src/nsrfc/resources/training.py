@@ -8,6 +8,7 @@ idle cores take it as right to a factor of two.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,31 +16,26 @@ from torch import nn
 
 from nsrfc.chunks import BATCH, ROWS
 from nsrfc.config import ClusterConfig
-from nsrfc.model.settings import NETWORKS, NetworkName
+from nsrfc.model.settings import NETWORKS, Family, NetworkName
 from nsrfc.resources.clustering import (
     BLOCK_BYTES,
-    CONVOLVED_BYTES_PER_VALUE,
-    FEATURE_SECONDS,
     GROUPS_BYTES_PER_VALUE,
-    LAYER_NUMBERS,
     REBUILD_SECONDS,
     RERANKING_BYTES_PER_NEIGHBOR,
     TORCH_BYTES,
     plan_reranking,
     plan_search,
 )
+from nsrfc.resources.costs import COSTS, FEATURE_SECONDS, LAYER_VALUES
 from nsrfc.resources.machine import available_cores
 from nsrfc.resources.plan import Plan, Stage, largest_fitting, refusal
 from nsrfc.training.config import CGCNSettings, EdgeSettings, TrainingConfig
-from nsrfc.training.result import outline
+from nsrfc.training.networks import outline
 
 __all__ = ["check_training_plan", "plan_training"]
 
 VECTOR_BYTES_PER_VALUE = 12
 """Per face and dimension: embeddings as they were given, as distinct unit vectors, and in two groups."""
-
-MEAN_BYTES_PER_VALUE = 24
-"""Per face of the larger group and dimension: means of neighbourhoods, whitening and its scatter."""
 
 MEAN_BYTES_PER_NEIGHBOR = 52
 """Per face of the larger group and neighbour: their weights and order, and lists of refined vectors."""
@@ -114,7 +110,8 @@ def plan_training(
         judged += GROUPS_BYTES_PER_VALUE * groups.validating * dimension
         scoring += COMPARING_SECONDS * groups.validating / available_cores()
     rebuilding = SEARCHES * searching
-    if config.family == "structure":
+    costs = COSTS[config.family]
+    if not costs.searches_anew:
         rebuilding += REBUILDS * REBUILD_SECONDS * n * config.k * dimension / available_cores()
     stages = [
         Stage("networks", TORCH_BYTES, 0, 0.0),
@@ -132,7 +129,7 @@ def plan_training(
         held, work = 4 * n * config.k, judged
         seconds = load.seconds(epochs) + scoring
         if name == "cgcn":
-            width = dimension * (1 if config.family == "structure" else 2)
+            width = dimension * costs.width_factor
             held, work = 4 * n * width, _refinement_bytes(groups.larger, config, dimension, width)
             seconds += 2 * scoring + rebuilding
         stages.append(Stage(name, held, work + load.bytes(epochs) + retained, seconds))
@@ -223,13 +220,7 @@ def _load(name: NetworkName, config: TrainingConfig, dimension: int, groups: _Gr
     network: Any = outline(config, name, dimension)
     if isinstance(settings, CGCNSettings):
         return _convolution_load(network, settings, config.k, groups)
-    if config.family == "structure":
-        tokens, judging = _structure_tokens(name, network, config.k, dimension)
-        learning = KEPT_IN_TRAINING * judging
-        token_seconds = FEATURE_SECONDS * config.k
-    else:
-        tokens, learning, judging = _attention_tokens(name, network, config.k)
-        token_seconds = 2 * _parameters(network.encoder) / MULTIPLY_FLOP_PER_SECOND
+    tokens, learning, judging, token_seconds = _TOKENS[config.family](name, network, config.k, dimension)
     samples = groups.teaching * (1 + settings.hard_pairs if isinstance(settings, EdgeSettings) else 1)
     shown = samples if settings.of_a_set is None else min(samples, settings.of_a_set)
     return _Load(
@@ -275,35 +266,51 @@ def _structure_tokens(
     network: Any,  # noqa: ANN401
     k: int,
     dimension: int,
-) -> tuple[int, float]:
-    """Tokens of a list or edge, and what its verdict takes: vectors, similarities, and the layers."""
+) -> _Tokens:
+    """Of networks on structure: vectors, similarities, and the layers."""
     if name == "cgcn":
-        return k, 4 * k * network.first.correction[1].out_features
+        scoring = 4 * k * network.first.correction[1].out_features
+        return k, KEPT_IN_TRAINING * scoring, scoring, FEATURE_SECONDS * k
     tokens = 2 * network.reach if name == "pcenet" else k
     width = network.embed[1].out_features
     layers = sum(2 * layer.heads * tokens**2 + 4 * tokens * width for layer in network.layers)
-    return tokens, tokens * dimension + 4 * tokens**2 + layers
+    scoring = tokens * dimension + 4 * tokens**2 + layers
+    return tokens, KEPT_IN_TRAINING * scoring, scoring, FEATURE_SECONDS * k
 
 
 def _attention_tokens(
     name: NetworkName,
     network: Any,  # noqa: ANN401
     k: int,
-) -> tuple[int, float, float]:
-    """Tokens of a list or edge, what they take in a training step, and what for a verdict alone."""
+    dimension: int,
+) -> _Tokens:
+    """Of the published networks, which keep several vectors of every token."""
+    del dimension
     tokens, layers = k, list(network.encoder.layers)
     if name == "pcenet":
         # Its last layer works on two tokens only.
         tokens, layers = 2 * k, layers[:-1]
     width = network.dimension + (0 if name == "pairs" else tokens)
     kept = [10 * width + 5 * x.heads * tokens + 4 * x.widen.out_features for x in layers]
-    return tokens, tokens * (12 * width + sum(kept)), tokens * (4 * width + LAYER_NUMBERS)
+    seconds = 2 * _parameters(network.encoder) / MULTIPLY_FLOP_PER_SECOND
+    return tokens, tokens * (12 * width + sum(kept)), tokens * (4 * width + LAYER_VALUES), seconds
+
+
+_Tokens = tuple[int, float, float, float]
+"""Tokens of a list or edge; values that they take in a training step and to be scored; seconds of each."""
+
+_TOKENS: Mapping[Family, Callable[[NetworkName, Any, int, int], _Tokens]] = {
+    "structure": _structure_tokens,
+    "coordinates": _attention_tokens,
+}
 
 
 def _refinement_bytes(faces: int, config: TrainingConfig, dimension: int, width: int) -> int:
     """Arrays of refining a group, and the listed vectors whose cosines are taken at a time."""
-    values = MEAN_BYTES_PER_VALUE if config.family == "structure" else CONVOLVED_BYTES_PER_VALUE
-    refined = values * faces * dimension + MEAN_BYTES_PER_NEIGHBOR * faces * config.k
+    refined = (
+        COSTS[config.family].mean_bytes_per_value * faces * dimension
+        + MEAN_BYTES_PER_NEIGHBOR * faces * config.k
+    )
     return refined + 4 * min(ROWS, faces) * config.k * width
 
 

@@ -26,7 +26,7 @@ from nsrfc.storage.files import (
 )
 from nsrfc.vectors import enumerate_rows
 
-__all__ = ["read_neighbors", "write_neighbors"]
+__all__ = ["neighbors_shape", "read_neighbors", "write_neighbors"]
 
 SUFFIXES = (".npz",)
 BLOCK_ROWS = 16384
@@ -70,6 +70,26 @@ def read_neighbors(path: PathLike) -> NeighborGraph:
     raise InputError(
         f"{path} holds neither 'data' nor 'ids' and 'similarities' (it holds "
         f"{', '.join(headers) or 'nothing'}): give a neighbour graph."
+    )
+
+
+def neighbors_shape(path: PathLike) -> tuple[int, int]:
+    """Read the number of faces and of neighbours from a file, and nothing else.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_neighbors`, for what the headers of its arrays show.
+    """
+    path = existing_file(path, SUFFIXES, "neighbour graphs")
+    shapes = {name: header.shape for name, header in npz_headers(path).items()}
+    if len(shapes.get("data", ())) == 3:
+        return shapes["data"][0], shapes["data"][2]
+    if len(shapes.get("ids", ())) == 2:
+        return shapes["ids"][0], shapes["ids"][1]
+    raise InputError(
+        f"{path} holds neither 'data' nor 'ids' and 'similarities' (it holds "
+        f"{', '.join(shapes) or 'nothing'}): give a neighbour graph."
     )
 
 

@@ -214,10 +214,14 @@ def summarize(labels: npt.NDArray[np.int64]) -> dict[str, int]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the package, Python and the libraries that decide results."""
+def versions(*, torch: bool = False) -> dict[str, str]:
+    """Return the versions of the package, Python and the libraries that decide results.
+
+    ``torch`` is among them where networks run.
+    """
+    names = (*LIBRARIES, "torch") if torch else LIBRARIES
     found = {"nsrfc": __version__, "python": platform.python_version()}
-    return found | {name: str(import_module(name).__version__) for name in LIBRARIES}
+    return found | {name: str(import_module(name).__version__) for name in names}
 
 
 def write_json(path: PathLike, record: Mapping[str, Any]) -> None:

@@ -23,21 +23,20 @@ from nsrfc.storage.runs import check_folder, fingerprint, write_json
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.curves import CurveLog, draw_curves
+from nsrfc.training.networks import new_network, outline
 from nsrfc.training.result import (
     CHECKPOINTS,
     CURVES,
     RECORD,
     earlier_networks,
-    new_network,
     outcome,
-    outline,
     started_from,
     steps_given,
     trained_model,
     training_versions,
 )
 from nsrfc.training.split import split_people
-from nsrfc.training.trainer import Course
+from nsrfc.training.trainer import Trainer
 from nsrfc.vectors import normalize
 
 __all__ = ["train"]
@@ -142,25 +141,25 @@ def train(
         CheckpointFolder.held(folder / CHECKPOINTS, state) as checkpoints,
     ):
         report = CurveLog(None if output is None else folder / "tensorboard")
-        course = Course(
+        trainer = Trainer(
             config=config,
+            dimension=faces.shape[1],
             checkpoints=checkpoints,
             device=place,
-            build=lambda name, refined: new_network(config, name, faces.shape[1], refined, first),
             known=known,
             wanted=wanted,
-            starting=first is not None,
             given=steps_given(config, only, kept),
+            start=first,
             progress=progress or Progress(),
             report=report,
         )
         sides = (split.train, split.validation)
-        course.run(*([(faces[rows], identity[rows])] for rows in sides))
+        trainer.train(*([(faces[rows], identity[rows])] for rows in sides))
         report.close()
-        model = trained_model(course, faces.shape[1], data, kept)
+        model = trained_model(trainer, faces.shape[1], data, kept)
         if output is not None:
-            draw_curves(folder / CURVES, course.curves)
-            write_json(folder / RECORD, run | outcome(course))
+            draw_curves(folder / CURVES, trainer.curves)
+            write_json(folder / RECORD, run | outcome(trainer))
             model.save_pretrained(folder)
     return model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,19 @@ import torch
 from torch import nn
 
 from nsrfc.errors import InputError
-from nsrfc.model.bundle import NSRFC, build_network
-from nsrfc.model.calibration import UNCHANGED, Calibration
+from nsrfc.model.bundle import NSRFC
 from nsrfc.model.settings import NETWORKS, STEPS, ModelSettings, NetworkName, Step
 from nsrfc.storage.runs import versions
 from nsrfc.training.config import TrainingConfig
-from nsrfc.training.trainer import Course
+from nsrfc.training.networks import model_settings
+from nsrfc.training.trainer import Trainer
 
 __all__ = [
     "CHECKPOINTS",
     "CURVES",
     "RECORD",
     "earlier_networks",
-    "model_settings",
-    "new_network",
     "outcome",
-    "outline",
     "started_from",
     "steps_given",
     "trained_model",
@@ -40,77 +37,6 @@ CHECKPOINTS, CURVES, RECORD = ".training", "curves.png", "training.json"
 _GENTLER = 0.1
 
 _logger = logging.getLogger(__name__)
-
-
-def model_settings(
-    config: TrainingConfig,
-    dimension: int | None,
-    networks: Iterable[NetworkName],
-    used: Mapping[Step, bool],
-    *,
-    tau: float | None = None,
-    connect: float = 0.5,
-    calibration: Calibration = UNCHANGED,
-    precision: Iterable[tuple[float, float]] = (),
-) -> ModelSettings:
-    """Word what was trained as settings of a model."""
-    return ModelSettings(
-        family=config.family,
-        dimension=dimension,
-        k=config.k,
-        search=config.search,
-        rerank=config.rerank,
-        networks={name: getattr(config, name).network for name in networks},
-        used={step: used[step] for step in STEPS if step in used},
-        mutual=config.mutual,
-        weighted=config.weighted,
-        groups=config.groups,
-        veto=config.pcenet.veto,
-        tau=tau,
-        connect=connect,
-        calibration=calibration,
-        precision=tuple(precision),
-    )
-
-
-def new_network(
-    config: TrainingConfig,
-    name: NetworkName,
-    dimension: int | None,
-    refined: bool,
-    start: NSRFC | None = None,
-) -> nn.Module:
-    """Make a network as the configuration wants it, with random weights or those of a model.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-    name : {"cgcn", "pairs", "lcenet", "pcenet"}
-    dimension : int
-        Length of the embeddings.
-    refined : bool
-        Whether it reads refined embeddings.
-    start : NSRFC, optional
-        Model whose weights it gets.
-    """
-    network = build_network(name, model_settings(config, dimension, [name], {"refine": refined}))
-    if start is not None:
-        network.load_state_dict(start.network(name).state_dict())
-    return network
-
-
-def outline(config: TrainingConfig, name: NetworkName, dimension: int | None) -> nn.Module:
-    """Make a network that has shapes and no weights, on the device "meta": it takes no memory.
-
-    Parameters are those of :func:`new_network`.
-
-    Raises
-    ------
-    InputError
-        If the configuration has settings for it with which it cannot be made.
-    """
-    with torch.device("meta"):
-        return new_network(config, name, dimension, refined=True)
 
 
 def started_from(config: TrainingConfig, start: NSRFC) -> TrainingConfig:
@@ -173,13 +99,13 @@ def steps_given(
 
 
 def trained_model(
-    course: Course, dimension: int | None, data: Mapping[str, Any], kept: ModelSettings | None = None
+    trainer: Trainer, dimension: int | None, data: Mapping[str, Any], kept: ModelSettings | None = None
 ) -> NSRFC:
     """Put the networks that are used together, with the thresholds found.
 
     Parameters
     ----------
-    course : Course
+    trainer : Trainer
         Run to its end.
     dimension : int or None
         Length of the embeddings; None: any.
@@ -188,36 +114,36 @@ def trained_model(
     kept : ModelSettings, optional
         Of the model that training started from: its thresholds stay.
     """
-    config = course.config
-    wanted = {STEPS[step] for step, used in course.used.items() if used}
-    networks = {name: network for name, network in course.networks.items() if name in wanted}
+    config = trainer.config
+    wanted = {STEPS[step] for step, used in trainer.used.items() if used}
+    networks = {name: network for name, network in trainer.networks.items() if name in wanted}
     settings = model_settings(
         config,
         dimension,
         networks,
-        course.used,
-        tau=None if config.keep_all else course.best.tau,
-        connect=0.5 if config.keep_all else course.best.connect,
-        calibration=course.calibration,
-        precision=course.precision,
+        trainer.used,
+        tau=None if config.keep_all else trainer.best.tau,
+        connect=0.5 if config.keep_all else trainer.best.connect,
+        calibration=trainer.calibration,
+        precision=trainer.precision,
     )
     if kept is not None:
         thresholds = {"fewest", "tau", "connect", "calibration", "precision"}
         settings = settings.model_copy(update={name: getattr(kept, name) for name in thresholds})
-    metrics = {step: found.quality for step, found in course.measured.items()}
+    metrics = {step: found.quality for step, found in trainer.measured.items()}
     model = NSRFC(settings, metrics=metrics, data=dict(data))
     for name, network in networks.items():
         getattr(model, name).load_state_dict(network.state_dict())
     return model.cpu().eval()
 
 
-def outcome(course: Course) -> dict[str, Any]:
+def outcome(trainer: Trainer) -> dict[str, Any]:
     """Tell what came out of a training, for its record."""
     return {
-        "used": course.used,
-        "validation": {step: found._asdict() for step, found in course.measured.items()},
-        "curves": {name: [asdict(epoch) for epoch in epochs] for name, epochs in course.curves.items()},
-        "seconds": course.progress.seconds,
+        "used": trainer.used,
+        "validation": {step: found._asdict() for step, found in trainer.measured.items()},
+        "curves": {name: [asdict(epoch) for epoch in epochs] for name, epochs in trainer.curves.items()},
+        "seconds": trainer.progress.seconds,
         "versions": training_versions(),
     }
 

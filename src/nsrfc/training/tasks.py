@@ -7,13 +7,14 @@
     Together        any of these, on several sets of faces at once
 
 A task gathers its batches on the fly and never loops over faces. It scores its network by how well it
-ranks pairs of validation people.
+ranks pairs of validation identities.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,34 +24,22 @@ from torch.nn import functional
 
 from nsrfc.graph.density_graph import mutual_probability
 from nsrfc.graph.subgraphs import local_adjacency, subgraphs
+from nsrfc.methods.base import Run
+from nsrfc.methods.networks import NetworkMethod, device_of, listed_cosines
+from nsrfc.methods.published import sparse_adjacency
+from nsrfc.methods.structure import StructureMethod
 from nsrfc.networks.published.adjacency import Adjacency, DenseAdjacency, SparseAdjacency
-from nsrfc.networks.published.cgcn import CGCN
 from nsrfc.networks.published.losses import cgcn_loss
-from nsrfc.networks.structure.lists import StructureRefinement
-from nsrfc.records import EdgeList, NeighborGraph
-from nsrfc.steps import (
-    EdgeJudge,
-    Faces,
-    Search,
-    device_of,
-    edges_of,
-    list_probability,
-    listed_cosines,
-    lists_of,
-    log_odds,
-    padded,
-    refine,
-    sparse,
-)
+from nsrfc.records import EdgeList
 from nsrfc.training.config import CGCNSettings, EdgeSettings, ListSettings
 from nsrfc.training.loop import Task
 from nsrfc.training.pieces import cut_piece, grow_piece
+from nsrfc.training.sample import Sample
 from nsrfc.training.thresholds import ranking_quality
 
 __all__ = [
     "EdgeTask",
     "ListTask",
-    "People",
     "RefineTask",
     "Shuffle",
     "Together",
@@ -61,46 +50,10 @@ __all__ = [
 ]
 
 _Ids = npt.NDArray[np.int32]
-_Identities = npt.NDArray[np.int64]
 _Rows = npt.NDArray[np.int64]
 
 GraphBatch = tuple[Tensor, Adjacency, Adjacency, Tensor]
-JudgedBatch = tuple[tuple[Tensor, ...], Tensor]
-
-
-@dataclass(frozen=True)
-class People:
-    """Labelled faces: those that teach, or those that validate.
-
-    Attributes
-    ----------
-    faces : Faces
-    identity : ndarray of int64, shape (n,)
-    lists : ndarray of int32, shape (n, k)
-        The neighbours that the C-GCN convolves over: re-ranked, or those of ``faces``.
-    """
-
-    faces: Faces
-    identity: _Identities
-    lists: _Ids
-
-    @property
-    def graph(self) -> NeighborGraph:
-        """The neighbours by cosine; only for lists that descend."""
-        return NeighborGraph(self.faces.ids, self.faces.similarities)
-
-    @property
-    def listed(self) -> npt.NDArray[np.bool_]:
-        """Whether there is a neighbour, the face itself not counted, shape (n, k)."""
-        listed = self.faces.ids >= 0
-        listed[:, 0] = False
-        return listed
-
-    @property
-    def same(self) -> npt.NDArray[np.bool_]:
-        """Whether a listed neighbour is the same person, shape (n, k)."""
-        same: npt.NDArray[np.bool_] = self.identity[self.faces.ids] == self.identity[:, None]
-        return same & self.listed
+ScoredBatch = tuple[tuple[Tensor, ...], Tensor]
 
 
 class Shuffle:
@@ -147,8 +100,9 @@ class RefineTask:
 
     Parameters
     ----------
-    network : CGCN
-    train, validation : People
+    method : NetworkMethod
+        With the network as its C-GCN.
+    teaching, validating : Sample
     settings : CGCNSettings
     seed : int
     """
@@ -156,12 +110,17 @@ class RefineTask:
     name = "cgcn"
 
     def __init__(
-        self, network: CGCN, train: People, validation: People, settings: CGCNSettings, seed: int
+        self,
+        method: NetworkMethod,
+        teaching: Sample,
+        validating: Sample,
+        settings: CGCNSettings,
+        seed: int,
     ) -> None:
-        self.network: nn.Module = network
-        self.train, self.validation, self.settings, self.seed = train, validation, settings, seed
-        self.local = local_adjacency(train.faces.ids, train.faces.similarities)
-        n, batch = len(train.identity), settings.loop.batch
+        self.method, self.network = method, method.networks["cgcn"]
+        self.teaching, self.validating, self.settings, self.seed = teaching, validating, settings, seed
+        self.local = local_adjacency(teaching.near.ids, teaching.near.similarities)
+        n, batch = len(teaching.identity), settings.loop.batch
         self._starts = Shuffle(n, batch, seed)
         faces_of_a_step = batch if settings.form == "subgraphs" else settings.piece
         self.steps = min(self._starts.steps, max(1, round(n / faces_of_a_step)))
@@ -172,14 +131,14 @@ class RefineTask:
         if self.settings.form == "subgraphs":
             return self._subgraphs(starts)
         rng = np.random.default_rng([self.seed, epoch, step])
-        nodes = grow_piece(self.train.lists, starts, self.settings.piece, rng)
-        piece = cut_piece(self.train.lists, self.local, nodes)
+        nodes = grow_piece(self.teaching.lists, starts, self.settings.piece, rng)
+        piece = cut_piece(self.teaching.lists, self.local, nodes)
         device = device_of(self.network)
         return (
-            torch.from_numpy(self.train.faces.vectors[nodes]).to(device),
-            sparse(piece.local, device),
+            torch.from_numpy(self.teaching.near.vectors[nodes]).to(device),
+            sparse_adjacency(piece.local, device),
             SparseAdjacency.from_lists(torch.from_numpy(piece.lists).to(device)),
-            torch.from_numpy(self.train.identity[nodes]).to(device),
+            torch.from_numpy(self.teaching.identity[nodes]).to(device),
         )
 
     def loss(self, batch: GraphBatch) -> Tensor:
@@ -190,17 +149,16 @@ class RefineTask:
 
     def score(self) -> float:
         """How well refined cosines rank the pairs of the lists as they were."""
-        people = self.validation
-        faces = people.faces
-        Z = refine(self.network, faces.vectors, people.graph, people.lists, _no_search)
-        return listed_ranking(people, listed_cosines(Z, faces.ids))
+        sample = self.validating
+        refined = self.method.refined(sample.near, Run(), whiten=False, lists=sample.lists)
+        return listed_ranking(sample, listed_cosines(refined, sample.near.ids))
 
     def _subgraphs(self, centers: _Rows) -> GraphBatch:
-        cut = subgraphs(self.train.lists, self.local, centers)
+        cut = subgraphs(self.teaching.lists, self.local, centers)
         device = device_of(self.network)
-        x = self.train.faces.vectors[cut.nodes]
+        x = self.teaching.near.vectors[cut.nodes]
         x[cut.nodes < 0] = 0
-        identity = np.where(cut.nodes >= 0, self.train.identity[cut.nodes], -1)
+        identity = np.where(cut.nodes >= 0, self.teaching.identity[cut.nodes], -1)
         return (
             torch.from_numpy(x).to(device),
             DenseAdjacency(torch.from_numpy(cut.adjacency).to(device)),
@@ -210,14 +168,15 @@ class RefineTask:
 
 
 class ListTask:
-    """A network that judges the neighbours in a list: the pair network or LCENet.
+    """A network that scores the neighbours in a list: the pair network or LCENet.
 
     Parameters
     ----------
     name : str
+    method : NetworkMethod
+        Gathers what the network reads.
     network : Module
-        See :func:`nsrfc.steps.lists_of`.
-    train, validation : People
+    teaching, validating : Sample
     settings : ListSettings
     seed : int
     """
@@ -225,45 +184,47 @@ class ListTask:
     def __init__(
         self,
         name: str,
+        method: NetworkMethod,
         network: nn.Module,
-        train: People,
-        validation: People,
+        teaching: Sample,
+        validating: Sample,
         settings: ListSettings,
         seed: int,
     ) -> None:
-        self.name, self.network, self.train, self.validation = name, network, train, validation
-        self._rows = Shuffle(len(train.identity), settings.loop.batch, seed, most=settings.of_a_set)
+        self.name, self.method, self.network, self.validating = name, method, network, validating
+        self._rows = Shuffle(len(teaching.identity), settings.loop.batch, seed, most=settings.of_a_set)
         self.steps = self._rows.steps
-        self._gather = lists_of(network, train.faces)
-        self._same, self._listed = train.same, train.listed
+        self._gather = method.list_inputs(network, teaching.near, teaching.affinity)
+        self._genuine, self._listed = teaching.genuine, teaching.listed
 
-    def batch(self, epoch: int, step: int) -> JudgedBatch:
+    def batch(self, epoch: int, step: int) -> ScoredBatch:
         """Gather lists; of their neighbours, target and weight (2, b, k)."""
         rows = self._rows(epoch, step)
-        same, listed = self._same[rows], self._listed[rows]
-        target = np.stack((same, listed)).astype(np.float32)
+        target = np.stack((self._genuine[rows], self._listed[rows])).astype(np.float32)
         return self._gather(rows), torch.from_numpy(target)
 
-    def loss(self, batch: JudgedBatch) -> Tensor:
+    def loss(self, batch: ScoredBatch) -> Tensor:
         """Cross-entropy over the listed neighbours, the face itself not counted."""
-        return _cross_entropy(self.network, batch)
+        return _cross_entropy(self.method, self.network, batch)
 
     def score(self) -> float:
         """How well the network ranks the listed pairs."""
-        return listed_ranking(self.validation, list_probability(self.network, self.validation.faces))
+        sample = self.validating
+        found = self.method.list_scores(self.network, sample.near, Run(), sample.affinity)
+        return listed_ranking(sample, found)
 
 
 class EdgeTask:
-    """A network that judges edges: PCENet.
+    """A network that scores edges: PCENet.
 
-    It learns from the density edges, which it will judge, and from hard pairs, which hold more
-    strangers.
+    It learns from the density edges, which it will score, and from hard pairs, which hold more
+    impostors.
 
     Parameters
     ----------
-    network : Module
-        See :func:`nsrfc.steps.edges_of`.
-    train, validation : People
+    method : NetworkMethod
+        With the network as its PCENet.
+    teaching, validating : Sample
     settings : EdgeSettings
     seed : int
     """
@@ -271,38 +232,45 @@ class EdgeTask:
     name = "pcenet"
 
     def __init__(
-        self, network: nn.Module, train: People, validation: People, settings: EdgeSettings, seed: int
+        self,
+        method: NetworkMethod,
+        teaching: Sample,
+        validating: Sample,
+        settings: EdgeSettings,
+        seed: int,
     ) -> None:
-        self.network, self.validation = network, validation
-        self._judge = EdgeJudge(network, validation.faces, settings.veto)
-        density = train.faces.density_graph().density_edges
-        hard = hard_pairs(train)
+        self.method, self.network, self.validating = method, method.networks["pcenet"], validating
+        density = _density_edges(method, teaching)
+        hard = hard_pairs(teaching, method)
         edges = density + hard
         drawn = round(settings.hard_pairs * len(density))
         self._chosen = Shuffle(
             len(density), settings.loop.batch, seed, len(hard), drawn, settings.of_a_set
         )
         self.steps = self._chosen.steps
-        self._gather = edges_of(network, train.faces)
+        self._gather = method.edge_inputs(teaching.near, teaching.affinity, teaching.same_probability)
         self._source, self._target = edges.source, edges.target
-        self._same = train.identity[edges.source] == train.identity[edges.target]
-        self._validating = validation.faces.density_graph().density_edges
+        self._same = teaching.identity[edges.source] == teaching.identity[edges.target]
+        self._density_edges = _density_edges(method, validating)
+        self._scores = method.edge_scores(
+            "pcenet", validating.near, validating.affinity, validating.same_probability, Run()
+        )
 
-    def batch(self, epoch: int, step: int) -> JudgedBatch:
+    def batch(self, epoch: int, step: int) -> ScoredBatch:
         """Gather edges; their target and weight (2, b)."""
         edges = self._chosen(epoch, step)
         same = self._same[edges]
         target = np.stack((same, np.ones_like(same))).astype(np.float32)
         return self._gather(self._source[edges], self._target[edges]), torch.from_numpy(target)
 
-    def loss(self, batch: JudgedBatch) -> Tensor:
+    def loss(self, batch: ScoredBatch) -> Tensor:
         """Cross-entropy over the edges."""
-        return _cross_entropy(self.network, batch)
+        return _cross_entropy(self.method, self.network, batch)
 
     def score(self) -> float:
         """How well the network ranks the density edges."""
-        edges, identity = self._validating, self.validation.identity
-        return ranking_quality(self._judge(edges), identity[edges.source] == identity[edges.target])
+        edges, identity = self._density_edges, self.validating.identity
+        return ranking_quality(self._scores(edges), identity[edges.source] == identity[edges.target])
 
 
 class Together:
@@ -312,7 +280,7 @@ class Together:
     ----------
     tasks : sequence of ListTask or EdgeTask
         Of one network, each on its own set.
-    judges : sequence of ListTask or EdgeTask
+    validating : sequence of ListTask or EdgeTask
         Of that network, on sets that validate: the score is the mean of theirs.
     parts : int
         Batches of the tasks that make one.
@@ -322,19 +290,19 @@ class Together:
     def __init__(
         self,
         tasks: Sequence[ListTask | EdgeTask],
-        judges: Sequence[ListTask | EdgeTask],
+        validating: Sequence[ListTask | EdgeTask],
         parts: int,
         seed: int,
     ) -> None:
-        self.name, self.network = tasks[0].name, tasks[0].network
-        self._tasks, self._judges = tasks, judges
+        self.name, self.method, self.network = tasks[0].name, tasks[0].method, tasks[0].network
+        self._tasks, self._validating = tasks, validating
         number = np.repeat(np.arange(len(tasks)), [task.steps for task in tasks])
         step = np.concatenate([np.arange(task.steps) for task in tasks])
         self._places = np.stack((number, step), axis=1)
         self._order = Shuffle(len(number), parts, seed)
         self.steps = self._order.steps
 
-    def batch(self, epoch: int, step: int) -> JudgedBatch:
+    def batch(self, epoch: int, step: int) -> ScoredBatch:
         """Gather what some tasks gather, one after the other."""
         places = self._places[self._order(epoch, step)]
         batches = [self._tasks[number].batch(epoch, part) for number, part in places]
@@ -342,127 +310,129 @@ class Together:
         joined = tuple(torch.cat(part) for part in zip(*inputs, strict=True))
         return joined, torch.cat(targets, dim=1)
 
-    def loss(self, batch: JudgedBatch) -> Tensor:
+    def loss(self, batch: ScoredBatch) -> Tensor:
         """Cross-entropy over all of them."""
-        return _cross_entropy(self.network, batch)
+        return _cross_entropy(self.method, self.network, batch)
 
     def score(self) -> float:
         """How well the network ranks pairs, in the mean over the sets that validate."""
-        return float(np.mean([judge.score() for judge in self._judges]))
+        return float(np.mean([task.score() for task in self._validating]))
 
 
 def refinement_tasks(
-    network: nn.Module,
-    train: Sequence[People],
-    validation: Sequence[People],
+    method: NetworkMethod,
+    teaching: Sequence[Sample],
+    validating: Sequence[Sample],
     settings: CGCNSettings | ListSettings,
-    search: Search,
+    run: Run,
     seed: int,
 ) -> Iterator[Task]:
     """Yield what the refinement learns, one task after the other.
 
-    A C-GCN has one. The refinement of the family "structure" learns to judge the lists of the
+    A C-GCN has one. The refinement of the family "structure" learns to score the lists of the
     embeddings, then those of what it makes of them: a task is made when the one before it is done.
     """
     if isinstance(settings, CGCNSettings):
-        assert isinstance(network, CGCN)
-        (one,), (other,) = train, validation
-        yield RefineTask(network, one, other, settings, seed)
+        (one,), (other,) = teaching, validating
+        yield RefineTask(method, one, other, settings, seed)
         return
-    assert isinstance(network, StructureRefinement)
-    yield list_task("cgcn", network.first, train, validation, settings, seed)
+    structure = cast(StructureMethod, method)
+    first, second = structure.refinement.first, structure.refinement.second
+    yield list_task("cgcn", method, first, teaching, validating, settings, seed)
 
-    def whitened(people: People) -> People:
-        vectors = network.whiten(people.faces.vectors, people.graph)
-        faces = Faces(vectors, *padded(search(vectors), people.faces.ids.shape[1]))
-        return People(faces, people.identity, faces.ids)
+    def whitened(sample: Sample) -> Sample:
+        near = structure.whitened(sample.near, run)
+        return replace(sample, near=near, lists=near.ids)
 
-    learning, judging = ([whitened(people) for people in side] for side in (train, validation))
-    yield list_task("cgcn-second", network.second, learning, judging, settings, seed)
+    taught, validated = ([whitened(sample) for sample in side] for side in (teaching, validating))
+    yield list_task("cgcn-second", method, second, taught, validated, settings, seed)
 
 
 def list_task(
     name: str,
+    method: NetworkMethod,
     network: nn.Module,
-    train: Sequence[People],
-    validation: Sequence[People],
+    teaching: Sequence[Sample],
+    validating: Sequence[Sample],
     settings: ListSettings,
     seed: int,
 ) -> Task:
-    """Make the task of a network that judges lists, on one set of faces or on several."""
+    """Make the task of a network that scores lists, on one set of faces or on several."""
 
-    def make(train: People, validation: People) -> ListTask:
-        return ListTask(name, network, train, validation, settings, seed)
+    def make(teaching: Sample, validating: Sample) -> ListTask:
+        return ListTask(name, method, network, teaching, validating, settings, seed)
 
-    return _task(make, train, validation, settings.sets_in_batch, seed)
+    return _task(make, teaching, validating, settings.sets_in_batch, seed)
 
 
 def edge_task(
-    network: nn.Module,
-    train: Sequence[People],
-    validation: Sequence[People],
+    method: NetworkMethod,
+    teaching: Sequence[Sample],
+    validating: Sequence[Sample],
     settings: EdgeSettings,
     seed: int,
 ) -> Task:
-    """Make the task of a network that judges edges, on one set of faces or on several."""
+    """Make the task of a network that scores edges, on one set of faces or on several."""
 
-    def make(train: People, validation: People) -> EdgeTask:
-        return EdgeTask(network, train, validation, settings, seed)
+    def make(teaching: Sample, validating: Sample) -> EdgeTask:
+        return EdgeTask(method, teaching, validating, settings, seed)
 
-    return _task(make, train, validation, settings.sets_in_batch, seed)
+    return _task(make, teaching, validating, settings.sets_in_batch, seed)
 
 
-def hard_pairs(people: People) -> EdgeList:
-    """Pair every face with its strongest stranger and its weakest own photo in its list.
+def hard_pairs(sample: Sample, method: NetworkMethod) -> EdgeList:
+    """Pair every face with its best-scored impostor and its worst-scored own photo in its list.
 
     Parameters
     ----------
-    people : People
+    sample : Sample
+    method : NetworkMethod
+        Tells how p_ij is made.
 
     Returns
     -------
     EdgeList
-        With a_ij p_ij as scores; nothing for a face that lists no stranger, or no photo of its own.
+        With a_ij p_ij as scores; nothing for a face that lists no impostor, or no photo of its own.
     """
-    faces, same = people.faces, people.same
-    strength = faces.a * mutual_probability(faces.ids, faces.S, faces.mutual)
-    stranger = people.listed & ~same
+    ids, genuine = sample.near.ids, sample.genuine
+    mutual = mutual_probability(ids, sample.same_probability, method.settings.mutual)
+    score = sample.affinity * mutual
     found = []
-    for wanted, order in ((stranger, -strength), (same, strength)):
+    for wanted, order in ((sample.listed & ~genuine, -score), (genuine, score)):
         source = np.flatnonzero(wanted.any(axis=1)).astype(np.int32)
         column = np.where(wanted, order, np.inf).argmin(axis=1)[source]
-        found.append(EdgeList(source, faces.ids[source, column], strength[source, column]))
+        found.append(EdgeList(source, ids[source, column], score[source, column]))
     return found[0] + found[1]
 
 
-def listed_ranking(people: People, score: npt.NDArray[np.float32]) -> float:
+def listed_ranking(sample: Sample, score: npt.NDArray[np.float32]) -> float:
     """How well scores (n, k) rank the listed pairs."""
-    listed = people.listed
-    return ranking_quality(score[listed], people.same[listed])
+    listed = sample.listed
+    return ranking_quality(score[listed], sample.genuine[listed])
+
+
+def _density_edges(method: NetworkMethod, sample: Sample) -> EdgeList:
+    graph = method.graph_of(sample.near, sample.affinity, sample.same_probability)
+    return graph.density_edges
 
 
 def _task(
-    make: Callable[[People, People], ListTask] | Callable[[People, People], EdgeTask],
-    train: Sequence[People],
-    validation: Sequence[People],
+    make: Callable[[Sample, Sample], ListTask] | Callable[[Sample, Sample], EdgeTask],
+    teaching: Sequence[Sample],
+    validating: Sequence[Sample],
     sets_in_batch: int,
     seed: int,
 ) -> Task:
-    if len(train) == 1:
-        return make(train[0], validation[0])
-    tasks, judges = ([make(people, people) for people in side] for side in (train, validation))
-    return Together(tasks, judges, sets_in_batch, seed)
+    if len(teaching) == 1:
+        return make(teaching[0], validating[0])
+    tasks, scoring = ([make(sample, sample) for sample in side] for side in (teaching, validating))
+    return Together(tasks, scoring, sets_in_batch, seed)
 
 
-def _cross_entropy(network: nn.Module, batch: JudgedBatch) -> Tensor:
+def _cross_entropy(method: NetworkMethod, network: nn.Module, batch: ScoredBatch) -> Tensor:
     inputs, target = batch
-    odds = log_odds(network, inputs).float()
+    odds = method.log_odds(network, inputs).float()
     same, weight = target.to(odds.device)
     total = functional.binary_cross_entropy_with_logits(odds, same, weight, reduction="sum")
     mean: Tensor = total / weight.sum().clamp(min=1e-6)
     return mean
-
-
-def _no_search(vectors: npt.NDArray[np.float32]) -> NeighborGraph:
-    del vectors
-    raise AssertionError("A C-GCN searches no neighbours.")

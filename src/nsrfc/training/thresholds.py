@@ -1,23 +1,25 @@
-"""What the validation people say: how well pairs are ranked, and which thresholds cluster best."""
+"""What the identities held out say: how well pairs are ranked, and which thresholds cluster best.
+
+A threshold is measured with the function that serves: `NetworkMethod.components`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nsrfc import metrics
-from nsrfc.graph.components import connected_components
-from nsrfc.graph.score_normalization import stranger_similarity
+from nsrfc.methods.base import Run
+from nsrfc.methods.networks import NetworkMethod
 from nsrfc.model.calibration import Calibration, calibrated
-from nsrfc.records import EdgeList
-from nsrfc.steps import Faces, join_groups
+from nsrfc.records import DensityGraph, Neighborhood
 
-__all__ = ["Clusters", "Judged", "best_clusters", "precision_steps", "ranking_quality"]
+__all__ = ["Clusters", "ScoredSet", "best_clusters", "precision_steps", "ranking_quality"]
 
 _Floats = npt.NDArray[np.float32]
 _Bools = npt.NDArray[np.bool_]
@@ -37,59 +39,45 @@ _SWEEPS = 3
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A set of faces as far as it is judged.
+class ScoredSet:
+    """Labelled faces whose density edges are scored: what is left is to choose thresholds.
 
     Attributes
     ----------
-    faces : Faces
+    method : NetworkMethod
+        Its thresholds are not read.
+    near : Neighborhood
+    graph : DensityGraph
+        With every pair that may be a similarity edge.
+    probability : ndarray of float32, shape (m,)
+        Of the density edges.
     identity : ndarray of int64, shape (n,)
-    connectivity : EdgeList, optional
-        The density edges with their probability; without it that is their strength a_ij p_ij.
-    groups : bool
-        Whether an edge is left out that would join unlike groups.
     """
 
-    faces: Faces
+    method: NetworkMethod
+    near: Neighborhood
+    graph: DensityGraph
+    probability: _Floats
     identity: npt.NDArray[np.int64]
-    connectivity: EdgeList | None = None
-    groups: bool = False
-
-    @cached_property
-    def similar(self) -> EdgeList:
-        """Every edge that may be a similarity edge."""
-        return self.faces.density_graph(tau=0.0).similarity_edges
-
-    @cached_property
-    def density(self) -> EdgeList:
-        """Density edges with their probability."""
-        if self.connectivity is not None:
-            return self.connectivity
-        return self.faces.density_graph(tau=_NONE).density_edges
 
     @property
     def same(self) -> _Bools:
-        """Whether each density edge joins faces of one person."""
-        same: _Bools = self.identity[self.density.source] == self.identity[self.density.target]
+        """Whether each density edge joins faces of one identity."""
+        edges = self.graph.density_edges
+        same: _Bools = self.identity[edges.source] == self.identity[edges.target]
         return same
 
-    def calibrated(self, calibration: Calibration) -> Judged:
-        """Return the same faces, with the calibrated probability of density edges."""
-        edges = self.density
-        probability = calibrated(edges.score, calibration)
-        return replace(self, connectivity=EdgeList(edges.source, edges.target, probability))
-
-    @cached_property
-    def _stranger(self) -> float:
-        return stranger_similarity(self.faces.vectors)
+    def calibrated(self, calibration: Calibration) -> ScoredSet:
+        """Return the same faces, with calibrated probabilities."""
+        return replace(self, probability=calibrated(self.probability, calibration))
 
     def labels(self, tau: float, connect: float) -> npt.NDArray[np.int64]:
-        """Cluster with given thresholds; labels (n,)."""
-        similar, density = self.similar, self.density
-        edges = similar.where(similar.score >= tau) + density.where(density.score >= connect)
-        if not self.groups:
-            return connected_components(len(self.identity), edges)
-        return join_groups(self.faces, edges, self._stranger)
+        """Cluster with given thresholds, as the method clusters; labels (n,)."""
+        similar = self.graph.similarity_edges
+        density = replace(self.graph, similarity_edges=similar.where(similar.score >= tau))
+        method = self.method.with_settings(connect=connect)
+        scorer = self.probability.__getitem__
+        return method.components(self.near, density, scorer, Run()).labels
 
     def quality(self, tau: float, connect: float) -> float:
         """Mean of the pairwise and the BCubed F with given thresholds."""
@@ -136,12 +124,12 @@ def ranking_quality(score: _Floats, same: _Bools) -> float:
     return 1.0 if same.all() or not same.any() else float(roc_auc_score(same, score))
 
 
-def best_clusters(*sets: Judged) -> Clusters:
+def best_clusters(*sets: ScoredSet) -> Clusters:
     """Find the thresholds under which faces are clustered best.
 
     Parameters
     ----------
-    *sets : Judged
+    *sets : ScoredSet
         One set of faces or several, each a graph of its own.
 
     Returns
@@ -154,8 +142,8 @@ def best_clusters(*sets: Judged) -> Clusters:
     taken: a low tau chains people once there are many. Of those within ``TOLERANCE`` of it, the highest
     tau is taken, and the connect in the middle of those that do as well. Some hundred clusterings.
     """
-    taus = [*_candidates([each.similar.score for each in sets]), _NONE]
-    connects = _candidates([each.density.score for each in sets])
+    taus = [*_candidates([each.graph.similarity_edges.score for each in sets]), _NONE]
+    connects = _candidates([each.probability for each in sets])
 
     @cache
     def quality(tau: float, connect: float) -> float:
@@ -175,14 +163,14 @@ def best_clusters(*sets: Judged) -> Clusters:
     return Clusters(quality(tau, connect), tau, connect)
 
 
-def precision_steps(tau: float, *sets: Judged) -> list[tuple[float, float]]:
+def precision_steps(tau: float, *sets: ScoredSet) -> list[tuple[float, float]]:
     """Measure which threshold of density edges gives which precision.
 
     Parameters
     ----------
     tau : float
         Strength from which on a pair is joined at once.
-    *sets : Judged
+    *sets : ScoredSet
         One set of faces or several.
 
     Returns

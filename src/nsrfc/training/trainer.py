@@ -2,10 +2,10 @@
 
     C-GCN -> refined embeddings, neighbours anew -> pair network -> LCENet -> density edges -> PCENet
 
-After each the validation people are clustered with it and without it. A step that does harm is left out,
-and what comes after learns without it. At the end the chain is cut behind the step with which they were
-clustered best. So every step is used that leads to the best clusters, even one that shows its worth only
-in those after it, as a better graph does.
+After each the validation identities are clustered with it and without it, by the function that serves.
+A step that does harm is left out, and what comes after learns without it. At the end the chain is cut
+behind the step with which they were clustered best. So every step is used that leads to the best
+clusters, even one that shows its worth only in those after it, as a better graph does.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from nsrfc.graph.reranking import rerank
-from nsrfc.knn.build import build_neighbor_graph, rebuild_neighbor_graph
+from nsrfc.methods.base import Run
+from nsrfc.methods.networks import NetworkMethod
+from nsrfc.methods.registry import method_class
+from nsrfc.model.bundle import NSRFC
 from nsrfc.model.calibration import UNCHANGED, Calibration, fit_calibration
 from nsrfc.model.settings import NetworkName, Step
-from nsrfc.networks.structure.lists import StructureRefinement
 from nsrfc.progress import Progress
-from nsrfc.records import EdgeList, NeighborGraph
-from nsrfc.steps import EdgeJudge, Faces, list_probability, listed_cosines, padded, refine
 from nsrfc.training.checkpoint import CheckpointFolder, state_of
 from nsrfc.training.config import LoopSettings, TrainingConfig
 from nsrfc.training.loop import Epoch, Report, Task, fit, seed_of
-from nsrfc.training.tasks import People, edge_task, list_task, refinement_tasks
-from nsrfc.training.thresholds import Clusters, Judged, best_clusters, precision_steps
+from nsrfc.training.networks import model_settings, new_network
+from nsrfc.training.sample import Sample
+from nsrfc.training.tasks import edge_task, list_task, refinement_tasks
+from nsrfc.training.thresholds import Clusters, ScoredSet, best_clusters, precision_steps
 
-__all__ = ["Course", "Labelled"]
+__all__ = ["LabelledFaces", "Trainer"]
 
 _logger = logging.getLogger(__name__)
 
@@ -44,37 +45,37 @@ _START = "embeddings"
 _Floats = npt.NDArray[np.float32]
 _Identities = npt.NDArray[np.int64]
 
-Labelled = tuple[_Floats, _Identities]
+LabelledFaces = tuple[_Floats, _Identities]
 """Unit vectors (n, d) and identities (n,)."""
 
 
 class _Sides(NamedTuple):
     """The sets of faces that teach, and those that validate."""
 
-    learning: list[People]
-    judging: list[People]
+    teaching: list[Sample]
+    validating: list[Sample]
 
 
 @dataclass
-class Course:
+class Trainer:
     """A training of all networks, and what came out of it so far.
 
     Attributes
     ----------
     config : TrainingConfig
+    dimension : int or None
+        Length of an embedding; None: any, which networks on structure allow.
     checkpoints : CheckpointFolder
     device : torch.device
-    build : callable
-        Makes a network, by name and by whether it reads refined vectors.
     known : mapping of name to Module
         Networks that are there already and are not trained again.
     wanted : tuple of str
         Names of the networks to be trained.
     given : mapping of step to bool, optional
-        Steps that are used, whatever the validation people say; without it they decide.
-    starting : bool
-        Whether networks start from weights that are worth keeping: what is learned moves them half the
-        way, and one that learns nothing better stays as it was built.
+        Steps that are used, whatever the validation identities say; without it they decide.
+    start : NSRFC, optional
+        Model whose weights the networks start from. They are worth keeping: what is learned moves them
+        half the way, and a network that learns nothing better stays as it was.
     progress : Progress
     report : callable, optional
         Told of every epoch.
@@ -84,7 +85,7 @@ class Course:
         Whether a step earned its place: the names of
         :data:`nsrfc.model.settings.STEPS`.
     measured : dict of str to Clusters
-        How well the validation people are clustered: ``embeddings``, and with each step tried.
+        How well the validation identities are clustered: ``embeddings``, and with each step tried.
     best : Clusters
         With all steps that are used.
     calibration : (float, float)
@@ -96,13 +97,13 @@ class Course:
     """
 
     config: TrainingConfig
+    dimension: int | None
     checkpoints: CheckpointFolder
     device: torch.device
-    build: Callable[[NetworkName, bool], nn.Module]
     known: Mapping[NetworkName, nn.Module]
     wanted: tuple[NetworkName, ...]
     given: Mapping[Step, bool] | None
-    starting: bool = False
+    start: NSRFC | None = None
     progress: Progress = field(default_factory=Progress)
     report: Report | None = None
     networks: dict[NetworkName, nn.Module] = field(default_factory=dict)
@@ -115,101 +116,119 @@ class Course:
     _calibrations: dict[str, Calibration] = field(default_factory=dict)
     _precision: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
-    def run(self, train: Sequence[Labelled], validation: Sequence[Labelled]) -> None:
+    def train(self, teaching: Sequence[LabelledFaces], validating: Sequence[LabelledFaces]) -> None:
         """Train every network that is wanted.
 
         Parameters
         ----------
-        train, validation : sequence of (ndarray of float32, shape (n, d); ndarray of int64, shape (n,))
-            Unit vectors and identities of both groups: one set of faces in each, or several, whose
-            dimensions may differ if the networks read structure. Each set is a graph of its own, so
-            that the validation people are strangers as those will be that are clustered later.
+        teaching, validating : sequence of (ndarray of float32, (n, d); ndarray of int64, (n,))
+            Unit vectors and identities: one set of faces that teaches and one that validates, or
+            several of each, whose dimensions may differ if the networks read structure. Each set is a
+            graph of its own, as those will be that are clustered later.
         """
-        sides = _Sides(*(list(itertools.starmap(self._people, side)) for side in (train, validation)))
-        self._measure(_START, sides.judging)
-        sides = self._refine(sides)
-        sides = self._judge_lists("pairs", sides)
-        sides = self._judge_lists("lcenet", sides)
-        self._judge_edges(sides)
+        sides = _Sides(*(list(itertools.starmap(self._sample, side)) for side in (teaching, validating)))
+        self._measure(_START, sides.validating)
+        sides = self._train_refinement(sides)
+        sides = self._train_on_lists("pairs", sides)
+        sides = self._train_on_lists("lcenet", sides)
+        self._train_on_edges(sides)
         self._cut()
 
-    def _refine(self, sides: _Sides) -> _Sides:
+    @property
+    def _run(self) -> Run:
+        return Run(device=str(self.device), progress=self.progress)
+
+    def _method(self, beside: Mapping[NetworkName, nn.Module] | None = None) -> NetworkMethod:
+        """Return the method with the networks so far, and one that is being trained."""
+        networks = {**self.networks, **(beside or {})}
+        settings = model_settings(self.config, self.dimension, networks, self.used, tau=0.0)
+        return method_class(self.config.family)(
+            settings, networks, search=self.config.search, seed=self.config.seed
+        )
+
+    def _sample(self, X: _Floats, identity: _Identities) -> Sample:
+        method = self._method()
+        near = method.nearest(X, None, self._run)
+        return Sample(near, identity, method.convolved_lists(near, self._run))
+
+    def _train_refinement(self, sides: _Sides) -> _Sides:
         """Train the C-GCN; return both groups with refined vectors, if these are used."""
         settings = self.config.cgcn
 
         def tasks(network: nn.Module) -> Iterator[Task]:
-            return refinement_tasks(network, *sides, settings, self._search, self._seed("cgcn"))
+            method = self._method({"cgcn": network})
+            return refinement_tasks(method, *sides, settings, self._run, self._seed("cgcn"))
 
         network = self._trained("cgcn", tasks, settings.loop)
         if network is None:
             return sides
-        Z = [self._refined(network, people) for people in sides.judging]
-        rescored = [_rescored(people, z) for people, z in zip(sides.judging, Z, strict=True)]
-        rebuilt = [self._rebuilt(people, z) for people, z in zip(sides.judging, Z, strict=True)]
+        method, run = self._method(), self._run
+
+        def refined(sample: Sample, *, rebuild: bool, whiten: bool = False) -> Sample:
+            near = sample.near
+            vectors = method.refined(near, run, whiten=whiten, lists=sample.lists)
+            moved = method.rebuilt(near, vectors, run) if rebuild else method.rescored(near, vectors)
+            return replace(sample, near=moved)
+
+        rescored = [refined(sample, rebuild=False) for sample in sides.validating]
+        rebuilt = [refined(sample, rebuild=True) for sample in sides.validating]
         self._accept("refine", rescored)
         self._accept("rebuild", rebuilt)
-        whitened = self._whitened(network, sides.judging)
-        if whitened is not None:
-            self.used["rebuild"], rebuilt = True, whitened
+        if method.whitens:
+            whitened = [refined(sample, rebuild=True, whiten=True) for sample in sides.validating]
+            # It stands beside the steps before it, not on top of them, so no harm is forgiven.
+            if self._accept("whiten", whitened, slack=0):
+                self.used["rebuild"], rebuilt = True, whitened
         self.used["refine"] |= self.used["rebuild"]
         if not self.used["refine"]:
             return sides
-        move = self._rebuilt if self.used["rebuild"] else _rescored
-        learning = [
-            move(people, self._refined(network, people, whiten=whitened is not None))
-            for people in sides.learning
-        ]
-        return _Sides(learning, rebuilt if self.used["rebuild"] else rescored)
+        rebuild, whiten = self.used["rebuild"], self.used.get("whiten", False)
+        teaching = [refined(sample, rebuild=rebuild, whiten=whiten) for sample in sides.teaching]
+        return _Sides(teaching, rebuilt if rebuild else rescored)
 
-    def _whitened(self, network: nn.Module, judging: list[People]) -> list[People] | None:
-        """Return the validation people refined with whitening, if it is of use.
-
-        It stands beside the steps before it, not on top of them, so no harm is forgiven.
-        """
-        if not isinstance(network, StructureRefinement):
-            return None
-        whitened = [
-            self._rebuilt(people, self._refined(network, people, whiten=True)) for people in judging
-        ]
-        return whitened if self._accept("whiten", whitened, slack=0) else None
-
-    def _judge_lists(self, name: NetworkName, sides: _Sides) -> _Sides:
+    def _train_on_lists(self, name: NetworkName, sides: _Sides) -> _Sides:
         """Train a network of lists; return both groups with what it finds, if that is used."""
         settings = self.config.pairs if name == "pairs" else self.config.lcenet
 
         def tasks(network: nn.Module) -> Iterator[Task]:
-            yield list_task(name, network, *sides, settings, self._seed(name))
+            method = self._method({name: network})
+            yield list_task(name, method, network, *sides, settings, self._seed(name))
 
         network = self._trained(name, tasks, settings.loop)
         if network is None:
             return sides
+        method = self._method()
 
-        def judged(people: People, progress: Progress | None = None) -> People:
-            found = list_probability(network, people.faces, progress=progress, name=name)
-            return _with(people, name, found)
+        def scored(sample: Sample, run: Run) -> Sample:
+            found = method.list_scores(network, sample.near, run, sample.affinity, name)
+            return replace(sample, pair=found) if name == "pairs" else replace(sample, list_same=found)
 
-        judging = [judged(people) for people in sides.judging]
-        if not self._accept("pairs" if name == "pairs" else "density", judging):
+        quiet = replace(self._run, progress=Progress())
+        validating = [scored(sample, quiet) for sample in sides.validating]
+        if not self._accept("pairs" if name == "pairs" else "density", validating):
             return sides
-        return _Sides([judged(people, self.progress) for people in sides.learning], judging)
+        return _Sides([scored(sample, self._run) for sample in sides.teaching], validating)
 
-    def _judge_edges(self, sides: _Sides) -> None:
+    def _train_on_edges(self, sides: _Sides) -> None:
         """Train PCENet."""
         settings = self.config.pcenet
 
         def tasks(network: nn.Module) -> Iterator[Task]:
-            yield edge_task(network, *sides, settings, self._seed("pcenet"))
+            method = self._method({"pcenet": network})
+            yield edge_task(method, *sides, settings, self._seed("pcenet"))
 
         network = self._trained("pcenet", tasks, settings.loop)
         if network is None:
             return
+        method = self._method()
 
-        def connectivity(people: People) -> EdgeList:
-            edges = people.faces.density_graph().density_edges
-            probability = EdgeJudge(network, people.faces, veto=settings.veto)(edges)
-            return EdgeList(edges.source, edges.target, probability)
+        def probability(sample: Sample) -> _Floats:
+            near, affinity, same = sample.near, sample.affinity, sample.same_probability
+            edges = method.graph_of(near, affinity, same).density_edges
+            return method.edge_scores("pcenet", near, affinity, same, self._run)(edges)
 
-        self._accept("connect", sides.judging, [connectivity(people) for people in sides.judging])
+        scores = [probability(sample) for sample in sides.validating]
+        self._accept("connect", sides.validating, scores)
 
     def _trained(
         self,
@@ -221,9 +240,11 @@ class Course:
         if name in self.wanted:
             with torch.random.fork_rng():
                 torch.manual_seed(self._seed(name))
-                network = self.build(name, self.used.get("refine", False)).to(self.device)
+                refined = self.used.get("refine", False)
+                network = new_network(self.config, name, self.dimension, refined, self.start)
+                network = network.to(self.device)
             for task in tasks(network):
-                built = (state_of(task.network), self._score(task)) if self.starting else None
+                built = (state_of(task.network), self._score(task)) if self.start is not None else None
                 self.curves[task.name] = fit(
                     task,
                     settings,
@@ -247,36 +268,39 @@ class Course:
     def _accept(
         self,
         step: Step,
-        judging: list[People],
-        connectivity: list[EdgeList] | None = None,
+        validating: list[Sample],
+        scores: list[_Floats] | None = None,
         slack: float | None = None,
     ) -> bool:
         """Whether the steps to come are to learn on what this one gives: unless it does harm."""
         before = self.measured[self._last() or _START].quality
-        found = self._measure(step, judging, connectivity)
+        found = self._measure(step, validating, scores)
         slack = self.config.slack if slack is None else slack
         if self.given is None:
             self.used[step] = found.quality >= before - slack
         else:
             self.used[step] = self.given.get(step, False)
         _logger.info(
-            "%-8s validation people are clustered with F %.4f, without it %.4f%s",
+            "%-8s validation identities are clustered with F %.4f, without it %.4f%s",
             *(step, found.quality, before, "" if self.used[step] else ": left out"),
         )
         return self.used[step]
 
     def _measure(
-        self, step: str, judging: list[People], connectivity: list[EdgeList] | None = None
+        self, step: str, validating: list[Sample], scores: list[_Floats] | None = None
     ) -> Clusters:
-        """Find out how well the validation people are clustered."""
-        given: Sequence[EdgeList | None] = connectivity or [None] * len(judging)
-        sets = [
-            Judged(people.faces, people.identity, edges, self.config.groups)
-            for people, edges in zip(judging, given, strict=True)
-        ]
+        """Find out how well the validation identities are clustered.
+
+        ``scores`` are PCENet's, of the density edges; without them an edge has a_ij p_ij.
+        """
+        method, sets = self._method(), []
+        for number, sample in enumerate(validating):
+            graph = method.graph_of(sample.near, sample.affinity, sample.same_probability)
+            known = graph.density_edges.score if scores is None else scores[number]
+            sets.append(ScoredSet(method, sample.near, graph, known, sample.identity))
         found = UNCHANGED
         if self.given is None:
-            found = fit_calibration([(each.density.score, each.same) for each in sets])
+            found = fit_calibration([(each.probability, each.same) for each in sets])
         self._calibrations[step] = found
         sets = [each.calibrated(found) for each in sets]
         best = self.measured[step] = best_clusters(*sets)
@@ -301,40 +325,6 @@ class Course:
         self.calibration = self._calibrations[last]
         self.precision = self._precision[last]
 
-    def _people(self, X: _Floats, identity: _Identities) -> People:
-        faces = self._faces(X, self._search(X))
-        if not self.config.rerank:
-            return People(faces, identity, faces.ids)
-        again = rerank(NeighborGraph(faces.ids, faces.similarities), X=X, progress=self.progress)
-        return People(faces, identity, again.ids)
-
-    def _rebuilt(self, people: People, Z: _Floats) -> People:
-        """Search the graph anew with refined vectors."""
-        graph = self._search(Z, people.faces.ids)
-        return replace(people, faces=self._faces(Z, graph, refined=True))
-
-    def _faces(self, X: _Floats, graph: NeighborGraph, *, refined: bool = False) -> Faces:
-        config = self.config
-        lists = padded(graph, config.k)
-        return Faces(X, *lists, refined, mutual=config.mutual, weighted=config.weighted)
-
-    def _refined(self, network: nn.Module, people: People, *, whiten: bool = False) -> _Floats:
-        vectors = people.faces.vectors
-        return refine(network, vectors, people.graph, people.lists, self._search, whiten=whiten)
-
-    def _search(self, X: _Floats, before: npt.NDArray[np.int32] | None = None) -> NeighborGraph:
-        config = self.config
-        if before is not None and config.family == "structure":
-            return rebuild_neighbor_graph(X, before, progress=self.progress)
-        return build_neighbor_graph(
-            X,
-            config.k,
-            method=config.search,
-            device=str(self.device),
-            seed=config.seed,
-            progress=self.progress,
-        )
-
     @staticmethod
     def _score(task: Task) -> float:
         task.network.eval()
@@ -348,25 +338,11 @@ class Course:
 def _halfway(before: dict[str, Tensor], learned: dict[str, Tensor]) -> dict[str, Tensor]:
     """Mean of the weights before and after training further.
 
-    People who teach have fewer photos, or fewer look-alikes, than those to be clustered. On these the
-    mean does better than what was learned (Wortsman et al., Robust fine-tuning of zero-shot models,
+    Identities that teach have fewer photos, or fewer look-alikes, than those to be clustered. On these
+    the mean does better than what was learned (Wortsman et al., Robust fine-tuning of zero-shot models,
     CVPR 2022).
     """
     return {
         name: torch.lerp(before[name], value, 0.5) if value.is_floating_point() else value
         for name, value in learned.items()
     }
-
-
-def _rescored(people: People, Z: _Floats) -> People:
-    """Keep the lists as they were, with the cosines of refined vectors."""
-    cosines = listed_cosines(Z, people.faces.ids)
-    faces = replace(people.faces, vectors=Z, similarities=cosines, refined=True)
-    return replace(people, faces=faces)
-
-
-def _with(people: People, name: str, probability: _Floats) -> People:
-    """Add what the pair network or LCENet found."""
-    if name == "pairs":
-        return replace(people, faces=replace(people.faces, pair=probability))
-    return replace(people, faces=replace(people.faces, same=probability))

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from nsrfc.graph.list_features import list_structure
 from nsrfc.networks.checks import check_sizes
 from nsrfc.networks.structure.parts import (
-    MOST_ODDS,
     Evidence,
     FeatureNorm,
     LeaningLayer,
-    ListedFaces,
     check_layers,
-    log_odds_of,
-    similarity_within,
     zeroed,
 )
 
@@ -104,29 +97,6 @@ class StructureEdges(nn.Module):
         logits: Tensor = self.evidence(odds[:, 2:].mean(dim=-1)) + self.correction(joined).squeeze(-1)
         return logits
 
-    def edges_of(self, faces: ListedFaces) -> Callable[[_Rows, _Rows], tuple[Tensor, ...]]:
-        """Return what gathers the input for some edges between ``faces``."""
-        structure = list_structure(faces.vectors, faces.ids, faces.similarities)
-        strongest = np.argsort(-faces.a, axis=1, kind="stable")[:, : self.reach].astype(np.int32)
-        read = np.take_along_axis(faces.ids, strongest, axis=1)
-        values = [faces.a, faces.S, np.log1p(structure.rank).astype(np.float32)]
-        tokens = np.stack([np.take_along_axis(value, strongest, axis=1) for value in values], axis=-1)
-        tokens[read < 0] = 0
-
-        def gather(source: _Rows, target: _Rows) -> tuple[Tensor, ...]:
-            ends = np.stack((source, target), axis=1)
-            ids = read[ends]
-            similarity = similarity_within(faces.vectors, structure, ids.reshape(len(ends), -1))
-            odds = _edge_odds(faces, source, target)
-            return (
-                torch.from_numpy(odds),
-                torch.from_numpy(tokens[ends]),
-                similarity,
-                torch.from_numpy(ids >= 0),
-            )
-
-        return gather
-
 
 def _edge_features(odds: Tensor, a: Tensor, blocks: Tensor) -> Tensor:
     """Features (b, 10) of edges, the same for both directions."""
@@ -137,21 +107,3 @@ def _edge_features(odds: Tensor, a: Tensor, blocks: Tensor) -> Tensor:
     pairs = torch.stack((odds[:, :2], odds[:, 2:], inside, total.log()), dim=1)
     across = torch.stack((mean[:, 0, 1], blocks[:, 0, 0, 1, 0]), dim=1)
     return torch.cat((pairs.amin(dim=-1), pairs.amax(dim=-1), across), dim=1)
-
-
-def _edge_odds(faces: ListedFaces, source: _Rows, target: _Rows) -> _Floats:
-    """Log-odds / 10 (b, 4) of a and S in both directions.
-
-    Where only one end lists the other, its value stands for both; where none does, the lowest.
-    """
-    found = []
-    for values in (faces.a, faces.S):
-        ways = []
-        for i, j in ((source, target), (target, source)):
-            match = (faces.ids[i] == np.asarray(j)[:, None]) & (np.asarray(j)[:, None] >= 0)
-            value = np.take_along_axis(values[i], match.argmax(axis=1)[:, None], axis=1)[:, 0]
-            ways.append(np.where(match.any(axis=1), log_odds_of(value), np.float32(np.nan)))
-        one, two = ways
-        one, two = np.where(np.isnan(one), two, one), np.where(np.isnan(two), one, two)
-        found += [one, two]
-    return np.nan_to_num(np.stack(found, axis=1) * 0.1, nan=-0.1 * MOST_ODDS).astype(np.float32)

@@ -19,22 +19,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
-from nsrfc.graph.list_features import LIST_FEATURES, both_directions, list_features, list_structure
-from nsrfc.graph.neighborhood_means import average_neighbors
-from nsrfc.graph.whitening import neighborhood_scatter, whiten
+from nsrfc.graph.list_features import LIST_FEATURES
 from nsrfc.networks.checks import check_numbers, check_sizes
 from nsrfc.networks.structure.edges import StructureEdges
 from nsrfc.networks.structure.parts import (
     Evidence,
     FeatureNorm,
     LeaningLayer,
-    ListedFaces,
     check_layers,
-    log_odds_of,
-    similarity_within,
     zeroed,
 )
 from nsrfc.records import NeighborGraph
@@ -100,11 +94,6 @@ class PairScorer(nn.Module):
         odds: Tensor = self.evidence(features[..., ODDS]) + self.correction(features).squeeze(-1)
         return odds
 
-    def lists_of(self, faces: ListedFaces) -> Callable[[_Rows], tuple[Tensor, ...]]:
-        """Return what gathers the input for some rows of ``faces``."""
-        structure = list_structure(faces.vectors, faces.ids, faces.similarities)
-        return lambda rows: (torch.from_numpy(list_features(structure, rows)),)
-
 
 class StructureRefinement(nn.Module):
     """Embeddings replaced by means of neighbourhoods, with learned weights.
@@ -149,40 +138,6 @@ class StructureRefinement(nn.Module):
             check_numbers(0.5, whitening=power)
         self.first = PairScorer(hidden)
         self.second = PairScorer(hidden)
-
-    def whiten(self, X: _Floats, graph: NeighborGraph) -> _Floats:
-        """Embeddings x' (n, d), unit vectors, from embeddings and their neighbours."""
-        scatter = neighborhood_scatter(X, graph.ids, _weights(self.first, X, graph))
-        return whiten(X, scatter, self.powers)
-
-    def refine(self, X: _Floats, graph: NeighborGraph, search: Search | None = None) -> _Floats:
-        """Refine embeddings; the module is in evaluation mode.
-
-        Parameters
-        ----------
-        X : ndarray of float32, shape (n, d)
-            Unit vectors.
-        graph : NeighborGraph
-            Their neighbours by cosine.
-        search : callable, optional
-            Builds the neighbour graph of whitened embeddings (n, d), unit vectors; without it there is
-            no whitening.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, d)
-            Unit vectors.
-        """
-        if search is None:
-            return self._average(self.first, X, graph)
-        white = self.whiten(X, graph)
-        return self._average(self.second, white, graph if white is X else search(white))
-
-    def _average(self, scorer: PairScorer, X: _Floats, graph: NeighborGraph) -> _Floats:
-        mean = average_neighbors(X, graph.ids, _weights(scorer, X, graph)).mean
-        mean += np.float32(self.own) * X
-        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.float32(1e-12))
-        return mean
 
 
 class StructurePairs(nn.Module):
@@ -239,29 +194,9 @@ class StructurePairs(nn.Module):
         odds: Tensor = self.evidence(self._known(features)) + self.correction(tokens).squeeze(-1)
         return odds
 
-    def lists_of(self, faces: ListedFaces) -> Callable[[_Rows], tuple[Tensor, ...]]:
-        """Return what gathers the input for some rows of ``faces``."""
-        structure = list_structure(faces.vectors, faces.ids, faces.similarities)
-        more = self._more(faces)
-
-        def gather(rows: _Rows) -> tuple[Tensor, ...]:
-            features = list_features(structure, rows)
-            if more is not None:
-                features = np.concatenate((features, more[rows]), axis=-1)
-            ids = faces.ids[rows]
-            similarity = similarity_within(faces.vectors, structure, ids)
-            return torch.from_numpy(features), similarity, torch.from_numpy(ids >= 0)
-
-        return gather
-
     def _known(self, features: Tensor) -> Tensor:
         """Known evidence (b, k) among the features, / 10."""
         return features[..., ODDS]
-
-    def _more(self, faces: ListedFaces) -> _Floats | None:
-        """Features (n, k, extra) beside those of the lists."""
-        del faces
-        return None
 
 
 class StructureLists(StructurePairs):
@@ -281,21 +216,3 @@ class StructureLists(StructurePairs):
 
     def _known(self, features: Tensor) -> Tensor:
         return features[..., -2:].mean(dim=-1)
-
-    def _more(self, faces: ListedFaces) -> _Floats:
-        return both_directions(faces.ids, log_odds_of(faces.a)) * np.float32(0.1)
-
-
-def _weights(scorer: PairScorer, X: _Floats, graph: NeighborGraph) -> _Floats:
-    """Probability (n, k) of the listed neighbours; 1 for the face itself."""
-    structure = list_structure(X, graph.ids, graph.similarities)
-    device = next(scorer.parameters()).device
-    weights = np.empty(graph.ids.shape, np.float32)
-    with torch.no_grad():
-        for start in range(0, graph.n, ROWS):
-            rows = np.arange(start, min(start + ROWS, graph.n))
-            features = torch.from_numpy(list_features(structure, rows)).to(device)
-            weights[rows] = scorer(features).sigmoid().cpu().numpy()
-    weights[graph.ids < 0] = 0
-    weights[:, 0] = 1
-    return weights

@@ -2,53 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nsrfc.graph.list_features import ListStructure, standardize_within
 from nsrfc.networks.checks import check_sizes
 from nsrfc.networks.norm import LastAxisNorm
 
 __all__ = [
-    "MOST_ODDS",
     "Evidence",
     "FeatureNorm",
     "LeaningLayer",
-    "ListedFaces",
     "check_layers",
-    "log_odds_of",
-    "similarity_within",
     "zeroed",
 ]
 
 _Floats = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 
-MOST_ODDS = 12.0
-"""Bound of log-odds that networks read."""
-
 CONSTANT = 1e-7
 """Variance that rounding may leave of a feature that is always the same; features are of order 0.1."""
-
-
-class ListedFaces(Protocol):
-    """What these networks read of faces; see :class:`nsrfc.steps.Faces`."""
-
-    @property
-    def vectors(self) -> _Floats: ...  # noqa: D102
-    @property
-    def ids(self) -> _Ids: ...  # noqa: D102
-    @property
-    def similarities(self) -> _Floats: ...  # noqa: D102
-    @property
-    def a(self) -> _Floats: ...  # noqa: D102
-    @property
-    def S(self) -> _Floats: ...  # noqa: D102, N802
 
 
 class Evidence(nn.Module):
@@ -125,21 +100,6 @@ def check_layers(width: int, layers: int, heads: int, hidden: int) -> None:
     check_sizes(width=width, layers=layers, heads=heads, hidden=hidden)
     if width % heads:
         raise ValueError(f"width must be a multiple of heads, got {width} and {heads}")
-
-
-def similarity_within(vectors: _Floats, structure: ListStructure, ids: _Ids) -> Tensor:
-    """Similarities (b, t, t) between the faces ``ids`` (b, t), in tens of deviations; 0 where -1."""
-    x = torch.from_numpy(vectors[ids])
-    similarity = (x @ x.mT).float()
-    standardize_within(structure, ids, similarity.numpy())
-    return similarity
-
-
-def log_odds_of(probability: _Floats) -> _Floats:
-    """Log-odds, bounded to +-`MOST_ODDS`."""
-    p = np.clip(probability, 1e-7, 1 - 1e-7).astype(np.float32)
-    odds: _Floats = np.clip(np.log(p / (1 - p)), -MOST_ODDS, MOST_ODDS).astype(np.float32)
-    return odds
 
 
 def zeroed(layer: nn.Linear) -> nn.Linear:

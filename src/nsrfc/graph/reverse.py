@@ -1,0 +1,96 @@
+"""Whether, and where, a face stands in the list of another."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+__all__ = ["both_directions", "column_in_list", "columns_in_lists", "reverse_columns"]
+
+_Ids = npt.NDArray[np.int32]
+_Floats = npt.NDArray[np.float32]
+
+
+@njit(cache=True, nogil=True)
+def column_in_list(ids: _Ids, owner: int, face: int) -> np.int32:
+    """Column of ``face`` in the list of ``owner``; -1 where it is not listed. For compiled code."""
+    # Without an early exit the compiler compares many entries at once.
+    column = np.int32(-1)
+    for c in range(ids.shape[1]):
+        column = max(column, np.int32(c) if ids[owner, c] == face else np.int32(-1))
+    return column
+
+
+def columns_in_lists(ids: _Ids, owners: npt.ArrayLike, faces: npt.ArrayLike) -> _Ids:
+    """Find faces in lists.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (n, k)
+        Neighbours, each once in a list; -1 = none.
+    owners, faces : array_like of int, shape (m,)
+        Whose list is read, and who is looked for.
+
+    Returns
+    -------
+    ndarray of int32, shape (m,)
+        Column of the face; -1 where it is not listed.
+    """
+    owners, faces = np.asarray(owners, np.int64), np.asarray(faces, np.int64)
+    columns = np.empty(len(owners), np.int32)
+    _find(np.ascontiguousarray(ids), owners, faces, columns)
+    return columns
+
+
+def reverse_columns(ids: _Ids) -> _Ids:
+    """Find each face in the lists of those it lists.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (n, k)
+        Neighbours, each once in a list; -1 = none.
+
+    Returns
+    -------
+    ndarray of int32, shape (n, k)
+        Column of i in the list of its neighbour j; -1 where it is not listed.
+    """
+    columns = np.full(ids.shape, -1, np.int32)
+    _find_reverse(np.ascontiguousarray(ids), columns)
+    return columns
+
+
+def both_directions(ids: _Ids, values: _Floats) -> _Floats:
+    """Values of each listed pair in both directions.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (n, k)
+        Neighbours; -1 = none.
+    values : ndarray of float32, shape (n, k)
+        One for each of them.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, k, 2)
+        That of (i, j), then that of (j, i), or of (i, j) again where j does not list i.
+    """
+    reverse = reverse_columns(ids)
+    safe = np.maximum(reverse, 0)
+    other = np.where(reverse >= 0, values[np.maximum(ids, 0), safe], values)
+    return np.stack((values, other), axis=-1)
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _find(ids: _Ids, owners: npt.NDArray[np.int64], faces: npt.NDArray[np.int64], columns: _Ids) -> None:
+    for m in prange(len(owners)):
+        columns[m] = column_in_list(ids, owners[m], faces[m])
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _find_reverse(ids: _Ids, columns: _Ids) -> None:
+    for i in prange(len(ids)):
+        for c in range(ids.shape[1]):
+            if ids[i, c] >= 0:
+                columns[i, c] = column_in_list(ids, ids[i, c], i)

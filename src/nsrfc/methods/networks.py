@@ -1,0 +1,452 @@
+"""The four steps by networks; what they read is left to the families (`structure`, `published`).
+
+1. Neighbour graph: the k nearest by cosine; embeddings refined by the C-GCN and the graph rebuilt on
+   them; a_ij, the probability that a neighbour is the same identity, by the pair network.
+2. Local density graph: S_ij by LCENet, density of every face, density edges and similarity edges.
+3. Connectivity: PCENet scores the density edges that can still change the answer.
+4. Clusters: connected components of what is kept, but for an edge that would join two clusters unlike
+   each other.
+
+A step that did not earn its place in training is left out (`ModelSettings.used`).
+
+A network is reached through a gather, which fetches the input of a batch on the fly, so that no array of
+n k vectors ever stands in memory.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from nsrfc.chunks import ROWS, chunks
+from nsrfc.graph.cohesion import (
+    COHESION,
+    REFINED_COHESION,
+    join_alike_groups,
+    join_cohesive,
+    join_doubtful,
+)
+from nsrfc.graph.connect import connect
+from nsrfc.graph.density_graph import build_density_graph
+from nsrfc.graph.score_normalization import impostor_mean
+from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.methods.base import EdgeScorer, Run
+from nsrfc.model.bundle import network_fingerprint
+from nsrfc.model.calibration import calibrated
+from nsrfc.model.settings import NETWORKS, ModelSettings, NetworkName
+from nsrfc.records import Components, DensityGraph, EdgeList, NeighborGraph, Neighborhood
+from nsrfc.rowstore import MemoryRows, RowStore
+from nsrfc.storage.artifacts import Arrays, key_of
+from nsrfc.vectors import normalize
+
+__all__ = ["EdgeInputs", "ListInputs", "NetworkMethod", "device_of", "listed_cosines", "padded"]
+
+_Floats = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.int32]
+_Rows = npt.NDArray[np.integer]
+
+ListInputs = Callable[[_Rows], tuple[Tensor, ...]]
+"""Gathers what a network reads of the lists of some faces."""
+
+EdgeInputs = Callable[[_Rows, _Rows], tuple[Tensor, ...]]
+"""Gathers what a network reads of edges, by the faces at their ends."""
+
+UNCERTAIN = 0.4
+"""Share of the threshold from which on an edge may join two large clusters, if these are alike."""
+
+
+@dataclass(frozen=True)
+class NetworkMethod(ABC):
+    """Clustering by a model.
+
+    Attributes
+    ----------
+    settings : ModelSettings
+    networks : mapping of name to Module
+        In evaluation mode, all on one device.
+    search : {"auto", "exact", "approximate"}
+        How neighbours are found.
+    seed : int
+        Of an approximate search, and of the sample that tells how similar impostors are.
+    """
+
+    name: ClassVar[str]
+    whitens: ClassVar[bool]
+    """Whether the refinement may work in a whitened space."""
+
+    settings: ModelSettings
+    networks: Mapping[NetworkName, nn.Module]
+    search: str = "auto"
+    seed: int = 0
+
+    @property
+    def k(self) -> int:
+        """Length of a list of neighbours, the face itself included."""
+        return self.settings.k
+
+    def record(self) -> Mapping[str, Any]:
+        """Say what decides, in values of JSON."""
+        return {
+            "name": self.name,
+            "settings": self.settings.model_dump(mode="json"),
+            "networks": {name: self._fingerprint(name) for name in self.networks},
+            **self._sampling,
+        }
+
+    def with_settings(self, **changes: Any) -> Self:  # noqa: ANN401
+        """Return the method with other settings, its networks as they are."""
+        return replace(self, settings=self.settings.model_copy(update=changes))
+
+    # What a family adds
+
+    @abstractmethod
+    def refined(
+        self, near: Neighborhood, run: Run, *, whiten: bool, lists: _Ids | None = None
+    ) -> _Floats:
+        """Refine the vectors of a neighbourhood: unit vectors (n, w).
+
+        ``lists`` are those of :meth:`convolved_lists`, where they are known already.
+        """
+
+    @abstractmethod
+    def rebuilt_graph(
+        self, vectors: _Floats, before: _Ids, run: Run, store: RowStore | None = None
+    ) -> NeighborGraph:
+        """Find the neighbours of refined vectors; ``before`` are those there were."""
+
+    @abstractmethod
+    def list_inputs(
+        self, network: nn.Module, near: Neighborhood, affinity: _Floats | None = None
+    ) -> ListInputs:
+        """Return what gathers the lists that a network scores; ``affinity`` is for LCENet."""
+
+    @abstractmethod
+    def edge_inputs(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> EdgeInputs:
+        """Return what gathers the edges that PCENet scores."""
+
+    def log_odds(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Log-odds of "the same identity" of a batch, on the device of the network."""
+        device = device_of(network)
+        odds: Tensor = network(*(part.to(device, non_blocking=True) for part in inputs))
+        return odds
+
+    def convolved_lists(self, near: Neighborhood, run: Run) -> _Ids:
+        """Return the lists (n, k) that the refinement works on."""
+        del run
+        return near.ids
+
+    # Step 1
+
+    def neighborhood(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
+        """Find neighbours, refine the embeddings, and find neighbours anew."""
+        near = self.nearest(faces, graph, run)
+        if not self.settings.uses("refine"):
+            return near
+        vectors, key = self.refined_vectors(near, run)
+        if self.settings.uses("rebuild"):
+            return self.rebuilt(near, vectors, run, key)
+        return self.rescored(near, vectors, key)
+
+    def refined_vectors(self, near: Neighborhood, run: Run) -> tuple[_Floats, str]:
+        """Refine embeddings as the settings say: unit vectors (n, w), and their key."""
+        whiten = self.settings.uses("whiten")
+        parts = {"of": near.key, "whiten": whiten, "rerank": self.settings.rerank, **self._sampling}
+        key = key_of("refined", {**parts, **self._made_with("cgcn", run)})
+
+        def make() -> Arrays:
+            n = len(near.ids)
+            with run.progress.stage("refinement", n) as advance, self.precision(run):
+                vectors = self.refined(near, run, whiten=whiten)
+                advance(n)
+            # bfloat16 meets unit length to a thousandth only, and a search wants it better.
+            return {"vectors": vectors if run.dtype == "float32" else normalize(vectors)}
+
+        return run.artifacts.get("refined", key, make)["vectors"], key
+
+    def nearest(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
+        """Find the neighbours of the embeddings as given, in lists of the model's length."""
+        of = key_of("embeddings", {"sha256": run.artifacts.fingerprint(faces)})
+        if graph is None:
+            key = key_of("neighbours", {"of": of, "k": self.k, **self._sampling})
+            graph = self.searched(faces, run, run.artifacts.pieces("neighbours", key))
+        else:
+            graph = NeighborGraph(graph.ids[:, : self.k], graph.similarities[:, : self.k])
+            content = [run.artifacts.fingerprint(part) for part in (graph.ids, graph.similarities)]
+            key = key_of("neighbours", {"of": of, "given": content})
+        ids, similarities = padded(graph, self.k)
+        mean = self._impostor_mean(faces)
+        return Neighborhood(faces, faces, ids, similarities, ids, impostor_means=(mean, mean), key=key)
+
+    def searched(self, vectors: _Floats, run: Run, store: RowStore | None = None) -> NeighborGraph:
+        """Search the neighbours of vectors among all of them."""
+        return build_neighbor_graph(
+            vectors,
+            self.k,
+            method=self.search,
+            device=run.device,
+            seed=self.seed,
+            progress=run.progress,
+            pieces=store,
+        )
+
+    def rebuilt(self, near: Neighborhood, vectors: _Floats, run: Run, of: str = "") -> Neighborhood:
+        """Put refined vectors in place, with their neighbours."""
+        key = key_of("neighbours", {"of": of, "k": self.k, **self._sampling})
+        store = run.artifacts.pieces("neighbours", key)
+        lists = padded(self.rebuilt_graph(vectors, near.ids, run, store), self.k)
+        return self._moved(near, vectors, lists, key)
+
+    def rescored(self, near: Neighborhood, vectors: _Floats, of: str = "") -> Neighborhood:
+        """Put refined vectors in place, the lists as they were."""
+        lists = near.ids, listed_cosines(vectors, near.ids)
+        return self._moved(near, vectors, lists, of)
+
+    def affinity(self, near: Neighborhood, run: Run) -> _Floats:
+        """a_ij by the pair network; without it the cosine, or 0 if that is negative."""
+        if not self.settings.uses("pairs"):
+            return np.maximum(near.similarities, 0)
+        return self.list_probability("pairs", near, run)
+
+    # Step 2
+
+    def same(self, near: Neighborhood, affinity: _Floats, run: Run) -> _Floats:
+        """S_ij by LCENet; without it a_ij."""
+        if not self.settings.uses("density"):
+            return affinity
+        return self.list_probability("lcenet", near, run, affinity)
+
+    def density_graph(self, near: Neighborhood, affinity: _Floats, run: Run) -> DensityGraph:
+        """Make the density graph of a_ij and S_ij."""
+        return self.graph_of(near, affinity, self.same(near, affinity, run))
+
+    def graph_of(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> DensityGraph:
+        """Make the density graph of given a_ij and S_ij."""
+        settings = self.settings
+        weight = near.similarities if settings.weighted else None
+        return build_density_graph(near.ids, affinity, same, settings.tau, settings.mutual, weight)
+
+    def list_probability(
+        self, name: NetworkName, near: Neighborhood, run: Run, affinity: _Floats | None = None
+    ) -> _Floats:
+        """Score every listed neighbour with a network.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, k)
+            Probability of the same identity: 1 for the face itself, 0 where there is no neighbour.
+        """
+        key = self._key(name, near, run)
+        store = run.artifacts.pieces(name, key)
+        return self.list_scores(
+            self.networks[name], self.read_by(name, near), run, affinity, name, store
+        )
+
+    def list_scores(
+        self,
+        network: nn.Module,
+        near: Neighborhood,
+        run: Run,
+        affinity: _Floats | None = None,
+        name: str = "lists",
+        store: RowStore | None = None,
+    ) -> _Floats:
+        """Score every listed neighbour with a network, as :meth:`list_probability`."""
+        n = len(near.ids)
+        store = store or MemoryRows()
+        scores: _Floats = store.array("probability", near.ids.shape)
+        if store.done == n:
+            return scores
+        with torch.no_grad(), self.precision(run), run.progress.stage(name, n) as advance:
+            gather = self.list_inputs(network, near, affinity)
+            advance(store.done)
+            for part in store.remaining(n, run.batch):
+                found = self._probability(network, gather(np.arange(part.start, part.stop)))
+                found[near.ids[part] < 0] = 0
+                found[:, 0] = 1
+                scores[part] = found
+                advance(len(found))
+        return scores
+
+    # Step 3
+
+    def edge_scorer(self, near: Neighborhood, density: DensityGraph, run: Run) -> EdgeScorer:
+        """Score by PCENet; without it by a_ij p_ij. Both are calibrated."""
+        edges, calibration = density.density_edges, self.settings.calibration
+        if not self.settings.uses("connect"):
+            known = calibrated(edges.score, calibration)
+            return lambda chosen: known[chosen]
+        assert density.affinity is not None
+        assert density.same is not None
+        rules = self.settings.model_dump(include={"mutual", "weighted", "veto"})
+        key = key_of("edges", {"of": self._key("pcenet", near, run), **rules})
+        kept = run.artifacts.find("edges", key)
+        # Edges that other thresholds skipped are scored when a run first asks for them.
+        scores = np.full(len(edges), np.nan, np.float32) if kept is None else kept["probability"]
+        ask = self.edge_scores("pcenet", near, density.affinity, density.same, run)
+
+        def scorer(chosen: npt.NDArray[np.int64]) -> _Floats:
+            new = chosen[np.isnan(scores[chosen])]
+            if len(new):
+                scores[new] = ask(edges.where(new))
+                run.artifacts.keep("edges", key, {"probability": scores})
+            return calibrated(scores[chosen], calibration)
+
+        return scorer
+
+    def edge_scores(
+        self, name: NetworkName, near: Neighborhood, affinity: _Floats, same: _Floats, run: Run
+    ) -> Callable[[EdgeList], _Floats]:
+        """Return what scores edges with a network; what is read off all faces is read once.
+
+        Edges have a_ij p_ij as scores. With `ModelSettings.veto` the network may only lower them: its
+        probability is multiplied by the score. Otherwise it takes the place of the score, as published.
+        """
+        network, near = self.networks[name], self.read_by(name, near)
+        gather = self.edge_inputs(near, affinity, same)
+
+        def scores(edges: EdgeList) -> _Floats:
+            found = np.empty(len(edges), np.float32)
+            with torch.no_grad(), self.precision(run):
+                for part in chunks(len(edges), run.batch):
+                    inputs = gather(edges.source[part], edges.target[part])
+                    found[part] = self._probability(network, inputs)
+            return found * edges.score if self.settings.veto else found
+
+        return scores
+
+    # Step 4
+
+    def components(
+        self, near: Neighborhood, density: DensityGraph, scorer: EdgeScorer, run: Run
+    ) -> Components:
+        """Follow similarity edges, and density edges of `ModelSettings.connect` or more.
+
+        With `ModelSettings.groups` an edge that would join two clusters unlike each other is left out.
+        The probability of an edge that was skipped, because others had joined its ends, is its score.
+        """
+        edges, settings = density.density_edges, self.settings
+        with run.progress.stage("edges", len(edges)) as advance:
+
+            def counted(chosen: npt.NDArray[np.int64]) -> _Floats:
+                found = scorer(chosen)
+                advance(len(chosen))
+                return found
+
+            found = connect(len(near.ids), density.similarity_edges, edges, counted, settings.connect)
+            advance(found.spared)
+        labels = found.labels
+        if settings.groups:
+            with run.progress.stage("clusters", len(near.ids)) as advance:
+                labels = self._compared(near, density, found.probability)
+                advance(len(near.ids))
+        score = calibrated(edges.score, settings.calibration)
+        probability = np.where(np.isnan(found.probability), score, found.probability)
+        return Components(labels, probability.clip(0, 1))
+
+    def _compared(
+        self, near: Neighborhood, density: DensityGraph, probability: _Floats
+    ) -> npt.NDArray[np.int64]:
+        """Labels (n,) where edges that would join clusters unlike each other are left out."""
+        edges, threshold = density.density_edges, self.settings.connect
+        judged = EdgeList(edges.source, edges.target, probability)
+        kept = density.similarity_edges + judged.where(judged.score >= threshold)
+        uncertain = judged.where((judged.score < threshold) & (judged.score >= UNCERTAIN * threshold))
+        least = REFINED_COHESION if near.refined else COHESION
+        labels = join_cohesive(near.vectors, kept, near.impostor_means[0], least)
+        labels = join_doubtful(near.vectors, near.faces, labels, uncertain, near.impostor_means)
+        return join_alike_groups(near.faces, labels, near.nearest, near.impostor_means[1])
+
+    # Parts of steps
+
+    def read_by(self, name: NetworkName, near: Neighborhood) -> Neighborhood:
+        """Return what a network reads: refined vectors, or the embeddings as given."""
+        return replace(near, vectors=near.faces) if name in self.settings.unrefined else near
+
+    @contextmanager
+    def precision(self, run: Run) -> Iterator[None]:
+        """Let networks compute in the precision of the run."""
+        device = next((device_of(network).type for network in self.networks.values()), "cpu")
+        with torch.autocast(device, torch.bfloat16, enabled=run.dtype == "bfloat16"):
+            yield
+
+    def _moved(
+        self, near: Neighborhood, vectors: _Floats, lists: tuple[_Ids, _Floats], key: str
+    ) -> Neighborhood:
+        means = self._impostor_mean(vectors), near.impostor_means[1]
+        return replace(
+            near,
+            vectors=vectors,
+            ids=lists[0],
+            similarities=lists[1],
+            refined=True,
+            impostor_means=means,
+            key=key,
+        )
+
+    @property
+    def _sampling(self) -> dict[str, object]:
+        return {"search": self.search, "seed": self.seed}
+
+    def _impostor_mean(self, vectors: _Floats) -> float:
+        return impostor_mean(vectors, self.seed) if self.settings.groups else float("nan")
+
+    def _probability(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> _Floats:
+        found: _Floats = self.log_odds(network, inputs).float().sigmoid().cpu().numpy()
+        return found
+
+    def _key(self, name: NetworkName, near: Neighborhood, run: Run) -> str:
+        """Key of what a network makes of a neighbourhood, and of what those before it made of it."""
+        if run.artifacts.folder is None:
+            return ""
+        names = NETWORKS[1 : NETWORKS.index(name) + 1]
+        made = {each: self._made_with(each, run) for each in names if each in self.networks}
+        steps = {step: self.settings.uses(step) for step in ("pairs", "density")}
+        return key_of(name, {"of": near.key, "networks": made, **steps})
+
+    def _made_with(self, name: NetworkName, run: Run) -> dict[str, object]:
+        """Return what a network's result depends on beside the faces."""
+        if run.artifacts.folder is None:
+            return {}
+        return {
+            "network": self._fingerprint(name),
+            "unrefined": name in self.settings.unrefined,
+            "device": device_of(self.networks[name]).type,
+            "dtype": run.dtype,
+        }
+
+    def _fingerprint(self, name: NetworkName) -> str:
+        return network_fingerprint(self.settings, name, self.networks[name])
+
+
+def listed_cosines(vectors: _Floats, ids: _Ids) -> _Floats:
+    """Cosines (n, k) of unit vectors with their listed neighbours; 0 where there is none."""
+    cosine = np.empty(ids.shape, np.float32)
+    for part in chunks(len(ids), ROWS):
+        cosine[part] = np.einsum("nd,nkd->nk", vectors[part], vectors[ids[part]], optimize=True)
+    cosine[ids < 0] = 0
+    return cosine
+
+
+def padded(graph: NeighborGraph, k: int) -> tuple[_Ids, _Floats]:
+    """Return ids and similarities of lists of length k, as networks for that length need them.
+
+    Where there are fewer faces than k, -1 and 0 fill the lists; otherwise nothing is copied.
+    """
+    missing = k - graph.k
+    if missing == 0:
+        return graph.ids, graph.similarities
+    width = ((0, 0), (0, missing))
+    return np.pad(graph.ids, width, constant_values=-1), np.pad(graph.similarities, width)
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Return where the weights of a network are."""
+    return next(network.parameters()).device

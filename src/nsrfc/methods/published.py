@@ -1,0 +1,104 @@
+"""The published networks, which read the vectors of the lists themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+
+from nsrfc.chunks import ROWS
+from nsrfc.graph.reranking import rerank
+from nsrfc.graph.subgraphs import local_adjacency
+from nsrfc.methods.base import Run
+from nsrfc.methods.networks import EdgeInputs, ListInputs, NetworkMethod, device_of
+from nsrfc.networks.published.adjacency import SparseAdjacency
+from nsrfc.networks.published.pairnet import PairNetwork
+from nsrfc.records import NeighborGraph, Neighborhood
+from nsrfc.rowstore import RowStore
+
+__all__ = ["PublishedMethod", "sparse_adjacency"]
+
+_Floats = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.int32]
+_Rows = npt.NDArray[np.integer]
+
+
+class PublishedMethod(NetworkMethod):
+    """The four steps by networks of the family "coordinates"."""
+
+    name = "published"
+    whitens = False
+
+    def refined(
+        self, near: Neighborhood, run: Run, *, whiten: bool, lists: _Ids | None = None
+    ) -> _Floats:
+        """Run the C-GCN over all faces in one pass; it does not whiten."""
+        del whiten
+        return self.convolved(near, self.convolved_lists(near, run) if lists is None else lists)
+
+    def convolved_lists(self, near: Neighborhood, run: Run) -> _Ids:
+        """Return the lists that a C-GCN convolves over: re-ranked, or as they are."""
+        if not self.settings.rerank:
+            return near.ids
+        graph = NeighborGraph(near.ids, near.similarities)
+        return rerank(graph, X=near.vectors, progress=run.progress).ids
+
+    def convolved(self, near: Neighborhood, lists: _Ids, rows: int = ROWS) -> _Floats:
+        """Run the C-GCN over given lists (n, k), ``rows`` faces at a time."""
+        network = self.networks["cgcn"]
+        device = device_of(network)
+        with torch.no_grad():
+            refined = network(
+                torch.from_numpy(near.vectors).to(device),
+                sparse_adjacency(local_adjacency(near.ids, near.similarities), device),
+                SparseAdjacency.from_lists(torch.from_numpy(lists).to(device)),
+                rows=rows,
+            )
+        return np.ascontiguousarray(refined.float().cpu().numpy())
+
+    def rebuilt_graph(
+        self, vectors: _Floats, before: _Ids, run: Run, store: RowStore | None = None
+    ) -> NeighborGraph:
+        """Search the neighbours of refined vectors among all faces."""
+        del before
+        return self.searched(vectors, run, store)
+
+    def list_inputs(
+        self, network: nn.Module, near: Neighborhood, affinity: _Floats | None = None
+    ) -> ListInputs:
+        """Gather vectors (b, k, d), 0 where there is no neighbour, and where there is one (b, k)."""
+        del network, affinity
+        return lambda rows: _vectors(near.vectors, near.ids[rows])
+
+    def edge_inputs(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> EdgeInputs:
+        """Gather the lists of both ends: vectors (b, 2, k, d), and where there are any (b, 2, k)."""
+        del affinity, same
+        return lambda source, target: _vectors(
+            near.vectors, near.ids[np.stack((source, target), axis=1)]
+        )
+
+    def log_odds(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Log-odds of "the same identity".
+
+        LCENet and PCENet give logits of two classes, whose difference these are: cross-entropy over two
+        classes is the binary cross-entropy of it.
+        """
+        output = super().log_odds(network, inputs)
+        return output if isinstance(network, PairNetwork) else output[..., 1] - output[..., 0]
+
+
+def sparse_adjacency(matrix: csr_array, device: torch.device) -> SparseAdjacency:
+    """Make an adjacency of a sparse matrix."""
+    indices, indptr, data = (
+        torch.from_numpy(part).to(device) for part in (matrix.indices, matrix.indptr, matrix.data)
+    )
+    return SparseAdjacency(indices, indptr, data)
+
+
+def _vectors(vectors: _Floats, ids: _Ids) -> tuple[Tensor, Tensor]:
+    present = ids >= 0
+    listed = vectors[ids]
+    listed[~present] = 0
+    return torch.from_numpy(listed), torch.from_numpy(present)

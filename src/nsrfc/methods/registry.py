@@ -1,0 +1,127 @@
+"""The one place that picks a method."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nsrfc.config import ClusterConfig
+from nsrfc.errors import InputError
+from nsrfc.methods.base import Method, Run
+from nsrfc.methods.rules import Rules
+
+if TYPE_CHECKING:
+    from nsrfc.methods.networks import NetworkMethod
+    from nsrfc.model.bundle import NSRFC
+    from nsrfc.model.settings import Family, NetworkName
+
+__all__ = ["load_method", "load_networks", "method_class"]
+
+PRECISIONS = ("float32", "bfloat16")
+"""With bfloat16, what torch's autocast does not keep in float32."""
+
+_logger = logging.getLogger(__name__)
+
+
+def load_method(
+    model: NSRFC | str | Path | None, config: ClusterConfig, shape: tuple[int, ...], run: Run
+) -> Method:
+    """Pick the method for some faces.
+
+    Parameters
+    ----------
+    model : NSRFC, path-like, str or None
+        A model, "universal", a folder, or an id on the hub. None: the rules.
+    config : ClusterConfig
+    shape : (int, int)
+        Distinct faces and their dimension.
+    run : Run
+
+    Returns
+    -------
+    Method
+        The rules also where there are fewer faces than the model ever learned from.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, device or floating-point precision, the model is for another
+        dimension, or a setting is one that the method does not have.
+    """
+    if model is None:
+        config.refuse(("threshold", "tau", "precision"), "model=None, the rules, has no such setting")
+        return Rules(k=config.k or Rules.k, search=config.search, seed=config.seed)
+    from nsrfc.model.bundle import load_model
+
+    loaded = load_model(model)
+    config.refuse(("k",), "a model brings its own")
+    n, dimension = shape
+    fewest = loaded.settings.fewest
+    if n < fewest:
+        loaded.check_dimension(dimension)
+        config.refuse(
+            ("threshold", "tau", "precision"),
+            f"the model's networks are for {fewest:,} faces or more, and {n:,} are clustered by the "
+            f"rules, which have no such setting",
+        )
+        _logger.info("%d faces are too few for the model's networks: rules decide.", n)
+        return Rules(k=loaded.settings.k, search=config.search, seed=config.seed)
+    return load_networks(loaded, config, dimension, run)
+
+
+def load_networks(
+    model: NSRFC | str | Path,
+    config: ClusterConfig,
+    dimension: int,
+    run: Run,
+    needed: NetworkName | None = None,
+) -> NetworkMethod:
+    """Return the method of a model with the thresholds of a configuration.
+
+    Its networks are on the device of the run. The model is never changed: where it stands on another
+    device, or is in training, a copy is taken.
+
+    Parameters
+    ----------
+    model : NSRFC, path-like or str
+    config : ClusterConfig
+    dimension : int
+        Of the embeddings.
+    run : Run
+    needed : {"cgcn", "pairs", "lcenet", "pcenet"}, optional
+        A network that the model must have.
+
+    Raises
+    ------
+    InputError
+        As :func:`load_method`, and if the model has no such network.
+    """
+    from nsrfc.device import find_device
+    from nsrfc.model.bundle import load_model
+
+    model = load_model(model)
+    if needed is not None:
+        model.network(needed)
+    model.check_dimension(dimension)
+    settings = model.settings.decided(config.threshold, config.tau, config.precision)
+    if run.dtype not in PRECISIONS:
+        raise InputError(f"dtype must be {' or '.join(PRECISIONS)}, got {run.dtype!r}.")
+    place = find_device(run.device)
+    if model.training or any(weight.device.type != place.type for weight in model.parameters()):
+        model = copy.deepcopy(model).to(place).eval()
+    networks = {name: model.network(name) for name in settings.networks}
+    kind = method_class(settings.family)
+    return kind(settings, networks, search=config.search, seed=config.seed)
+
+
+def method_class(family: Family) -> type[NetworkMethod]:
+    """Return the class of a family of networks."""
+    if family == "structure":
+        from nsrfc.methods.structure import StructureMethod
+
+        return StructureMethod
+    from nsrfc.methods.published import PublishedMethod
+
+    return PublishedMethod

@@ -1,0 +1,266 @@
+"""The four steps by rules: statistics of the faces at hand, no learned weights.
+
+1. Neighbour graph: the k nearest by cosine; similarities as normalised scores (s-norm); embeddings
+   whitened where that leaves less doubt, then refined to means of their neighbourhoods, twice; each time
+   the graph is rebuilt on them.
+2. Local density graph: density of every face, density edges and similarity edges.
+3. Connectivity: the odds that a density edge joins one identity, by a score model of these edges.
+4. Clusters: connected components of what is kept; an edge that would join two clusters unlike each other
+   is left out.
+
+No threshold is fixed in units of an embedder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.chunks import chunks, release, sample_faces
+from nsrfc.graph.cohesion import join_alike_groups, join_cohesive
+from nsrfc.graph.density_graph import (
+    density_edges,
+    local_score,
+    neighbor_density,
+    similarity_edges,
+)
+from nsrfc.graph.neighborhood_means import average_neighbors, linkage
+from nsrfc.graph.score_model import ScoreModel, fit_score_model, probability
+from nsrfc.graph.score_normalization import impostor_scores, normalized_scores
+from nsrfc.graph.whitening import neighborhood_scatter, whiten
+from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.knn.rebuilt import rebuild_neighbor_graph
+from nsrfc.methods.base import EdgeScorer, Run
+from nsrfc.records import Components, DensityGraph, EdgeList, NeighborGraph, Neighborhood
+from nsrfc.rowstore import RowStore
+from nsrfc.storage.artifacts import key_of
+
+__all__ = ["Rules"]
+
+_Floats = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Clustering without learned weights.
+
+    Attributes
+    ----------
+    k : int
+        Neighbours per face, the face itself included; clamped to the number of faces.
+    whitening : tuple of float
+        Powers of whitening, of which the faces at hand choose: not at all, or in full.
+    refinements : tuple of (int, float)
+        Neighbours that each refinement averages, and the log-odds at which one weighs a half. The first
+        is generous, to reach the poor images of a person; the second, on cleaner lists, is cautious.
+    followed : float
+        Log-odds from which on a density edge is followed. Some edges more likely wrong than right may
+        pass, since the clusters that they would join are compared first.
+    margin : float
+        Local score above the threshold of density edges at which a pair is joined at once.
+    search : {"auto", "exact", "approximate"}
+        How neighbours are found.
+    seed : int
+        Of the sample against which scores are normalised, and of an approximate search.
+    """
+
+    k: int = 80
+    whitening: tuple[float, ...] = (0, 0.5)
+    refinements: tuple[tuple[int, float], ...] = ((10, -1.0), (20, 1.0))
+    followed: float = -1.0
+    margin: float = 1.0
+    search: str = "auto"
+    seed: int = 0
+
+    def record(self) -> Mapping[str, Any]:
+        """Say what decides, in values of JSON."""
+        return {"name": "rules", "settings": asdict(self)}
+
+    def neighborhood(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
+        """Search, whiten, and refine twice.
+
+        Similarities are normalised scores, each list in their order. ``vectors`` are the whitened
+        embeddings, or those given where whitening does not help.
+        """
+        steps = _Steps(self, run, faces, graph)
+        lists = graph or steps.searched(faces)
+        del graph
+        scored = steps.scored(lists, lists.similarities.copy(), faces)
+        nearest = lists.ids
+        del lists
+        with run.progress.stage("whitening", len(faces)) as advance:
+            model = scored.model()
+            vectors = whiten(
+                faces, neighborhood_scatter(faces, scored.ids, scored.weights(model)), self.whitening
+            )
+            advance(len(faces))
+        if vectors is not faces:
+            # The first scores would otherwise stand beside those that take their place.
+            del scored
+            lists = steps.rebuilt(vectors, nearest)
+            scored = steps.scored(lists, lists.similarities.copy(), vectors)
+            nearest, model = lists.ids, scored.model()
+            del lists
+        impostor_mean = scored.impostor_mean
+        for turn, (width, log_odds) in enumerate(self.refinements):
+            if turn:
+                model = scored.model(scored.density_edges().score)
+            with run.progress.stage("refinement", len(faces)) as advance:
+                weights = scored.weights(model, width, log_odds)
+                around = average_neighbors(vectors, scored.ids[:, :width], weights)
+                advance(len(faces))
+            before = scored.ids
+            del scored, weights
+            rebuilt = steps.rebuilt(around.mean, before)
+            del before
+            scored = steps.scored(rebuilt, linkage(rebuilt, around), around.mean)
+            del around, rebuilt
+        return Neighborhood(
+            faces,
+            vectors,
+            scored.ids,
+            scored.score,
+            nearest,
+            impostor_means=(impostor_mean, impostor_mean),
+            identical=scored.identical,
+            key=steps.key,
+        )
+
+    def affinity(self, near: Neighborhood, run: Run) -> _Floats:
+        """Return the normalised scores."""
+        del run
+        return near.similarities
+
+    def density_graph(self, near: Neighborhood, affinity: _Floats, run: Run) -> DensityGraph:
+        """Make the density graph of scores; those of its edges are local scores."""
+        scored = _Scored(near.ids, affinity, near.impostor_means[0], near.identical)
+        with run.progress.stage("density", len(near.ids)) as advance:
+            density = scored.density()
+            edges = density_edges(near.ids, affinity, density)
+            top = scored.top
+            local = local_score(edges.source, edges.target, edges.score, top)
+            threshold = scored.model(local).threshold + self.margin
+            similar = similarity_edges(near.ids, affinity, top, threshold)
+            advance(len(near.ids))
+        edges = EdgeList(edges.source, edges.target, local)
+        return DensityGraph(density, edges, similar, threshold)
+
+    def edge_scorer(self, near: Neighborhood, density: DensityGraph, run: Run) -> EdgeScorer:
+        """Score by a score model of all density edges."""
+        del run
+        local = density.density_edges.score
+        chance = probability(fit_score_model(local, len(near.ids), near.identical).log_odds(local))
+        return lambda chosen: chance[chosen]
+
+    def components(
+        self, near: Neighborhood, density: DensityGraph, scorer: EdgeScorer, run: Run
+    ) -> Components:
+        """Follow edges, the highest local score first, where the clusters that they join are alike."""
+        n, edges = len(near.ids), density.density_edges
+        chance = scorer(np.arange(len(edges)))
+        with run.progress.stage("clusters", n) as advance:
+            followed = edges.where(chance >= probability(np.array(self.followed, np.float32)))
+            labels = join_cohesive(
+                near.vectors, followed + density.similarity_edges, near.impostor_means[0]
+            )
+            labels = join_alike_groups(near.vectors, labels, near.nearest, near.impostor_means[0])
+            advance(n)
+        return Components(labels, chance)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Lists in order of their normalised scores (n, k); -inf where there is no neighbour."""
+
+    ids: _Ids
+    score: _Floats
+    impostor_mean: float
+    identical: float
+
+    @property
+    def top(self) -> _Floats:
+        """Score (n,) of each face's best neighbour; -inf where there is none."""
+        best: _Floats = self.score[:, 1:].max(axis=1, initial=-np.inf)
+        return best
+
+    def model(self, score: _Floats | None = None) -> ScoreModel:
+        """Fit a score model to one edge of each face, by default that to its best neighbour."""
+        return fit_score_model(self.top if score is None else score, len(self.ids), self.identical)
+
+    def weights(self, model: ScoreModel, width: int | None = None, log_odds: float = 0.0) -> _Floats:
+        """Weights (n, width) of the first neighbours in each list: 1/2 at ``log_odds``."""
+        weights = np.empty_like(self.score[:, :width])
+        for part in chunks(len(weights)):
+            odds = model.log_odds(self.score[part, :width])
+            weights[part] = probability(odds - np.float32(log_odds))
+        return weights
+
+    def density(self) -> _Floats:
+        """Density (n,) of every face."""
+        model, density = self.model(), np.empty(len(self.ids), np.float32)
+        for part in chunks(len(density)):
+            score = self.score[part]
+            density[part] = neighbor_density(score, probability(model.log_odds(score)))
+        return density
+
+    def density_edges(self) -> EdgeList:
+        """Return the density edges, with normalised scores."""
+        return density_edges(self.ids, self.score, self.density())
+
+
+class _Steps:
+    """What step 1 is made of, each result kept under a key of all results before it."""
+
+    def __init__(self, method: Rules, run: Run, faces: _Floats, graph: NeighborGraph | None) -> None:
+        self._method, self._run = method, run
+        self._sample = sample_faces(len(faces), method.seed)
+        self._settings = method.record()
+        given = () if graph is None else (graph.ids, graph.similarities)
+        content = [run.artifacts.fingerprint(array) for array in (faces, *given)]
+        self.key = key_of("embeddings", {"sha256": content})
+
+    def searched(self, vectors: _Floats) -> NeighborGraph:
+        run = self._run
+        return build_neighbor_graph(
+            vectors,
+            self._method.k,
+            method=self._method.search,
+            device=run.device,
+            seed=self._method.seed,
+            progress=run.progress,
+            pieces=self._store("neighbours"),
+        )
+
+    def rebuilt(self, vectors: _Floats, before: _Ids) -> NeighborGraph:
+        store = self._store("neighbours")
+        return rebuild_neighbor_graph(vectors, before, progress=self._run.progress, pieces=store)
+
+    def scored(self, graph: NeighborGraph, similarities: _Floats, vectors: _Floats) -> _Scored:
+        """Turn similarities of a graph, which are used up, into normalised scores."""
+        # Pages of mapped graphs, read already, would stand beside what is made of them.
+        release(graph.ids)
+        release(graph.similarities)
+        with self._run.progress.stage("scores", graph.n) as advance:
+            impostors = impostor_scores(vectors, vectors[self._sample], self._store("impostors"))
+            ids, score = np.empty_like(graph.ids), similarities
+            for part in chunks(graph.n):
+                near = graph.ids[part]
+                found = normalized_scores(similarities[part], near, impostors[part], impostors)
+                found[near < 0] = -np.inf
+                found[:, 0] = np.inf
+                order = np.argsort(-found, axis=1, kind="stable")
+                ids[part] = np.take_along_axis(near, order, axis=1)
+                score[part] = np.take_along_axis(found, order, axis=1)
+                release(graph.ids)
+            advance(graph.n)
+        return _Scored(ids, score, float(impostors.center.mean()), impostors.identical)
+
+    def _store(self, stage: str) -> RowStore:
+        """Open the next result; it depends on the faces, the settings and all results before it."""
+        self.key = key_of(stage, {"of": self.key, **self._settings})
+        return self._run.artifacts.pieces(stage, self.key)

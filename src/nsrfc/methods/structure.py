@@ -1,0 +1,177 @@
+"""Networks on neighbourhood structure: what they read, and the refinement that they take part in.
+
+They read normalised scores, ranks, shared neighbours and densities, so that a rotation of all
+embeddings, or zeros appended to them, change nothing. The shipped model is of this family.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from nsrfc.chunks import chunks
+from nsrfc.graph.list_features import ListStructure, list_features, list_structure, normalize_within
+from nsrfc.graph.neighborhood_means import average_neighbors
+from nsrfc.graph.reverse import both_directions, columns_in_lists
+from nsrfc.graph.whitening import neighborhood_scatter, whiten
+from nsrfc.knn.rebuilt import rebuild_neighbor_graph
+from nsrfc.methods.base import Run
+from nsrfc.methods.networks import EdgeInputs, ListInputs, NetworkMethod, device_of, padded
+from nsrfc.networks.structure.edges import StructureEdges
+from nsrfc.networks.structure.lists import PairScorer, StructureLists, StructureRefinement
+from nsrfc.records import NeighborGraph, Neighborhood
+from nsrfc.rowstore import RowStore
+
+__all__ = ["StructureMethod"]
+
+_Floats = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.int32]
+_Rows = npt.NDArray[np.integer]
+
+MOST_ODDS = 12.0
+"""Bound of log-odds that networks read."""
+
+LISTS = 1024
+"""Lists that the refinement scores at a time; the result does not depend on it."""
+
+
+class StructureMethod(NetworkMethod):
+    """The four steps by networks of the family "structure"."""
+
+    name = "structure"
+    whitens = True
+
+    @property
+    def refinement(self) -> StructureRefinement:
+        """The network in the place of the C-GCN."""
+        network = self.networks["cgcn"]
+        assert isinstance(network, StructureRefinement)
+        return network
+
+    def refined(
+        self, near: Neighborhood, run: Run, *, whiten: bool, lists: _Ids | None = None
+    ) -> _Floats:
+        """Replace faces by means of their neighbourhoods, in a whitened space if that is wanted."""
+        del lists
+        if not whiten:
+            return self._averaged(self.refinement.first, near)
+        return self._averaged(self.refinement.second, self.whitened(near, run))
+
+    def whitened(self, near: Neighborhood, run: Run) -> Neighborhood:
+        """Whiten embeddings by the scatter inside neighbourhoods, and search their neighbours anew."""
+        weights = self._weights(self.refinement.first, near)
+        scatter = neighborhood_scatter(near.vectors, near.ids, weights)
+        white = whiten(near.vectors, scatter, self.refinement.powers)
+        if white is near.vectors:
+            return near
+        ids, similarities = padded(self.searched(white, run), self.k)
+        return Neighborhood(near.faces, white, ids, similarities, ids)
+
+    def rebuilt_graph(
+        self, vectors: _Floats, before: _Ids, run: Run, store: RowStore | None = None
+    ) -> NeighborGraph:
+        """Find the neighbours of refined vectors among the neighbours of neighbours."""
+        return rebuild_neighbor_graph(vectors, before, progress=run.progress, pieces=store)
+
+    def list_inputs(
+        self, network: nn.Module, near: Neighborhood, affinity: _Floats | None = None
+    ) -> ListInputs:
+        """Gather features of pairs, and the similarities inside the list where the network attends.
+
+        LCENet's place also reads the log-odds of a_ij and a_ji.
+        """
+        structure = list_structure(near.vectors, near.ids, near.similarities)
+        if isinstance(network, PairScorer):
+            return lambda rows: (torch.from_numpy(list_features(structure, rows)),)
+        more: _Floats | None = None
+        if isinstance(network, StructureLists):
+            assert affinity is not None
+            more = both_directions(near.ids, _log_odds(affinity)) * np.float32(0.1)
+
+        def gather(rows: _Rows) -> tuple[Tensor, ...]:
+            features = list_features(structure, rows)
+            if more is not None:
+                features = np.concatenate((features, more[rows]), axis=-1)
+            ids = near.ids[rows]
+            within = _similarity_within(near.vectors, structure, ids)
+            return torch.from_numpy(features), within, torch.from_numpy(ids >= 0)
+
+        return gather
+
+    def edge_inputs(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> EdgeInputs:
+        """Gather the best neighbours of both ends by a_ij, and the odds of the edge."""
+        network = self.networks["pcenet"]
+        assert isinstance(network, StructureEdges)
+        structure = list_structure(near.vectors, near.ids, near.similarities)
+        best = np.argsort(-affinity, axis=1, kind="stable")[:, : network.reach].astype(np.int32)
+        read = np.take_along_axis(near.ids, best, axis=1)
+        values = [affinity, same, np.log1p(structure.rank).astype(np.float32)]
+        tokens = np.stack([np.take_along_axis(value, best, axis=1) for value in values], axis=-1)
+        tokens[read < 0] = 0
+
+        def gather(source: _Rows, target: _Rows) -> tuple[Tensor, ...]:
+            ends = np.stack((source, target), axis=1)
+            ids = read[ends]
+            within = _similarity_within(near.vectors, structure, ids.reshape(len(ends), -1))
+            odds = _edge_odds(near.ids, (affinity, same), source, target)
+            return (
+                torch.from_numpy(odds),
+                torch.from_numpy(tokens[ends]),
+                within,
+                torch.from_numpy(ids >= 0),
+            )
+
+        return gather
+
+    def _averaged(self, scorer: PairScorer, near: Neighborhood) -> _Floats:
+        X = near.vectors
+        mean = average_neighbors(X, near.ids, self._weights(scorer, near)).mean
+        mean += np.float32(self.refinement.own) * X
+        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.float32(1e-12))
+        return mean
+
+    def _weights(self, scorer: PairScorer, near: Neighborhood) -> _Floats:
+        """Probability (n, k) of the listed neighbours; 1 for the face itself."""
+        gather, device = self.list_inputs(scorer, near), device_of(scorer)
+        weights = np.empty(near.ids.shape, np.float32)
+        with torch.no_grad():
+            for part in chunks(len(weights), LISTS):
+                (features,) = gather(np.arange(part.start, part.stop))
+                weights[part] = scorer(features.to(device)).sigmoid().cpu().numpy()
+        weights[near.ids < 0] = 0
+        weights[:, 0] = 1
+        return weights
+
+
+def _similarity_within(vectors: _Floats, structure: ListStructure, ids: _Ids) -> Tensor:
+    """Similarities (b, t, t) between the faces ``ids`` (b, t), in tens of deviations; 0 where -1."""
+    x = torch.from_numpy(vectors[ids])
+    similarity = (x @ x.mT).float()
+    normalize_within(structure, ids, similarity.numpy())
+    return similarity
+
+
+def _log_odds(probability: _Floats) -> _Floats:
+    """Log-odds, bounded to +-`MOST_ODDS`."""
+    p = np.clip(probability, 1e-7, 1 - 1e-7).astype(np.float32)
+    odds: _Floats = np.clip(np.log(p / (1 - p)), -MOST_ODDS, MOST_ODDS).astype(np.float32)
+    return odds
+
+
+def _edge_odds(ids: _Ids, values: tuple[_Floats, ...], source: _Rows, target: _Rows) -> _Floats:
+    """Log-odds / 10 (b, 4) of a and S in both directions.
+
+    Where only one end lists the other, its value stands for both; where none does, the lowest.
+    """
+    found = []
+    for value in values:
+        ways = []
+        for i, j in ((source, target), (target, source)):
+            column = columns_in_lists(ids, i, j)
+            odds = _log_odds(value[i, np.maximum(column, 0)])
+            ways.append(np.where(column >= 0, odds, np.float32(np.nan)))
+        one, two = ways
+        found += [np.where(np.isnan(one), two, one), np.where(np.isnan(two), one, two)]
+    return np.nan_to_num(np.stack(found, axis=1) * 0.1, nan=-0.1 * MOST_ODDS).astype(np.float32)
