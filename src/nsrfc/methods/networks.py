@@ -27,21 +27,15 @@ import torch
 from torch import Tensor, nn
 
 from nsrfc.chunks import ROWS, chunks
-from nsrfc.graph.cohesion import (
-    COHESION,
-    REFINED_COHESION,
-    join_alike_groups,
-    join_cohesive,
-    join_doubtful,
-)
-from nsrfc.graph.connect import connect
+from nsrfc.graph.cluster_similarity import join_uncertain, join_unlinked
+from nsrfc.graph.connectivity import ClusterTest, connect
 from nsrfc.graph.density_graph import build_density_graph
 from nsrfc.graph.score_normalization import impostor_mean
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.methods.base import EdgeScorer, Run
 from nsrfc.model.bundle import network_fingerprint
 from nsrfc.model.calibration import calibrated
-from nsrfc.model.settings import NETWORKS, ModelSettings, NetworkName
+from nsrfc.model.settings import NETWORKS, ClusterComparison, ModelSettings, NetworkName
 from nsrfc.records import Components, DensityGraph, EdgeList, NeighborGraph, Neighborhood
 from nsrfc.rowstore import MemoryRows, RowStore
 from nsrfc.storage.artifacts import Arrays, key_of
@@ -58,9 +52,6 @@ ListInputs = Callable[[_Rows], tuple[Tensor, ...]]
 
 EdgeInputs = Callable[[_Rows, _Rows], tuple[Tensor, ...]]
 """Gathers what a network reads of edges, by the faces at their ends."""
-
-UNCERTAIN = 0.4
-"""Share of the threshold from which on an edge may join two large clusters, if these are alike."""
 
 
 @dataclass(frozen=True)
@@ -327,12 +318,18 @@ class NetworkMethod(ABC):
     def components(
         self, near: Neighborhood, density: DensityGraph, scorer: EdgeScorer, run: Run
     ) -> Components:
-        """Follow similarity edges, and density edges of `ModelSettings.connect` or more.
+        """Follow similarity edges, then density edges of `ModelSettings.connect` or more, best first.
 
-        With `ModelSettings.groups` an edge that would join two clusters unlike each other is left out.
-        The probability of an edge that was skipped, because others had joined its ends, is its score.
+        With `ModelSettings.cluster_comparison` an edge that would join two clusters unlike each other is
+        left out; large clusters that are alike are joined by an uncertain edge, or by none. The
+        probability of an edge that was skipped, because others had joined its ends, is its score.
         """
-        edges, settings = density.density_edges, self.settings
+        n, edges, settings = len(near.ids), density.density_edges, self.settings
+        alike = settings.cluster_comparison
+        test: ClusterTest | None = None
+        if alike is not None:
+            minimum = alike.refined_minimum if near.refined else alike.minimum
+            test = ClusterTest(near.vectors, near.impostor_means[0], minimum)
         with run.progress.stage("edges", len(edges)) as advance:
 
             def counted(chosen: npt.NDArray[np.int64]) -> _Floats:
@@ -340,29 +337,39 @@ class NetworkMethod(ABC):
                 advance(len(chosen))
                 return found
 
-            found = connect(len(near.ids), density.similarity_edges, edges, counted, settings.connect)
-            advance(found.spared)
+            found = connect(n, density.similarity_edges, edges, counted, settings.connect, test)
+            advance(found.skipped)
         labels = found.labels
-        if settings.groups:
-            with run.progress.stage("clusters", len(near.ids)) as advance:
-                labels = self._compared(near, density, found.probability)
-                advance(len(near.ids))
+        if alike is not None:
+            with run.progress.stage("clusters", n) as advance:
+                labels = self._joined_large(near, labels, edges, found.probability, alike)
+                advance(n)
         score = calibrated(edges.score, settings.calibration)
         probability = np.where(np.isnan(found.probability), score, found.probability)
         return Components(labels, probability.clip(0, 1))
 
-    def _compared(
-        self, near: Neighborhood, density: DensityGraph, probability: _Floats
+    def _joined_large(
+        self,
+        near: Neighborhood,
+        labels: npt.NDArray[np.int64],
+        edges: EdgeList,
+        probability: _Floats,
+        alike: ClusterComparison,
     ) -> npt.NDArray[np.int64]:
-        """Labels (n,) where edges that would join clusters unlike each other are left out."""
-        edges, threshold = density.density_edges, self.settings.connect
-        judged = EdgeList(edges.source, edges.target, probability)
-        kept = density.similarity_edges + judged.where(judged.score >= threshold)
-        uncertain = judged.where((judged.score < threshold) & (judged.score >= UNCERTAIN * threshold))
-        least = REFINED_COHESION if near.refined else COHESION
-        labels = join_cohesive(near.vectors, kept, near.impostor_means[0], least)
-        labels = join_doubtful(near.vectors, near.faces, labels, uncertain, near.impostor_means)
-        return join_alike_groups(near.faces, labels, near.nearest, near.impostor_means[1])
+        """Join large clusters that are alike: tied by an uncertain edge, or by none."""
+        threshold = self.settings.connect
+        uncertain = (probability < threshold) & (probability >= alike.uncertain_share * threshold)
+        mean, mean_given = near.impostor_means
+        labels = join_uncertain(
+            labels,
+            edges.where(uncertain),
+            alike.uncertain_size,
+            (near.vectors, mean, alike.refined_minimum),
+            (near.faces, mean_given, alike.uncertain_minimum),
+        )
+        return join_unlinked(
+            near.faces, labels, near.nearest, mean_given, alike.unlinked_minimum, alike.unlinked_size
+        )
 
     # Parts of steps
 
@@ -396,7 +403,7 @@ class NetworkMethod(ABC):
         return {"search": self.search, "seed": self.seed}
 
     def _impostor_mean(self, vectors: _Floats) -> float:
-        return impostor_mean(vectors, self.seed) if self.settings.groups else float("nan")
+        return impostor_mean(vectors, self.seed) if self.settings.cluster_comparison else float("nan")
 
     def _probability(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> _Floats:
         found: _Floats = self.log_odds(network, inputs).float().sigmoid().cpu().numpy()

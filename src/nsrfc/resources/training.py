@@ -106,7 +106,7 @@ def plan_training(
     lists = groups.larger * config.k
     judged = BLOCK_BYTES + LEARNING_BYTES_PER_NEIGHBOR * lists
     scoring = SCORING_SECONDS * groups.validating / available_cores()
-    if config.groups:
+    if config.cluster_comparison:
         judged += GROUPS_BYTES_PER_VALUE * groups.validating * dimension
         scoring += COMPARING_SECONDS * groups.validating / available_cores()
     rebuilding = SEARCHES * searching
@@ -297,7 +297,7 @@ def _attention_tokens(
 
 
 _Tokens = tuple[int, float, float, float]
-"""Tokens of a list or edge; values that they take in a training step and to be scored; seconds of each."""
+"""Tokens of a list or edge; values they take in a training step, and to be scored; seconds of each."""
 
 _TOKENS: Mapping[Family, Callable[[NetworkName, Any, int, int], _Tokens]] = {
     "structure": _structure_tokens,

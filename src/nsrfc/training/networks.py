@@ -37,7 +37,7 @@ def model_settings(
         used={step: used[step] for step in STEPS if step in used},
         mutual=config.mutual,
         weighted=config.weighted,
-        groups=config.groups,
+        cluster_comparison=config.cluster_comparison,
         veto=config.pcenet.veto,
         tau=tau,
         connect=connect,
