@@ -20,12 +20,12 @@ import numpy as np
 
 from nsrfc import pipeline
 from nsrfc.chunks import sample_faces
-from nsrfc.networks.structure import edges
 from nsrfc.graph.components import connected_components
 from nsrfc.graph.reranking import rerank
 from nsrfc.graph.score_normalization import ImpostorScores, impostor_scores, normalized_scores
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.metrics import evaluate
+from nsrfc.networks.structure import edges
 from nsrfc.records import NeighborGraph
 from nsrfc.research import baselines
 

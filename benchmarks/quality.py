@@ -21,19 +21,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from nsrfc.steps import EdgeJudge, Faces, list_probability
 
 import nsrfc
 from nsrfc import learned, synthetic
+from nsrfc.cli import refine
 from nsrfc.graph.reranking import rerank
 from nsrfc.knn.build import build_neighbor_graph
-from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.knn.copies import canonical_rows
+from nsrfc.knn.rebuilt import rebuild_neighbor_graph
+from nsrfc.methods.networks import listed_cosines, padded
 from nsrfc.model.bundle import NSRFC
 from nsrfc.progress import Progress
 from nsrfc.records import EdgeList, NeighborGraph
-from nsrfc.steps import EdgeJudge, Faces, list_probability
-from nsrfc.methods.networks import listed_cosines, padded
-from nsrfc.cli import refine
 from nsrfc.storage.runs import versions, write_json
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.split import split_people

@@ -75,6 +75,7 @@ def learned(
 ) -> Callable[[], Run]:
     """Prepare the clustering with a model of a preset, every step of it being used."""
     from nsrfc.learned import Execution
+
     from nsrfc.pipeline import cluster
 
     from .network_work import learned as learned_work

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 import nsrfc
+from nsrfc.cli import refine
 from nsrfc.graph.reranking import rerank
 from nsrfc.graph.subgraphs import Subgraphs, local_adjacency, subgraphs
 from nsrfc.knn.build import build_neighbor_graph
@@ -29,7 +30,6 @@ from nsrfc.metrics import pairwise
 from nsrfc.networks.published.adjacency import DenseAdjacency
 from nsrfc.records import NeighborGraph
 from nsrfc.research.baselines import best_threshold_components
-from nsrfc.cli import refine
 from nsrfc.synthetic import generate
 from nsrfc.training.config import TrainingConfig
 

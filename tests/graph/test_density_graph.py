@@ -11,8 +11,8 @@ import pytest
 
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance
 from nsrfc.graph.density_graph import (
-    mutual_probability,
     build_density_graph,
+    mutual_probability,
     similarity_threshold,
 )
 from nsrfc.records import EdgeList

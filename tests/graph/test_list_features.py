@@ -8,7 +8,7 @@ import pytest
 from nsrfc.graph.list_features import LIST_FEATURES, ListStructure, list_features, list_structure
 from nsrfc.graph.reverse import both_directions, reverse_columns
 from nsrfc.graph.score_model import fit_score_model
-from nsrfc.graph.score_normalization import impostor_scores, impostor_mean
+from nsrfc.graph.score_normalization import impostor_mean, impostor_scores
 from nsrfc.graph.whitening import doubt, neighborhood_scatter, whiten
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.synthetic import generate

@@ -22,9 +22,9 @@ from nsrfc.errors import InputError
 from nsrfc.graph.reranking import rerank
 from nsrfc.knn import build as neighbors_module
 from nsrfc.knn import inverted_file as search_module
-from nsrfc.knn.rebuilt import REBUILD_WIDTH, rebuild_neighbor_graph
 from nsrfc.knn.build import build_neighbor_graph, sampled_recall
 from nsrfc.knn.checks import check_neighbor_graph
+from nsrfc.knn.rebuilt import REBUILD_WIDTH, rebuild_neighbor_graph
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.storage.artifacts import Pieces

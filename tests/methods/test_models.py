@@ -12,23 +12,26 @@ from sklearn.base import clone
 
 torch = pytest.importorskip("torch")
 
+from nsrfc.graph.connect import Connected  # noqa: E402
+from nsrfc.learned import Execution  # noqa: E402
+from nsrfc.stages import DOUBTFUL, Stages  # noqa: E402
+from nsrfc.steps import EdgeJudge  # noqa: E402
+
 import nsrfc  # noqa: E402
 from nsrfc import learned  # noqa: E402
 from nsrfc.config import ClusterConfig  # noqa: E402
 from nsrfc.errors import InputError  # noqa: E402
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance  # noqa: E402
-from nsrfc.graph.connect import Connected  # noqa: E402
-from nsrfc.records import DensityGraph  # noqa: E402
 from nsrfc.graph.density_graph import build_density_graph  # noqa: E402
 from nsrfc.knn.build import build_neighbor_graph  # noqa: E402
 from nsrfc.knn.copies import canonical_rows  # noqa: E402
-from nsrfc.learned import Execution  # noqa: E402
 from nsrfc.metrics import evaluate  # noqa: E402
 from nsrfc.model.bundle import NSRFC  # noqa: E402
 from nsrfc.model.settings import NETWORKS, STEPS, ModelSettings, Step  # noqa: E402
-from nsrfc.records import EdgeList  # noqa: E402
-from nsrfc.stages import DOUBTFUL, Stages  # noqa: E402
-from nsrfc.steps import EdgeJudge  # noqa: E402
+from nsrfc.records import (
+    DensityGraph,
+    EdgeList,
+)
 from nsrfc.storage.artifacts import Artifacts, key_of  # noqa: E402
 from nsrfc.synthetic import generate  # noqa: E402
 from nsrfc.training.split import split_people  # noqa: E402

@@ -12,10 +12,10 @@ import pytest
 
 import nsrfc
 from nsrfc.errors import InputError
-from nsrfc.pipeline import cluster
 from nsrfc.model.bundle import NSRFC, load_model
 from nsrfc.model.settings import STEPS
 from nsrfc.networks.published.pairnet import PairNetwork
+from nsrfc.pipeline import cluster
 from nsrfc.storage.locks import locked
 from nsrfc.synthetic import generate
 from nsrfc.training.config import TrainingConfig

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nsrfc.steps import Faces
 from torch import Tensor, nn
 
 from nsrfc import learned
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.copies import canonical_rows
+from nsrfc.methods.networks import padded
 from nsrfc.model.bundle import load_model
 from nsrfc.model.settings import NETWORKS, STEPS, NetworkName
 from nsrfc.networks.structure.edges import StructureEdges
 from nsrfc.networks.structure.lists import StructurePairs
-from nsrfc.steps import Faces
-from nsrfc.methods.networks import padded
 from nsrfc.synthetic import generate
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig

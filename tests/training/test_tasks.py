@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from nsrfc.steps import EdgeJudge, Faces, list_probability
 from torch import nn
 
+from nsrfc.cli import refine
 from nsrfc.graph.subgraphs import local_adjacency
 from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.methods.networks import padded
 from nsrfc.networks.published.cgcn import CGCN
 from nsrfc.networks.published.lcenet import LCENet
 from nsrfc.networks.published.pairnet import PairNetwork
@@ -21,9 +24,6 @@ from nsrfc.networks.published.pcenet import PCENet
 from nsrfc.networks.structure.edges import StructureEdges
 from nsrfc.networks.structure.lists import StructurePairs, StructureRefinement
 from nsrfc.records import EdgeList, NeighborGraph
-from nsrfc.steps import EdgeJudge, Faces, list_probability
-from nsrfc.methods.networks import padded
-from nsrfc.cli import refine
 from nsrfc.synthetic import generate
 from nsrfc.training.config import CGCNSettings, TrainingConfig
 from nsrfc.training.loop import Task

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
 from nsrfc.chunks import sample_faces
 from nsrfc.graph.score_model import ScoreModel, fit_score_model
@@ -79,8 +79,10 @@ class ListStructure:
         Of the list as a sparse vector of squared strengths, the face itself left out.
     center, deviation : ndarray of float32, shape (n,)
         The background, see :class:`~nsrfc.graph.score_normalization.ImpostorScores`.
-    law : ScoreModel
-        Odds of strengths, fitted to the best neighbour of every face.
+    score_model : ScoreModel
+        Odds of scores, fitted to the best neighbour of every face.
+    place : ndarray of int32, shape (threads, n + 1)
+        Where faces stand in the list that a thread works on; k everywhere between calls.
     """
 
     ids: _Ids
@@ -90,7 +92,8 @@ class ListStructure:
     squared_length: _Floats
     center: _Floats
     deviation: _Floats
-    law: ScoreModel
+    score_model: ScoreModel
+    place: _Ids
 
 
 def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListStructure:
@@ -124,10 +127,10 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListSt
     curve = np.where(curve == _ABSENT, end[:, None], curve)
     strength[ids < 0] = 0
     squared_length = np.einsum("nk,nk,nk,nk->n", *(strength[:, 1:],) * 4)
-    law = fit_score_model(curve[:, 1:2].ravel(), n, background.identical)
-    return ListStructure(
-        ids, strength, rank, curve, squared_length, background.center, background.deviation, law
-    )
+    score_model = fit_score_model(curve[:, 1:2].ravel(), n, background.identical)
+    place = np.full((get_num_threads(), n + 1), ids.shape[1], np.int32)
+    impostors = background.center, background.deviation
+    return ListStructure(ids, strength, rank, curve, squared_length, *impostors, score_model, place)
 
 
 def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
@@ -147,7 +150,7 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
 
     Notes
     -----
-    O(k^2) time per list; 2 n bytes per thread.
+    O(k^2) time per list, whatever the number of faces.
     """
     k = structure.ids.shape[1]
     out = np.zeros((len(rows), k, len(LIST_FEATURES)), np.float32)
@@ -160,9 +163,10 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
         structure.squared_length,
         _DEPTHS,
         np.minimum(_CURVE, k - 1),
+        structure.place,
         out,
     )
-    odds = np.clip(structure.law.log_odds(structure.strength[rows]), -_MOST_ODDS, _MOST_ODDS)
+    odds = np.clip(structure.score_model.log_odds(structure.strength[rows]), -_MOST_ODDS, _MOST_ODDS)
     listed = structure.ids[rows] >= 0
     out[..., -1] = odds * _SCORE_UNIT * listed
     return out
@@ -212,21 +216,22 @@ def _describe(
     squared_length: _Floats,
     depths: npt.NDArray[np.int64],
     points: npt.NDArray[np.int64],
+    place: _Ids,
     out: _Floats,
 ) -> None:
-    n, k = ids.shape
+    k = ids.shape[1]
     at = 4 + len(depths)
     log_rank = (np.log1p(np.arange(k + 1)) * _RANK_UNIT).astype(np.float32)
-    per_task = 256
-    for task in prange((len(rows) + per_task - 1) // per_task):
+    tasks = len(place)
+    for task in prange(tasks):
         # Column k stands for all who are not listed: without a branch many are looked up at once. The
-        # last face answers for -1, where a list is shorter.
-        column_of = np.full(n + 1, k, np.int32)
+        # last entry answers for -1, where a list is shorter.
+        column_of = place[task]
         weight = np.zeros(k + 1, np.float32)
         own_rank = np.full(k + 1, k, np.int32)
         columns, deepest = np.full(k, k, np.int32), np.empty(k, np.int32)
         products = np.empty(k, np.float32)
-        for r in range(task * per_task, min(len(rows), (task + 1) * per_task)):
+        for r in range(task * len(rows) // tasks, (task + 1) * len(rows) // tasks):
             i = rows[r]
             for c in range(k):
                 weight[c] = strength[i, c] ** 2 if c > 0 else np.float32(0)

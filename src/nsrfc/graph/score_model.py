@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 __all__ = ["ScoreModel", "fit_score_model", "probability"]
 
@@ -101,7 +102,8 @@ def fit_score_model(strength: npt.NDArray[np.floating], n: int, identical: float
 
 def probability(log_odds: _Floats) -> _Floats:
     """Probability of log-odds, in the same shape."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -50, 50))), np.float32)
+    chance: _Floats = expit(log_odds)
+    return chance
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _fit(x: _Doubles, prior: _Laws, start: float) -> tuple[_Laws, float]:
         # Beyond the two means the laws' tails say nothing: the nearer law takes all.
         odds[x < laws.mean[0]] = -np.inf
         odds[x > laws.mean[1]] = np.inf
-        same = 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
+        same = expit(odds)
         belongs = np.stack([1 - same, same])
         total = belongs.sum(axis=1)
         mean = (belongs @ x + weight * prior.mean) / (total + weight)

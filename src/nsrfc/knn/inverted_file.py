@@ -27,6 +27,7 @@ _AVERAGED_SHARE = 4
 
 _INDEXED = 16_384
 
+_LINKED_AT_A_TIME = 64
 _VANISHED = np.float32(1e-6)
 
 FACES_PER_CELL = 32
@@ -104,13 +105,9 @@ def _center_index(centers: _Vectors) -> faiss.Index:
         return flat
     linked = faiss.IndexHNSWFlat(centers.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
     linked.hnsw.efConstruction = linked.hnsw.efSearch = _BEAM
-    # Several threads would link the centres in an order of chance.
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        linked.add(centers)
-    finally:
-        faiss.omp_set_num_threads(threads)
+    # Several threads would link the centres in an order of chance; faiss starts them for more than 100.
+    for part in chunks(len(centers), _LINKED_AT_A_TIME):
+        linked.add(centers[part])
     return linked
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import logit
 from torch import Tensor, nn
 
 from nsrfc.chunks import chunks
@@ -155,8 +156,7 @@ def _similarity_within(vectors: _Floats, structure: ListStructure, ids: _Ids) ->
 
 def _log_odds(probability: _Floats) -> _Floats:
     """Log-odds, bounded to +-`MOST_ODDS`."""
-    p = np.clip(probability, 1e-7, 1 - 1e-7).astype(np.float32)
-    odds: _Floats = np.clip(np.log(p / (1 - p)), -MOST_ODDS, MOST_ODDS).astype(np.float32)
+    odds: _Floats = np.clip(logit(probability), -MOST_ODDS, MOST_ODDS)
     return odds
 
 

@@ -44,8 +44,9 @@ Hyperparameters = dict[str, int | float | bool | list[float]]
 
 
 class ClusterComparison(BaseModel):
-    """When clusters are alike enough to become one, by their normalised similarity r
-    (:class:`nsrfc.graph.connectivity.ClusterTest`).
+    """When clusters are alike enough to become one.
+
+    r is their normalised similarity (:class:`nsrfc.graph.connectivity.ClusterTest`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -36,6 +36,7 @@ from nsrfc.storage.files import (
     check_place,
     kind_of,
     reading,
+    sync,
     writing,
 )
 from nsrfc.storage.identities import read_identities
@@ -105,7 +106,9 @@ def write_run(
         # a mixture for one.
         (folder / RECORD).unlink(missing_ok=True)
         for name in FILES:
+            sync(staging / name)
             (staging / name).replace(folder / name)
+        sync(folder)
     unfinished = folder / UNFINISHED
     if kind_of(unfinished):
         # Another run with the same output may have begun there meanwhile.
