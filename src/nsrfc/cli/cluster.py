@@ -91,8 +91,9 @@ def run(
     from nsrfc.resources.clustering import check_plan, plan
     from nsrfc.resources.machine import check_disk, parse_bytes, peak_memory
     from nsrfc.storage.embeddings import read_embeddings
+    from nsrfc.storage.fingerprints import fingerprint
     from nsrfc.storage.neighbors import neighbors_shape, read_neighbors
-    from nsrfc.storage.runs import FILES, UNFINISHED, check_folder, fingerprint, versions, write_run
+    from nsrfc.storage.runs import FILES, UNFINISHED, check_folder, versions, write_run
 
     started = time.perf_counter()
     limit = None if max_memory is None else parse_bytes(max_memory)

@@ -191,11 +191,9 @@ def _products(vectors: _Vectors, device: str) -> Products | None:
     """Products on the GPU, if it is one on which to search."""
     if device == "cpu" or (device == "auto" and len(vectors) < GPU_FROM):
         return None
-    from nsrfc.device import find_device
-    from nsrfc.knn.gpu import Products
+    from nsrfc.knn.gpu import products_on
 
-    place = find_device(device)
-    return None if place.type == "cpu" else Products(vectors, place)
+    return products_on(vectors, device)
 
 
 def _approximate(

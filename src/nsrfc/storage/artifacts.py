@@ -43,8 +43,8 @@ from nsrfc.storage.files import (
     write_npz,
     writing,
 )
+from nsrfc.storage.fingerprints import fingerprint
 from nsrfc.storage.locks import locked
-from nsrfc.storage.runs import fingerprint
 
 __all__ = ["Arrays", "Artifacts", "Pieces", "key_of"]
 

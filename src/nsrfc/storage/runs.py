@@ -46,7 +46,6 @@ __all__ = [
     "FILES",
     "UNFINISHED",
     "check_folder",
-    "fingerprint",
     "read_labels",
     "read_run",
     "summarize",
@@ -57,7 +56,6 @@ __all__ = [
 
 FILES = LABELS, TABLE, RECORD = "labels.npy", "clusters.parquet", "run.json"
 LIBRARIES = ("numpy", "scipy", "sklearn", "faiss", "numba", "pyarrow")
-CHUNK_BYTES = 1 << 24
 
 UNFINISHED = ".unfinished"
 """In the folder of the results, what a run that was cut off has done so far."""
@@ -191,18 +189,6 @@ def check_folder(
     """
     check_place(folder)
     check_outputs([Path(folder) / name for name in names], inputs)
-
-
-def fingerprint(array: npt.NDArray[Any]) -> str:
-    """Return the SHA-256 of an array's shape, dtype and bytes, in hexadecimal.
-
-    Memory: one block of rows. The same whether the array is mapped or in memory.
-    """
-    digest = hashlib.sha256(f"{array.shape} {array.dtype.str} ".encode())
-    rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
-    for start in range(0, len(array), rows):
-        digest.update(np.ascontiguousarray(array[start : start + rows]).data)
-    return digest.hexdigest()
 
 
 def summarize(labels: npt.NDArray[np.int64]) -> dict[str, int]:

@@ -19,7 +19,8 @@ from nsrfc.model.bundle import NSRFC, load_model
 from nsrfc.model.settings import NETWORKS, NetworkName
 from nsrfc.progress import Progress
 from nsrfc.storage.files import PathLike
-from nsrfc.storage.runs import check_folder, fingerprint, write_json
+from nsrfc.storage.fingerprints import fingerprint
+from nsrfc.storage.runs import check_folder, write_json
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.curves import CurveLog, draw_curves
