@@ -3,11 +3,11 @@
 A result is one file, or a folder of arrays that are filled piece by piece: then a run that was killed
 goes on after the last piece that was recorded.
 
-A result is named by a hash of its stage, of everything it depends on (content of the embeddings,
-weights, settings) and of the version of the package. A run with other data, another model or another
-setting looks for other names, so that it cannot take an old result for its own; a file that is damaged,
-or does not hold what its name says, is refused with a warning and made anew. Files are written whole or
-not at all, arrays row after row with a check sum.
+A result is named by a hash of its stage and of everything it depends on: content of the embeddings,
+weights, settings, the code that makes it, and the versions of the numeric libraries. A run with other
+data, another model or another setting looks for other names, so that it cannot take an old result for
+its own; a file that is damaged, or does not hold what its name says, is refused with a warning and made
+anew. Files are written whole or not at all, arrays row after row with a check sum.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc import __version__
 from nsrfc.chunks import release
 from nsrfc.errors import InputError
 from nsrfc.rowstore import MemoryRows, RowStore
@@ -52,6 +53,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 _ABOUT = "about"
 _DONE = "done.json"
+
+CODE = ("chunks", "graph", "knn", "methods", "model", "networks", "vectors")
+"""Modules and folders of the package that decide what a stage gives."""
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "numba", "torch")
 
 RECORD_SECONDS = 10.0
 """Least time between two records of what is done: writing out costs time, a kill no more than this."""
@@ -257,10 +263,28 @@ def key_of(stage: str, parts: Mapping[str, object]) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits; other ones for another version of the package.
+        64 hexadecimal digits; other ones for other code of the package, or other numeric libraries.
     """
-    whole = json.dumps([__version__, stage, parts], sort_keys=True)
+    whole = json.dumps([_made_by(), stage, parts], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()
+
+
+@cache
+def _made_by() -> dict[str, str]:
+    """Return what decides results beside data and settings: the code, and the numeric libraries."""
+    package = Path(__file__).parents[1]
+    code = hashlib.sha256()
+    for name in CODE:
+        for path in sorted(package.glob(f"{name}/**/*.py")) or [package / f"{name}.py"]:
+            code.update(path.read_bytes())
+    return {"code": code.hexdigest(), **{name: _version(name) for name in LIBRARIES}}
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # faiss has other names for GPUs
+        return "unknown"
 
 
 def _take_room(path: Path) -> None:
