@@ -28,6 +28,7 @@ from torch import nn
 from nsrfc import __version__
 from nsrfc.errors import InputError
 from nsrfc.model.card import model_card
+from nsrfc.model.older import present_names
 from nsrfc.model.settings import NETWORKS, ModelSettings, NetworkName
 from nsrfc.networks.published.cgcn import CGCN
 from nsrfc.networks.published.lcenet import LCENet
@@ -207,7 +208,7 @@ class NSRFC(
         folder = _local_folder(str(pretrained_model_name_or_path), hub)
         config = _read_config(folder)
         with reading(folder / WEIGHTS):
-            weights = load_file(folder / WEIGHTS)
+            weights = present_names(load_file(folder / WEIGHTS))
         try:
             model = cls(**config)
         except InputError as error:

@@ -273,7 +273,7 @@ def _structure_tokens(
         return k, KEPT_IN_TRAINING * scoring, scoring, FEATURE_SECONDS * k
     tokens = 2 * network.reach if name == "pcenet" else k
     width = network.embed[1].out_features
-    layers = sum(2 * layer.heads * tokens**2 + 4 * tokens * width for layer in network.layers)
+    layers = sum(2 * layer.heads * tokens**2 + 4 * tokens * width for layer in network.encoder.layers)
     scoring = tokens * dimension + 4 * tokens**2 + layers
     return tokens, KEPT_IN_TRAINING * scoring, scoring, FEATURE_SECONDS * k
 

@@ -11,8 +11,7 @@ from nsrfc.networks.checks import check_sizes
 from nsrfc.networks.structure.parts import (
     Evidence,
     FeatureNorm,
-    LeaningLayer,
-    check_layers,
+    leaning_encoder,
     zeroed,
 )
 
@@ -53,11 +52,10 @@ class StructureEdges(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(reach=reach)
-        check_layers(width, layers, heads, hidden)
         self.reach = reach
         self.evidence = Evidence()
         self.embed = nn.Sequential(FeatureNorm(_TOKEN_FEATURES), nn.Linear(_TOKEN_FEATURES, width))
-        self.layers = nn.ModuleList(LeaningLayer(width, heads, hidden) for _ in range(layers))
+        self.encoder = leaning_encoder(width, layers, heads, hidden)
         self.edge_norm = FeatureNorm(_EDGE_FEATURES)
         self.correction = nn.Sequential(
             nn.Linear(_EDGE_FEATURES + 2 * width, hidden), nn.GELU(), zeroed(nn.Linear(hidden, 1))
@@ -88,9 +86,8 @@ class StructureEdges(nn.Module):
         other = torch.stack((blocks[:, 1, 0, 0], blocks[:, 0, 0, 1]), dim=1)
         in_both = torch.stack((blocks[:, 0, :, 1].amax(-1), blocks[:, 0, :, 1].amax(-2)), dim=1)
         described = torch.cat((tokens, torch.stack((own, other, in_both), dim=-1)), dim=-1)
-        encoded = self.embed(described.flatten(1, 2))
-        for layer in self.layers:
-            encoded = layer(encoded, similarity, present.flatten(1))
+        tokens_in = self.embed(described.flatten(1, 2))
+        encoded = self.encoder(tokens_in, present=present.flatten(1), similarity=similarity)
         first, second = encoded[:, 0], encoded[:, m]
         edge = self.edge_norm(_edge_features(odds, tokens[..., 0] * present, blocks))
         joined = torch.cat((edge, first + second, (first - second).abs()), dim=-1)

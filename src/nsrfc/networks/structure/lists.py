@@ -27,8 +27,7 @@ from nsrfc.networks.structure.edges import StructureEdges
 from nsrfc.networks.structure.parts import (
     Evidence,
     FeatureNorm,
-    LeaningLayer,
-    check_layers,
+    leaning_encoder,
     zeroed,
 )
 from nsrfc.records import NeighborGraph
@@ -165,11 +164,10 @@ class StructurePairs(nn.Module):
 
     def __init__(self, width: int = 64, layers: int = 1, heads: int = 4, hidden: int = 128) -> None:
         super().__init__()
-        check_layers(width, layers, heads, hidden)
         self.evidence = Evidence(self.trust)
         features = len(LIST_FEATURES) + self.extra
         self.embed = nn.Sequential(FeatureNorm(features), nn.Linear(features, width))
-        self.layers = nn.ModuleList(LeaningLayer(width, heads, hidden) for _ in range(layers))
+        self.encoder = leaning_encoder(width, layers, heads, hidden)
         self.correction = nn.Sequential(nn.LayerNorm(width), zeroed(nn.Linear(width, 1)))
 
     def forward(self, features: Tensor, similarity: Tensor, present: Tensor) -> Tensor:
@@ -188,9 +186,7 @@ class StructurePairs(nn.Module):
         Tensor, shape (b, k)
             Logits; without meaning where there is no neighbour.
         """
-        tokens = self.embed(features)
-        for layer in self.layers:
-            tokens = layer(tokens, similarity, present)
+        tokens = self.encoder(self.embed(features), present=present, similarity=similarity)
         odds: Tensor = self.evidence(self._known(features)) + self.correction(tokens).squeeze(-1)
         return odds
 

@@ -6,16 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from nsrfc.networks.attention import Encoder
 from nsrfc.networks.checks import check_sizes
 from nsrfc.networks.norm import LastAxisNorm
 
 __all__ = [
     "Evidence",
     "FeatureNorm",
-    "LeaningLayer",
-    "check_layers",
+    "leaning_encoder",
     "zeroed",
 ]
 
@@ -63,43 +62,27 @@ class FeatureNorm(LastAxisNorm):
         return torch.where(self.running_var > CONSTANT, normal, 0.0)
 
 
-class LeaningLayer(nn.Module):
-    """Attention that leans on given similarities, and a feed-forward, both before a residual."""
-
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.project = nn.Linear(width, 3 * width)
-        self.joined = nn.Linear(width, width)
-        self.lean = nn.Parameter(5.0 * torch.arange(heads))
-        self.feed = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
-
-    def forward(self, tokens: Tensor, similarity: Tensor, present: Tensor) -> Tensor:
-        """Tokens (b, t, width) after attention with bias lean x similarity (b, t, t)."""
-        b, t, width = tokens.shape
-        parts = self.project(self.attention_norm(tokens)).view(b, t, 3, self.heads, -1)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
-        bias = self.lean[:, None, None] * similarity[:, None]
-        # Full lists, the rule, need no mask, and filling it in takes half as long as the attention.
-        if not present.all():
-            bias = bias.masked_fill_(~present[:, None, None, :], -torch.inf)
-        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        tokens = tokens + self.joined(attended.transpose(1, 2).reshape(b, t, width))
-        out: Tensor = tokens + self.feed(self.feed_norm(tokens))
-        return out
-
-
-def check_layers(width: int, layers: int, heads: int, hidden: int) -> None:
-    """Refuse sizes of which no :class:`LeaningLayer` can be made, by name.
+def leaning_encoder(width: int, layers: int, heads: int, hidden: int) -> Encoder:
+    """Make the encoder of these networks: pre-norm, GELU, attention that leans on given similarities.
 
     Raises
     ------
     ValueError
+        If a size is out of range, by name.
     """
     check_sizes(width=width, layers=layers, heads=heads, hidden=hidden)
     if width % heads:
         raise ValueError(f"width must be a multiple of heads, got {width} and {heads}")
+    return Encoder(
+        width,
+        layers=layers,
+        heads=heads,
+        hidden=hidden,
+        dropout=0.0,
+        pre_norm=True,
+        activation="gelu",
+        leaning=True,
+    )
 
 
 def zeroed(layer: nn.Linear) -> nn.Linear:
