@@ -161,7 +161,7 @@ class _Clusters:
         verdict = np.full(len(edges), _HOLDS, np.int8) if verdict is None else verdict
         kind = np.empty(len(order), np.uint8)
         opened = np.zeros(len(self.parent), np.bool_)
-        state = self.parent, self.parent.copy(), self._size, self._sums, opened
+        state = (self.parent, self.parent.copy()), self._size, self._sums, opened
         _follow(edges.source, edges.target, order, verdict, self._limits, *state, kind)
         return kind
 
@@ -173,8 +173,7 @@ def _follow(
     order: _Numbers,
     verdict: npt.NDArray[np.int8],
     limits: _Floats,
-    parent: _Labels,
-    hoped: _Labels,
+    forests: tuple[_Labels, _Labels],
     size: _Labels,
     sums: _Floats,
     opened: npt.NDArray[np.bool_],
@@ -182,9 +181,11 @@ def _follow(
 ) -> None:
     """Decide edges in order.
 
-    ``hoped`` becomes ``parent`` as if every open edge held; ``opened`` marks clusters that an open edge
-    touches, of which it is not known yet what they will be at the turn of a later edge.
+    Of the two forests the first are the clusters, the second becomes what they would be if every open
+    edge held. ``opened`` marks clusters that an open edge touches, of which it is not known yet what
+    they will be at the turn of a later edge.
     """
+    parent, hoped = forests
     compared = sums.shape[1] > 0
     for position, edge in enumerate(order):
         a, b = root(parent, source[edge]), root(parent, target[edge])

@@ -95,7 +95,7 @@ def rerank(
         scores = np.zeros((n, k), np.float32)
         for start in range(0, n, _BLOCK):
             faces = order[start : start + _BLOCK]
-            _rescore(faces, ids, similarities, vectors, *sets, *room, new_ids, scores)
+            _rescore(faces, ids, similarities, vectors, sets, room, new_ids, scores)
             advance(len(faces))
     return NeighborGraph(new_ids, scores)
 
@@ -117,15 +117,12 @@ def _rescore(
     ids: _Ids,
     similarities: _Floats,
     vectors: _Floats,
-    indptr: _Integers,
-    indices: _Ids,
-    holder_indptr: _Integers,
-    holders: _Unsigned,
-    marks: npt.NDArray[np.uint8],
-    counts: _Ids,
+    sets: tuple[_Integers, _Ids, _Integers, _Unsigned],
+    room: tuple[npt.NDArray[np.uint8], _Ids],
     new_ids: _Ids,
     scores: _Floats,
 ) -> None:
+    (indptr, indices, holder_indptr, holders), (marks, counts) = sets, room
     k, tasks = ids.shape[1], len(marks)
     for task in prange(tasks):
         marked, common = marks[task], counts[task]

@@ -91,14 +91,12 @@ def build_neighbor_graph(
         An index over the same rows with inner product as its metric; it is searched as it is set,
         whatever ``method`` says.
     device : str
-        Where an exact search runs, as :func:`nsrfc.device.find_device`; from `GPU_FROM` faces on "auto"
-        takes a GPU if there is one. The lists are the same everywhere. An approximate search runs on
-        the CPU.
+        Where an exact search runs: from `GPU_FROM` faces on "auto" takes a GPU if there is one. The
+        lists are the same everywhere. An approximate search runs on the CPU.
     seed : int
         Seed of the approximate method.
     progress : Progress, optional
-        Told of the stages "index", for the approximate method, and "neighbours", counted in distinct
-        faces.
+        Told of the stages "index" and "neighbours", counted in distinct faces.
     pieces : RowStore, optional
         Where the lists of distinct faces are kept, so that a search that was cut off goes on.
 
@@ -122,24 +120,21 @@ def build_neighbor_graph(
         raise InputError(f"method must be one of {', '.join(_METHODS)}, got {method!r}.")
     k = min(k, len(X))
     copies = find_copies(X)
-    vectors = copies.distinct(X)
+    vectors, store = copies.distinct(X), pieces or MemoryRows()
     width = min(k, len(vectors))
-    pieces = pieces or MemoryRows()
     approximate = method == "approximate" or (method == "auto" and len(X) > EXACT_LIMIT)
+
+    def searched() -> Lists:
+        if index is not None:
+            return partial(index_lists, k=width, index=index, group=copies.group)
+        return partial(exact_lists, k=width, products=_products(vectors, device))
+
     if index is not None:
         check_index(index, X, copies.group)
-        proposed = partial(index_lists, k=width, index=index, group=copies.group)
-        ids, similarities = filled(vectors, width, lambda: proposed, pieces, progress)
-    elif approximate:
-        ids, similarities = _approximate(vectors, width, seed, PASSES, pieces, progress)
+    if approximate and index is None:
+        ids, similarities = _approximate(vectors, width, seed, PASSES, store, progress)
     else:
-        ids, similarities = filled(
-            vectors,
-            width,
-            lambda: partial(exact_lists, k=width, products=_products(vectors, device)),
-            pieces,
-            progress,
-        )
+        ids, similarities = filled(vectors, width, searched, store, progress)
     if copies.any:
         faces = np.arange(len(X))
         ids, similarities = copies.spread(ids, similarities, faces, copies.group, k)

@@ -29,7 +29,7 @@ from nsrfc import __version__
 from nsrfc.errors import InputError
 from nsrfc.model.card import model_card
 from nsrfc.model.older import present_names
-from nsrfc.model.settings import NETWORKS, ModelSettings, NetworkName
+from nsrfc.model.settings import NETWORKS, UNIVERSAL, ModelSettings, NetworkName
 from nsrfc.networks.published.cgcn import CGCN
 from nsrfc.networks.published.lcenet import LCENet
 from nsrfc.networks.published.pairnet import PairNetwork
@@ -38,10 +38,7 @@ from nsrfc.networks.structure.edges import StructureEdges
 from nsrfc.networks.structure.lists import StructureLists, StructurePairs, StructureRefinement
 from nsrfc.storage.files import atomic_path, kind_of, reading
 
-__all__ = ["NSRFC", "UNIVERSAL", "build_network", "load_model", "network_fingerprint"]
-
-UNIVERSAL = "universal"
-"""Name of the model that the package brings: for every embedder (:mod:`recipes.universal`)."""
+__all__ = ["NSRFC", "build_network", "load_model", "network_fingerprint"]
 
 FILES = CONFIG, CARD, WEIGHTS = "config.json", "README.md", "model.safetensors"
 

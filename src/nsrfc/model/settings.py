@@ -15,6 +15,7 @@ from nsrfc.records import Mutual
 __all__ = [
     "NETWORKS",
     "STEPS",
+    "UNIVERSAL",
     "ClusterComparison",
     "Family",
     "Hyperparameters",
@@ -22,6 +23,9 @@ __all__ = [
     "NetworkName",
     "Step",
 ]
+
+UNIVERSAL = "universal"
+"""Name of the model that the package brings: for every embedder (:mod:`recipes.universal`)."""
 
 NetworkName = Literal["cgcn", "pairs", "lcenet", "pcenet"]
 NETWORKS: tuple[NetworkName, ...] = ("cgcn", "pairs", "lcenet", "pcenet")
