@@ -1,7 +1,7 @@
 """What the structure of a neighbour graph says about each listed pair, without any coordinates.
 
 Lists are read in units of the data: strength is similarity in deviations above what strangers show
-(:mod:`nsrfc.graph.score_normalization`), and the rank of a neighbour is its place in that order. No
+(:mod:`nsrfc.graph.scores`), and the rank of a neighbour is its place in that order. No
 feature changes when all embeddings are rotated or padded with zeros. For face i, its neighbour j, and a
 list of k:
 
@@ -13,7 +13,7 @@ list of k:
     company        cosine of the two lists as sparse vectors of squared strengths
     own r          strength / 10 of the r-th best neighbour of i, r = 1, 2, 3, 5, 10, 20, 40, 79
     other r        the same of j
-    odds           log-odds / 10 of s_ij by :mod:`nsrfc.graph.score_model`, within 12
+    odds           log-odds / 10 of s_ij by :mod:`nsrfc.graph.scores`, within 12
 
 Where a list is shorter than m or r, its end stands for what is missing.
 """
@@ -27,8 +27,13 @@ import numpy.typing as npt
 from numba import get_num_threads, njit, prange
 
 from nsrfc.chunks import sample_faces
-from nsrfc.graph.score_model import ScoreModel, fit_score_model
-from nsrfc.graph.score_normalization import impostor_scores, normalized_scores
+from nsrfc.graph.scores import (
+    ImpostorScores,
+    ScoreModel,
+    fit_score_model,
+    impostor_scores,
+    normalized_scores,
+)
 
 __all__ = [
     "LIST_FEATURES",
@@ -36,6 +41,7 @@ __all__ = [
     "list_features",
     "list_structure",
     "normalize_within",
+    "with_more_faces",
 ]
 
 _Ids = npt.NDArray[np.int32]
@@ -78,7 +84,7 @@ class ListStructure:
     squared_length : ndarray of float32, shape (n,)
         Of the list as a sparse vector of squared strengths, the face itself left out.
     center, deviation : ndarray of float32, shape (n,)
-        The background, see :class:`~nsrfc.graph.score_normalization.ImpostorScores`.
+        The background, see :class:`~nsrfc.graph.scores.ImpostorScores`.
     score_model : ScoreModel
         Odds of scores, fitted to the best neighbour of every face.
     place : ndarray of int32, shape (threads, n + 1)
@@ -113,9 +119,65 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListSt
     ListStructure
         16 n k bytes with ``ids``.
     """
-    n = len(ids)
-    background = impostor_scores(vectors, vectors[sample_faces(n)])
-    strength = np.clip(normalized_scores(similarities, ids, background, background), *_BOUNDS)
+    impostors = impostor_scores(vectors, vectors[sample_faces(len(ids))])
+    lists = _described(ids, normalized_scores(similarities, ids, impostors, impostors))
+    model = fit_score_model(lists[2][:, 1:2].ravel(), len(ids), impostors.identical)
+    return ListStructure(ids, *lists, impostors.center, impostors.deviation, model, _room(ids))
+
+
+def with_more_faces(
+    structure: ListStructure,
+    vectors: _Floats,
+    more: _Floats,
+    ids: npt.NDArray[np.integer],
+    similarities: _Floats,
+) -> ListStructure:
+    """Add faces that list those there are, and that nobody lists.
+
+    Nothing that is known changes, and what is found of a face does not depend on the others added.
+
+    Parameters
+    ----------
+    structure : ListStructure
+        Of n faces.
+    vectors : ndarray of float32, shape (n, d)
+        Their unit vectors.
+    more : ndarray of float32, shape (m, d)
+        Those of the faces added.
+    ids : ndarray of int, shape (m, k - 1)
+        Their neighbours among the n faces.
+    similarities : ndarray of float32, shape (m, k - 1)
+        Cosines.
+
+    Returns
+    -------
+    ListStructure
+        Of n + m faces.
+    """
+    n, m = len(vectors), len(more)
+    own = impostor_scores(more, vectors[sample_faces(n)])
+    known = ImpostorScores(structure.center, structure.deviation)
+    score = normalized_scores(similarities, ids, own, known)
+    faces = np.arange(n, n + m, dtype=np.int32)[:, None]
+    lists = np.hstack((faces, ids.astype(np.int32)))
+    new = _described(lists, np.hstack((np.zeros((m, 1), np.float32), score)))
+    every = np.concatenate((structure.ids, lists))
+    return ListStructure(
+        every,
+        np.concatenate((structure.strength, new[0])),
+        np.concatenate((structure.rank, new[1])),
+        np.concatenate((structure.curve, new[2])),
+        np.concatenate((structure.squared_length, new[3])),
+        np.concatenate((structure.center, own.center)),
+        np.concatenate((structure.deviation, own.deviation)),
+        structure.score_model,
+        _room(every),
+    )
+
+
+def _described(ids: _Ids, score: _Floats) -> tuple[_Floats, _Ids, _Floats, _Floats]:
+    """Bounded scores, ranks, curves and squared lengths of lists (n, k)."""
+    strength = np.clip(score, *_BOUNDS)
     strength[:, 0] = _BOUNDS[1]
     strength[ids < 0] = _ABSENT
     order = np.argsort(-strength, axis=1, kind="stable")
@@ -123,14 +185,15 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListSt
     np.put_along_axis(rank, order, np.arange(ids.shape[1], dtype=np.int32)[None], axis=1)
     curve = np.take_along_axis(strength, order, axis=1)
     last = np.maximum((ids >= 0).sum(axis=1) - 1, 0)
-    end = np.where(last > 0, curve[np.arange(n), last], 0).astype(np.float32)
+    end = np.where(last > 0, curve[np.arange(len(ids)), last], 0).astype(np.float32)
     curve = np.where(curve == _ABSENT, end[:, None], curve)
     strength[ids < 0] = 0
     squared_length = np.einsum("nk,nk,nk,nk->n", *(strength[:, 1:],) * 4)
-    score_model = fit_score_model(curve[:, 1:2].ravel(), n, background.identical)
-    place = np.full((get_num_threads(), n + 1), ids.shape[1], np.int32)
-    impostors = background.center, background.deviation
-    return ListStructure(ids, strength, rank, curve, squared_length, *impostors, score_model, place)
+    return strength, rank, curve, squared_length
+
+
+def _room(ids: _Ids) -> _Ids:
+    return np.full((get_num_threads(), len(ids) + 1), ids.shape[1], np.int32)
 
 
 def list_features(structure: ListStructure, rows: _Rows) -> _Floats:

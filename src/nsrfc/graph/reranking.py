@@ -21,7 +21,7 @@ from numba import get_num_threads, njit, prange
 from nsrfc.errors import InputError
 from nsrfc.graph.reciprocal import k_reciprocal_sets
 from nsrfc.graph.reverse import column_in_list
-from nsrfc.knn.ranking import dot
+from nsrfc.knn.exact import dot
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 

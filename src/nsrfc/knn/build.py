@@ -24,11 +24,9 @@ import numpy.typing as npt
 
 from nsrfc.chunks import sample_faces
 from nsrfc.errors import InputError
-from nsrfc.knn.checks import check_count, check_index, check_unit
-from nsrfc.knn.copies import find_copies
-from nsrfc.knn.exact import exact_lists, index_lists
-from nsrfc.knn.inverted_file import inverted_file, recall
-from nsrfc.knn.lists import Lists, filled
+from nsrfc.knn.checks import check_count, check_index, check_neighbor_graph, check_unit
+from nsrfc.knn.copies import DistinctFaces, find_copies, renumber
+from nsrfc.knn.exact import Lists, exact_lists, filled, index_lists, recall
 from nsrfc.knn.rebuilt import lists_around
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 
     from nsrfc.knn.gpu import Products
 
-__all__ = ["EXACT_LIMIT", "build_neighbor_graph", "sampled_recall"]
+__all__ = ["EXACT_LIMIT", "build_neighbor_graph", "known_neighbors", "sampled_recall"]
 
 EXACT_LIMIT = 100_000
 """Up to this many faces ``method="auto"`` searches exactly."""
@@ -145,6 +143,48 @@ def build_neighbor_graph(
     return graph
 
 
+def known_neighbors(
+    faces: DistinctFaces,
+    graph: NeighborGraph | None,
+    index: faiss.Index | None,
+    k: int,
+    progress: Progress,
+) -> NeighborGraph | None:
+    """Turn what a user knows of neighbours into a graph of the distinct faces.
+
+    Parameters
+    ----------
+    faces : DistinctFaces
+    graph : NeighborGraph, optional
+        Over the rows of the user.
+    index : faiss.Index, optional
+        Over the unit vectors of these rows; it is searched for lists of length ``k``.
+    k : int
+    progress : Progress
+
+    Returns
+    -------
+    NeighborGraph or None
+        None where nothing is known.
+
+    Raises
+    ------
+    InputError
+        If both are given, or do not fit these rows.
+    """
+    if graph is not None and index is not None:
+        raise InputError("graph and index both bring the neighbours: give one of them.")
+    if index is not None:
+        unit = faces.vectors[faces.place]
+        graph = build_neighbor_graph(unit, k, index=index, progress=progress)
+    if graph is None:
+        return None
+    check_count(graph, len(faces.place))
+    graph = renumber(graph, faces.rows, faces.place)
+    check_neighbor_graph(graph, faces.vectors)
+    return graph
+
+
 def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: int = 0) -> float:
     """Share of the true neighbours that a graph holds, by exact search for a sample of faces.
 
@@ -198,6 +238,8 @@ def _approximate(
 
     def lists() -> Lists:
         if passes == 0:
+            from nsrfc.knn.inverted_file import inverted_file
+
             index = inverted_file(vectors, seed, pieces.before(), progress)
             return partial(index_lists, k=k, index=index)
         return lists_around(_approximate(vectors, k, seed, passes - 1, pieces.before(), progress)[0])

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import chunks, release, sample_faces
-from nsrfc.graph.cluster_similarity import join_unlinked
-from nsrfc.graph.connectivity import ClusterTest, connect
+from nsrfc.graph.connectivity import ClusterTest, connect, join_unlinked
 from nsrfc.graph.density_graph import (
     density_edges,
     local_score,
@@ -30,8 +29,13 @@ from nsrfc.graph.density_graph import (
     similarity_edges,
 )
 from nsrfc.graph.neighborhood_means import average_neighbors, linkage
-from nsrfc.graph.score_model import ScoreModel, fit_score_model, probability
-from nsrfc.graph.score_normalization import impostor_scores, normalized_scores
+from nsrfc.graph.scores import (
+    ScoreModel,
+    fit_score_model,
+    impostor_scores,
+    normalized_scores,
+    probability,
+)
 from nsrfc.graph.whitening import neighborhood_scatter, whiten
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
@@ -39,7 +43,9 @@ from nsrfc.methods.base import EdgeScorer, Run
 from nsrfc.model.settings import ClusterComparison
 from nsrfc.records import Components, DensityGraph, EdgeList, NeighborGraph, Neighborhood
 from nsrfc.rowstore import RowStore
-from nsrfc.storage.artifacts import key_of
+
+if TYPE_CHECKING:
+    from nsrfc.methods.placement import Placement
 
 __all__ = ["Rules"]
 
@@ -181,6 +187,15 @@ class Rules:
             advance(n)
         return Components(labels, chance)
 
+    def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
+        """Place new faces by the score model of the known ones."""
+        from nsrfc.methods.placement import Placement, score_model_chance
+
+        del run
+        return Placement(
+            faces, labels, min(self.k, len(faces)), 0.5, score_model_chance(faces, self.seed)
+        )
+
 
 @dataclass(frozen=True)
 class _Scored:
@@ -230,8 +245,8 @@ class _Steps:
         self._sample = sample_faces(len(faces), method.seed)
         self._settings = method.record()
         given = () if graph is None else (graph.ids, graph.similarities)
-        content = [run.artifacts.fingerprint(array) for array in (faces, *given)]
-        self.key = key_of("embeddings", {"sha256": content})
+        content = [run.results.fingerprint(array) for array in (faces, *given)]
+        self.key = run.results.key("embeddings", {"sha256": content})
 
     def searched(self, vectors: _Floats) -> NeighborGraph:
         run = self._run
@@ -271,5 +286,5 @@ class _Steps:
 
     def _store(self, stage: str) -> RowStore:
         """Open the next result; it depends on the faces, the settings and all results before it."""
-        self.key = key_of(stage, {"of": self.key, **self._settings})
-        return self._run.artifacts.pieces(stage, self.key)
+        self.key = self._run.results.key(stage, {"of": self.key, **self._settings})
+        return self._run.results.pieces(stage, self.key)

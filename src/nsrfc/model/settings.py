@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nsrfc.config import Share
 from nsrfc.errors import InputError
-from nsrfc.model.calibration import UNCHANGED, Calibration
 from nsrfc.records import Mutual
 
 __all__ = [
     "NETWORKS",
     "STEPS",
+    "UNCHANGED",
     "UNIVERSAL",
+    "Calibration",
     "ClusterComparison",
     "Family",
     "Hyperparameters",
@@ -41,6 +42,11 @@ STEPS: Mapping[Step, NetworkName] = {
     "connect": "pcenet",
 }
 """The learned steps in their order, and the network that each needs."""
+
+Calibration = tuple[float, float]
+"""Slope and offset of calibrated log-odds, see :func:`nsrfc.methods.networks.calibrated`."""
+
+UNCHANGED: Calibration = (1.0, 0.0)
 
 Family = Literal["structure", "coordinates"]
 
@@ -131,7 +137,7 @@ class ModelSettings(BaseModel):
 
     calibration: Calibration = UNCHANGED
     """Slope and offset that turn the log-odds of a density edge into those that hold among the people
-    held out in training (:mod:`nsrfc.model.calibration`)."""
+    held out in training (:func:`nsrfc.training.calibration.fit_calibration`)."""
 
     connect: Annotated[float, Field(ge=0)] = 0.5
     """Probability, calibrated, from which on a density edge is kept."""

@@ -1,7 +1,8 @@
-"""The transformer that all networks of lists and edges share, and its input and output."""
+"""What networks are made of: an encoder, a batch norm, and checks of their sizes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
@@ -9,10 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nsrfc.networks.checks import check_numbers, check_sizes
-
-__all__ = ["Encoder", "beside_first", "divisor_up_to", "with_cosines"]
-
+__all__ = [
+    "Encoder",
+    "LastAxisNorm",
+    "beside_first",
+    "check_numbers",
+    "check_sizes",
+    "divisor_up_to",
+    "with_cosines",
+]
 
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -234,3 +240,36 @@ def beside_first(tokens: Tensor) -> Tensor:
 def divisor_up_to(number: int, most: int) -> int:
     """Return the largest divisor of ``number`` that is at most ``most``."""
     return next(divisor for divisor in range(min(most, number), 0, -1) if number % divisor == 0)
+
+
+class LastAxisNorm(nn.BatchNorm1d):
+    """Batch normalisation of the last axis, whatever axes stand before it: they are rows."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise each feature over all rows."""
+        return super().forward(input.reshape(-1, self.num_features)).view(input.shape)
+
+
+def check_sizes(**sizes: object) -> None:
+    """Refuse, by name, what is no whole number from 1.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"{name} must be a whole number from 1, got {size!r}")
+
+
+def check_numbers(most: float, **numbers: object) -> None:
+    """Refuse, by name, what is no finite number in 0..``most``.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name, number in numbers.items():
+        if not isinstance(number, int | float) or not (math.isfinite(number) and 0 <= number <= most):
+            limit = f"in 0..{most:g}" if math.isfinite(most) else "from 0"
+            raise ValueError(f"{name} must be a number {limit}, got {number!r}")

@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from nsrfc.chunks import release
 from nsrfc.errors import InputError
-from nsrfc.rowstore import MemoryRows, RowStore
+from nsrfc.rowstore import Arrays, RowStore
 from nsrfc.storage.files import (
     PathLike,
     atomic_path,
@@ -47,9 +47,7 @@ from nsrfc.storage.files import (
 from nsrfc.storage.fingerprints import fingerprint
 from nsrfc.storage.locks import locked
 
-__all__ = ["Arrays", "Artifacts", "Pieces", "key_of"]
-
-Arrays = dict[str, npt.NDArray[Any]]
+__all__ = ["Artifacts", "Pieces", "key_of"]
 
 _ABOUT = "about"
 _DONE = "done.json"
@@ -71,14 +69,15 @@ class Artifacts:
 
     Parameters
     ----------
-    folder : Path, optional
-        Made when it is first needed. Without it nothing is kept.
+    folder : Path
+        Made when it is first needed.
     """
 
-    folder: Path | None = None
+    folder: Path
+    kept = True
 
     @classmethod
-    def at(cls, cache: PathLike | None) -> Artifacts:
+    def at(cls, cache: PathLike) -> Artifacts:
         """Return the results in a folder as a user names it.
 
         Raises
@@ -86,9 +85,13 @@ class Artifacts:
         InputError
             If ``cache`` is no path.
         """
-        if not isinstance(cache, str | os.PathLike | None):
+        if not isinstance(cache, str | os.PathLike):
             raise InputError(f"cache must be a folder, got {type(cache).__name__}: give its path.")
-        return cls(None if cache is None else Path(cache))
+        return cls(Path(cache))
+
+    def key(self, stage: str, parts: Mapping[str, object]) -> str:
+        """Return the key of a result, see :func:`key_of`."""
+        return key_of(stage, parts)
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep the folder to this run, see :func:`nsrfc.storage.locks.locked`."""
@@ -123,7 +126,7 @@ class Artifacts:
     def find(self, stage: str, key: str) -> Arrays | None:
         """Return the result that is kept, or None."""
         path = self._path(stage, key)
-        if path is None or kind_of(path) is None:
+        if kind_of(path) is None:
             return None
         try:
             return _read(path, key)
@@ -134,19 +137,18 @@ class Artifacts:
     def keep(self, stage: str, key: str, arrays: Arrays) -> None:
         """Keep a result, in the place of one that is there."""
         path = self._path(stage, key)
-        if path is not None:
-            write_npz(path, {_ABOUT: np.array(key), **arrays})
+        write_npz(path, {_ABOUT: np.array(key), **arrays})
 
     def pieces(self, stage: str, key: str) -> RowStore:
         """Open a result of arrays that are filled piece by piece."""
-        return MemoryRows() if self.folder is None else Pieces(self.folder / f"{stage}-{key[:16]}", key)
+        return Pieces(self.folder / f"{stage}-{key[:16]}", key)
 
     def fingerprint(self, array: npt.NDArray[Any]) -> str:
-        """Return what names the content of an array in a key; without a folder none is needed."""
-        return "" if self.folder is None else fingerprint(array)
+        """Return what names the content of an array in a key."""
+        return fingerprint(array)
 
-    def _path(self, stage: str, key: str) -> Path | None:
-        return None if self.folder is None else self.folder / f"{stage}-{key[:16]}.npz"
+    def _path(self, stage: str, key: str) -> Path:
+        return self.folder / f"{stage}-{key[:16]}.npz"
 
 
 @dataclass

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from nsrfc.model.bundle import NSRFC, build_network
-from nsrfc.model.calibration import UNCHANGED, Calibration
-from nsrfc.model.settings import STEPS, ModelSettings, NetworkName, Step
+from nsrfc.model.settings import STEPS, UNCHANGED, Calibration, ModelSettings, NetworkName, Step
 from nsrfc.training.config import TrainingConfig
 
 __all__ = ["model_settings", "new_network", "outline"]

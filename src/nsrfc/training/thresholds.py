@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from nsrfc import metrics
 from nsrfc.methods.base import Run
-from nsrfc.methods.networks import NetworkMethod
-from nsrfc.model.calibration import Calibration, calibrated
+from nsrfc.methods.networks import NetworkMethod, calibrated
+from nsrfc.model.settings import Calibration
 from nsrfc.records import DensityGraph, Neighborhood
 
 __all__ = ["Clusters", "ScoredSet", "best_clusters", "precision_steps", "ranking_quality"]
