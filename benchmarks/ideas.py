@@ -25,7 +25,7 @@ from nsrfc.chunks import sample_faces
 from nsrfc.graph import density_graph
 from nsrfc.graph.components import connected_components
 from nsrfc.graph.reranking import rerank
-from nsrfc.graph.score_normalization import ImpostorScores, impostor_scores, normalized_scores
+from nsrfc.graph.scores import ImpostorScores, impostor_scores, normalized_scores
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.methods import rules
 from nsrfc.methods.rules import Rules

@@ -15,8 +15,7 @@ from nsrfc.networks.published.cgcn import CGCN
 from nsrfc.networks.published.lcenet import LCENet
 from nsrfc.networks.published.pairnet import PairNetwork
 from nsrfc.networks.published.pcenet import PCENet
-from nsrfc.networks.structure.edges import StructureEdges
-from nsrfc.networks.structure.lists import StructurePairs, StructureRefinement
+from nsrfc.networks.structure import StructureEdges, StructurePairs, StructureRefinement
 
 from .work import (
     Work,
@@ -60,7 +59,7 @@ def learned(model: NSRFC, n: int, d: int, edges: int, method: str = "auto") -> d
         assert isinstance(found, kind)
         return found
 
-    compared = {"clusters": compared_clusters(n, d)} if settings.groups else {}
+    compared = {"clusters": compared_clusters(n, d)} if settings.cluster_comparison else {}
     if settings.family == "coordinates":
         w = settings.width("pairs")
         return compared | {
@@ -129,15 +128,15 @@ def structure_refinement(network: StructureRefinement, n: int, d: int, k: int) -
 
 def structure_lists(network: StructurePairs, k: int, d: int) -> Work:
     """Count layers and attention of a list, and the similarities within it, 2 k^2 d."""
-    attention = 4.0 * k * k * _out(network.embed) * len(network.layers)
+    attention = 4.0 * k * k * _out(network.embed) * len(network.encoder.layers)
     return linear_layers(network, k) + Work(flop=attention + 2.0 * k * k * d, bytes=gathered(k, d))
 
 
 def structure_edges(network: StructureEdges, d: int) -> Work:
     """Count the same for the faces that are read of both ends of an edge, and the last layers once."""
     tokens = 2 * network.reach
-    layers = linear_layers(network.embed, tokens) + linear_layers(network.layers, tokens)
-    attention = 4.0 * tokens * tokens * _out(network.embed) * len(network.layers)
+    layers = linear_layers(network.embed, tokens) + linear_layers(network.encoder.layers, tokens)
+    attention = 4.0 * tokens * tokens * _out(network.embed) * len(network.encoder.layers)
     within = 2.0 * tokens * tokens * d
     work = Work(flop=attention + within, bytes=gathered(tokens, d))
     return work + layers + linear_layers(network.correction, 1)

@@ -25,8 +25,8 @@ import numpy.typing as npt
 import torch
 
 import nsrfc
-from nsrfc.model.bundle import NSRFC, UNIVERSAL, load_model
-from nsrfc.model.settings import ModelSettings
+from nsrfc.model.bundle import NSRFC, load_model
+from nsrfc.model.settings import UNIVERSAL, ModelSettings
 from nsrfc.records import Clustering
 from nsrfc.storage.files import existing_file, reading
 from nsrfc.storage.runs import write_json

@@ -33,7 +33,7 @@ from sklearn.preprocessing import StandardScaler
 import nsrfc
 from nsrfc.config import ClusterConfig
 from nsrfc.knn.build import build_neighbor_graph
-from nsrfc.knn.distinct import distinct_faces
+from nsrfc.knn.copies import distinct_faces
 from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_networks
 from nsrfc.metrics import evaluate

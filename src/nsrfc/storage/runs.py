@@ -40,7 +40,7 @@ from nsrfc.storage.files import (
     writing,
 )
 from nsrfc.storage.identities import read_identities
-from nsrfc.storage.locks import locked
+from nsrfc.storage.locks import clear, locked
 
 __all__ = [
     "FILES",
@@ -111,7 +111,9 @@ def write_run(
     if kind_of(unfinished):
         # Another run with the same output may have begun there meanwhile.
         with suppress(InputError), locked(unfinished, "run"):
-            shutil.rmtree(unfinished, ignore_errors=True)
+            clear(unfinished)
+        with suppress(OSError):
+            unfinished.rmdir()
     return whole
 
 

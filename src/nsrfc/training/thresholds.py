@@ -31,8 +31,8 @@ TOLERANCE = 0.003
 """F that may be given up for thresholds that will hold with more strangers than validate."""
 
 MOST_TAU = 0.95
-"""Similarity edges spare PCENet most of its work, and beyond this there are few: a higher tau is taken only
-where none up to it does as well."""
+"""Similarity edges spare PCENet most of its work, and beyond this there are few: a higher tau is taken
+only where none up to it does as well."""
 
 _GRID = (*np.linspace(0.05, 0.95, 19), 0.98, 0.99)
 _STEPS = (*np.linspace(0.05, 0.95, 19), 0.97, 0.98, 0.99, 0.995, 0.999)
