@@ -6,6 +6,7 @@ default; a user's own file is laid over one of them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -36,6 +37,8 @@ __all__ = [
     "LoopSettings",
     "TrainingConfig",
 ]
+
+_logger = logging.getLogger(__name__)
 
 PRESETS = ("default", "paper", "universal")
 
@@ -175,7 +178,12 @@ class TrainingConfig(_Settings):
     @model_validator(mode="before")
     @classmethod
     def _reads_older_files(cls, settings: Any) -> Any:  # noqa: ANN401
-        return with_cluster_comparison(settings)
+        newer = with_cluster_comparison(settings)
+        if newer is not settings:
+            _logger.warning(
+                "The setting groups is now called cluster_comparison: rename it in your file."
+            )
+        return newer
 
     @field_validator("cgcn")
     @classmethod
