@@ -112,10 +112,7 @@ def build_neighbor_graph(
         If an exact search does not fit the memory of the GPU.
     """
     check_unit(X)
-    if k < 1:
-        raise InputError(f"k counts the face itself and must be at least 1, got {k}.")
-    if method not in _METHODS:
-        raise InputError(f"method must be one of {', '.join(_METHODS)}, got {method!r}.")
+    _check_arguments(k, method)
     k = min(k, len(X))
     copies = find_copies(X)
     vectors, store = copies.distinct(X), pieces or MemoryRows()
@@ -141,6 +138,13 @@ def build_neighbor_graph(
         found = sampled_recall(graph, X, seed=seed)
         _logger.info("The approximate lists hold %.1f %% of a sample's neighbours.", 100 * found)
     return graph
+
+
+def _check_arguments(k: int, method: str) -> None:
+    if k < 1:
+        raise InputError(f"k counts the face itself and must be at least 1, got {k}.")
+    if method not in _METHODS:
+        raise InputError(f"method must be one of {', '.join(_METHODS)}, got {method!r}.")
 
 
 def known_neighbors(

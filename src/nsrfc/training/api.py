@@ -99,14 +99,8 @@ def train(
         people, a network cannot be made as ``config`` wants it, or ``output`` cannot be used or is
         in use by another training.
     """
-    if only is not None and only not in NETWORKS:
-        raise InputError(f"There is no network {only!r}: take one of {', '.join(NETWORKS)}.")
-    config = TrainingConfig.load() if config is None else config
-    check_config(config, TrainingConfig)
     first = None if start is None else load_model(start)
-    if first is not None:
-        config = started_from(config, first)
-    place = find_device(device)
+    config, place = _settings(config, only, first), find_device(device)
     faces, identity = _distinct(X, identities)
     dimension, wanted = faces.shape[1], _wanted(only, first)
     for name in wanted:
@@ -135,6 +129,17 @@ def train(
             write_json(folder / RECORD, run | outcome(trainer))
             model.save_pretrained(folder)
     return model
+
+
+def _settings(
+    config: TrainingConfig | None, only: NetworkName | None, start: NSRFC | None
+) -> TrainingConfig:
+    """Return the settings of a training; what a model to start from is made of is laid over them."""
+    if only is not None and only not in NETWORKS:
+        raise InputError(f"There is no network {only!r}: take one of {', '.join(NETWORKS)}.")
+    config = TrainingConfig.load() if config is None else config
+    check_config(config, TrainingConfig)
+    return config if start is None else started_from(config, start)
 
 
 def _known(

@@ -181,7 +181,7 @@ class TrainingConfig(_Settings):
         newer = with_cluster_comparison(settings)
         if newer is not settings:
             _logger.warning(
-                "The setting groups is now called cluster_comparison: rename it in your file."
+                "The setting groups is called cluster_comparison now: rename it in your file."
             )
         return newer
 
