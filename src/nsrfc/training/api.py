@@ -75,7 +75,6 @@ def train(
         Folder for the model, the curves and the record. An interrupted training goes on where it was
         when it is started again with the same arguments.
     progress : Progress, optional
-        Told of every stage.
     only : {"cgcn", "pairs", "lcenet", "pcenet"}, optional
         Train this network alone and use it; those before it are taken from the model in ``output``, if
         there is one.
@@ -89,15 +88,14 @@ def train(
     Returns
     -------
     NSRFC
-        In evaluation mode, on the CPU. On the CPU the same for the same arguments, whatever the order
-        of the rows and however often it was interrupted.
+        In evaluation mode, on the CPU; trained there, it is the same for the same arguments, whatever
+        the order of the rows and however often training was interrupted.
 
     Raises
     ------
     InputError
-        If the faces are not as `nsrfc.cluster` wants them, the identities do not fit, there are too few
-        people, a network cannot be made as ``config`` wants it, or ``output`` cannot be used or is
-        in use by another training.
+        If the faces are not as `nsrfc.cluster` wants them, identities do not fit or are too few, a
+        network cannot be made as ``config`` wants it, or ``output`` cannot be used or is in use.
     """
     first = None if start is None else load_model(start)
     config, place = _settings(config, only, first), find_device(device)
