@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +17,6 @@ from nsrfc.graph.cohesion import (
     join_doubtful,
 )
 from nsrfc.records import EdgeList
-from nsrfc.steps import Faces, join_groups
 
 Floats = npt.NDArray[np.float32]
 
@@ -110,15 +108,13 @@ def test_an_edge_in_doubt_joins_large_groups_that_are_alike() -> None:
     assert join_doubtful(one[1:], one[1:], halves[1:], edge_list([(0, 8)], [0.4]), (0.0, 0.0)).max() == 1
 
 
-def test_more_likeness_is_asked_of_refined_embeddings() -> None:
+def test_of_refined_embeddings_more_likeness_can_be_asked() -> None:
     """Two groups, each without spread, whose directions have a cosine between both bounds."""
     between = (COHESION + REFINED_COHESION) / 2
     X = np.repeat(np.array([[1, 0], [between, np.sqrt(1 - between**2)]], np.float32), 3, axis=0)
-    ids = np.tile(np.arange(6, dtype=np.int32), (6, 1))
-    faces = Faces(X, ids, X @ X.T)
     edges = edge_list([*chain(range(3)), *chain(range(3, 6)), (2, 3)], [9.0] * 4 + [5.0])
-    assert join_groups(faces, edges, 0.0).tolist() == [0] * 6
-    assert join_groups(replace(faces, refined=True), edges, 0.0).tolist() == [0] * 3 + [1] * 3
+    assert join_cohesive(X, edges, 0.0, COHESION).tolist() == [0] * 6
+    assert join_cohesive(X, edges, 0.0, REFINED_COHESION).tolist() == [0] * 3 + [1] * 3
 
 
 def test_no_edges_leave_every_face_alone() -> None:
