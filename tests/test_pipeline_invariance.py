@@ -1,4 +1,4 @@
-"""What must not change the people that the rules find: order, copies, threads, blocks, and the form of the input.
+"""What must not change the people that rules find: order, copies, threads, blocks, form of the input.
 
 Where the arithmetic is the same, labels and confidence must be equal to the last bit. Where the
 numbers themselves are rounded anew, the people must be the same but for what rounding can tip.

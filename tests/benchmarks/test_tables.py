@@ -158,6 +158,7 @@ def test_a_stage_inside_another_counts_once() -> None:
 
 def test_networks_work_as_much_as_torch_counts() -> None:
     torch = pytest.importorskip("torch")
+    from nsrfc.steps import Faces, edges_of, lists_of
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -170,7 +171,6 @@ def test_networks_work_as_much_as_torch_counts() -> None:
     from nsrfc.networks.published.pcenet import PCENet
     from nsrfc.networks.structure.edges import StructureEdges
     from nsrfc.networks.structure.lists import StructureLists, StructurePairs
-    from nsrfc.steps import Faces, edges_of, lists_of
 
     n, d, k = 60, 16, 50
     X = generate(n, dimension=d).embeddings
