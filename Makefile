@@ -16,6 +16,7 @@ lint: $(VENV)/test.extra $(VENV)/lint.extra
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 docs: $(VENV)/docs.extra
 	$(BIN)/mkdocs build --strict

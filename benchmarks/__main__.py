@@ -25,13 +25,13 @@ from nsrfc.storage.runs import versions, write_json
 from . import page, rivals, speed, tables
 from .faces import DIMENSION, FULL, PRESET, SEED, generated
 from .machine import measure_machine
-from .measure import Run
+from .measure import Measurement
 from .processes import Failure, in_own_process
 
 SIZES = (1_000, 10_000, 50_000, 200_000)
 LIMIT = 600.0
 
-METHODS: dict[str, Callable[[Path], Callable[[], Run]]] = {
+METHODS: dict[str, Callable[[Path], Callable[[], Measurement]]] = {
     tables.OURS: speed.label_free,
     tables.STEPS: speed.graph_steps,
     "default": partial(speed.learned, preset="default"),
@@ -114,7 +114,7 @@ def entries(sizes: Sequence[int], methods: Sequence[str], limit: float) -> Itera
     for n in sizes:
         with generated(n) as folder:
             for name in methods:
-                outcome: Run | Failure
+                outcome: Measurement | Failure
                 if name in failed:
                     outcome = Failure(f"not tried, see {failed[name]:,} faces")
                 else:

@@ -61,18 +61,18 @@ def measure(X: npt.NDArray[np.float32], identities: Ints) -> Measures:
         "same identity, cosine, 5/25/50/75/95 %": quantiles(similarities[same], 5, 25, 50, 75, 95),
         "the same, mean of a face, 5/25/50/75/95 %": quantiles(own, 5, 25, 50, 75, 95),
         "best other identity, cosine, 5/50/95/99 %": quantiles(other[other > -2], 5, 50, 95, 99),
-        **strangers(X, identities),
+        **impostors(X, identities),
         "nearest neighbour right, %": np.array([100 * same[several, 0].mean()]),
         **neighborhoods(ids[:, :SHORT], same[:, :SHORT]),
         **clusterings(graph, identities),
     }
 
 
-def strangers(X: npt.NDArray[np.float32], identities: Ints) -> Measures:
-    """Measure the upper tail of a random sample of pairs of different identities.
+def impostors(X: npt.NDArray[np.float32], identities: Ints) -> Measures:
+    """Measure the upper tail of the scores of impostors: a random sample of pairs.
 
     Cosines are counted from their median, in units of median - 16 % quantile: this is the null
-    distribution that a clusterer may rely on, and of a normal law it would be 2.34 and 3.11.
+    distribution that a clusterer may rely on; a normal distribution has 2.34 and 3.11.
     """
     pairs = np.random.default_rng(0).integers(len(X), size=(PAIRS, 2))
     pairs = pairs[identities[pairs[:, 0]] != identities[pairs[:, 1]]]

@@ -98,7 +98,7 @@ def stages(record: tables.Record) -> str:
         rate = record["chip"]["rates"][entry["dtype"]]
         for name, stage in entry.get("stages", {}).items():
             work = stage["work"]
-            share = f"{100 * work['float32'] / rate / stage['seconds']:.1f}" if work else ""
+            share = f"{100 * work['flop'] / rate / stage['seconds']:.1f}" if work else ""
             rows.append([entry["method"], name, tables.number(stage["seconds"]), share])
     return tables.table(["model", "stage", "s", "share of the matrix rate, %"], rows, words=2)
 

@@ -17,7 +17,7 @@ from nsrfc.resources.plan import Plan
 
 from .work import Work
 
-__all__ = ["Run", "Spent", "Stage", "StageClock", "now", "run"]
+__all__ = ["Measurement", "Spent", "Stage", "StageClock", "now", "run"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -77,7 +77,7 @@ class Stage(Spent):
 
 
 @dataclass(frozen=True)
-class Run:
+class Measurement:
     """What a run took.
 
     Attributes
@@ -117,7 +117,7 @@ def run(
     identities: Labels | None = None,
     work: Callable[[], Mapping[str, Work]] = dict,
     planned: Plan | None = None,
-) -> Run:
+) -> Measurement:
     """Do something and say what it took.
 
     Parameters
@@ -137,7 +137,7 @@ def run(
     peak, least = peak_memory(), work()
     clock.spent[OTHERS] = whole - sum(clock.spent.values(), Spent())
     scores = None if labels is None or identities is None else evaluate(identities, labels)
-    return Run(
+    return Measurement(
         whole.seconds,
         whole.processor_seconds,
         {

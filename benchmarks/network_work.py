@@ -15,14 +15,13 @@ from nsrfc.networks.published.cgcn import CGCN
 from nsrfc.networks.published.lcenet import LCENet
 from nsrfc.networks.published.pairnet import PairNetwork
 from nsrfc.networks.published.pcenet import PCENet
-from nsrfc.networks.structure.edges import StructureEdges
-from nsrfc.networks.structure.lists import StructurePairs, StructureRefinement
+from nsrfc.networks.structure import StructureEdges, StructurePairs, StructureRefinement
 
 from .work import (
     Work,
     averages,
-    background,
-    groups,
+    compared_clusters,
+    impostor_scores,
     list_features,
     rebuilding,
     search,
@@ -39,7 +38,7 @@ LOCAL = 20
 
 
 def learned(model: NSRFC, n: int, d: int, edges: int, method: str = "auto") -> dict[str, Work]:
-    """Count the stages of :func:`nsrfc.learned.cluster`, every step being used.
+    """Count the stages of a clustering with a model, every step of it being used.
 
     Parameters
     ----------
@@ -47,7 +46,7 @@ def learned(model: NSRFC, n: int, d: int, edges: int, method: str = "auto") -> d
     n, d : int
         Shape of the embeddings.
     edges : int
-        Edges that the last network judged.
+        Edges that the last network scored.
     method : {"auto", "exact", "approximate"}
         How neighbours were searched.
     """
@@ -60,7 +59,7 @@ def learned(model: NSRFC, n: int, d: int, edges: int, method: str = "auto") -> d
         assert isinstance(found, kind)
         return found
 
-    compared = {"groups": groups(n, d)} if settings.groups else {}
+    compared = {"clusters": compared_clusters(n, d)} if settings.cluster_comparison else {}
     if settings.family == "coordinates":
         w = settings.width("pairs")
         return compared | {
@@ -74,8 +73,8 @@ def learned(model: NSRFC, n: int, d: int, edges: int, method: str = "auto") -> d
         # Whitened vectors are searched like embeddings, means of them among neighbours of neighbours.
         "neighbours": 2 * searched + rebuilding(n, d, k),
         "refinement": structure_refinement(network("cgcn", StructureRefinement), n, d, k),
-        # All three read one background, and two of them the same features.
-        "pairs": background(n, d)
+        # All three read the same impostor scores, and two of them the same features.
+        "pairs": impostor_scores(n, d)
         + list_features(n, k)
         + n * structure_lists(network("pairs", StructurePairs), k, d),
         "lcenet": list_features(n, k) + n * structure_lists(network("lcenet", StructurePairs), k, d),
@@ -122,22 +121,22 @@ def pcenet(network: PCENet) -> Work:
 
 
 def structure_refinement(network: StructureRefinement, n: int, d: int, k: int) -> Work:
-    """Count background, features, scores and average, each twice, and whitening once."""
-    twice = background(n, d) + list_features(n, k) + averages(n, d, k)
+    """Count impostor scores, features, scores and average, each twice, and whitening once."""
+    twice = impostor_scores(n, d) + list_features(n, k) + averages(n, d, k)
     return 2 * twice + whitening(n, d) + linear_layers(network, n * k)
 
 
 def structure_lists(network: StructurePairs, k: int, d: int) -> Work:
     """Count layers and attention of a list, and the similarities within it, 2 k^2 d."""
-    attention = 4.0 * k * k * _out(network.embed) * len(network.layers)
+    attention = 4.0 * k * k * _out(network.embed) * len(network.encoder.layers)
     return linear_layers(network, k) + Work(flop=attention + 2.0 * k * k * d, bytes=gathered(k, d))
 
 
 def structure_edges(network: StructureEdges, d: int) -> Work:
-    """Count the same for the faces that are read of both ends of an edge, and the verdict once."""
+    """Count the same for the faces that are read of both ends of an edge, and the last layers once."""
     tokens = 2 * network.reach
-    layers = linear_layers(network.embed, tokens) + linear_layers(network.layers, tokens)
-    attention = 4.0 * tokens * tokens * _out(network.embed) * len(network.layers)
+    layers = linear_layers(network.embed, tokens) + linear_layers(network.encoder.layers, tokens)
+    attention = 4.0 * tokens * tokens * _out(network.embed) * len(network.encoder.layers)
     within = 2.0 * tokens * tokens * d
     work = Work(flop=attention + within, bytes=gathered(tokens, d))
     return work + layers + linear_layers(network.correction, 1)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,25 +23,26 @@ import numpy as np
 import numpy.typing as npt
 
 import nsrfc
-from nsrfc import learned, synthetic
+from nsrfc import synthetic
+from nsrfc.config import ClusterConfig
+from nsrfc.graph.density_graph import similarity_threshold
 from nsrfc.graph.reranking import rerank
 from nsrfc.knn.build import build_neighbor_graph
-from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.knn.copies import canonical_rows
+from nsrfc.methods.base import Run
+from nsrfc.methods.networks import NetworkMethod
+from nsrfc.methods.registry import load_networks
 from nsrfc.model.bundle import NSRFC
 from nsrfc.progress import Progress
-from nsrfc.records import EdgeList, NeighborGraph
-from nsrfc.steps import EdgeJudge, Faces, list_probability
-from nsrfc.methods.networks import listed_cosines, padded
-from nsrfc.cli import refine
+from nsrfc.records import NeighborGraph, Neighborhood
 from nsrfc.storage.runs import versions, write_json
 from nsrfc.training.config import TrainingConfig
+from nsrfc.training.sample import Sample
 from nsrfc.training.split import split_people
-from nsrfc.training.thresholds import Judged, best_clusters
+from nsrfc.training.thresholds import ScoredSet, best_clusters
 from nsrfc.vectors import normalize
 
-from .clustering import METHODS, OURS, RULES, SHARED
-from .clustering import Faces as Named
+from .clustering import METHODS, OURS, RULES, SHARED, Faces
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -117,8 +118,8 @@ def people_shown(n: int, preset: str, seed: int) -> Labels:
 
     `generate` keeps it to itself, so its first draws are repeated here.
     """
-    law, rng = synthetic.PRESETS[preset], np.random.default_rng(seed).spawn(4)[0]
-    return synthetic._people_shown(synthetic._identities(n, law, rng), law, rng)[0]
+    drawn_from, rng = synthetic.PRESETS[preset], np.random.default_rng(seed).spawn(4)[0]
+    return synthetic._people_shown(synthetic._identities(n, drawn_from, rng), drawn_from, rng)[0]
 
 
 def real_people(shared: Path) -> tuple[People, People]:
@@ -146,7 +147,7 @@ def trained_and_run(known: People, unknown: People, config: TrainingConfig) -> t
     started = time.perf_counter()
     model = nsrfc.train(*known, config, progress=training)
     trained = time.perf_counter()
-    found = learned.cluster(unknown.vectors, model, execution=learned.Execution(progress=running))
+    found = nsrfc.cluster(unknown.vectors, model, run=Run(progress=running))
     ended = time.perf_counter()
     used = ", ".join(step for step, used in model.settings.used.items() if used)
     result = row("NSR-FC", used or "no step", unknown.identity, found.labels)
@@ -164,7 +165,7 @@ def trained_and_run(known: People, unknown: People, config: TrainingConfig) -> t
 
 def rivals(unknown: People) -> Iterator[Record]:
     """Print other methods, each at its best setting by the test labels."""
-    faces = Named("", *unknown)
+    faces = Faces("", *unknown)
     graph = build_neighbor_graph(unknown.vectors, 80)
     for name in METHODS:
         started = time.perf_counter()
@@ -184,91 +185,93 @@ def ablation(model: NSRFC, known: People, unknown: People, config: TrainingConfi
     rows = canonical_rows(X)[0]
     X, identity = X[rows], np.unique(known.identity, return_inverse=True)[1][rows]
     held_out = split_people(identity, config.validation, config.seed).validation
-    judging, test = (
-        People(X[held_out], identity[held_out]),
-        People(normalize(unknown.vectors), unknown[1]),
-    )
-    for name, validation, tested in steps(model, judging, test):
+    validating = People(X[held_out], identity[held_out])
+    test = People(normalize(unknown.vectors), unknown.identity)
+    for name, validation, tested in steps(model, validating, test):
         found = best_clusters(validation)
         setting = f"tau {found.tau:.2f}, connect {found.connect:.2f}: F {100 * found.quality:.2f}"
         yield row(name, setting, test.identity, tested.labels(found.tau, found.connect))
-    tau = tested.faces.density_graph().threshold
+    assert tested.graph.affinity is not None
+    tau = similarity_threshold(tested.graph.affinity, tested.near.ids)
     setting = f"tau {tau:.2f} by rule, connect 0.50"
     yield row("published thresholds", setting, test.identity, tested.labels(tau, 0.5))
 
 
-def steps(model: NSRFC, *sets: People) -> Iterator[tuple[str, Judged, Judged]]:
+def steps(model: NSRFC, *sets: People) -> Iterator[tuple[str, ScoredSet, ScoredSet]]:
     """Both sets after each step, in the order of the method, then with what is published."""
-    settings, network = model.settings, model.network
-    k = settings.k
-
-    def search(vectors: Floats) -> NeighborGraph:
-        return build_neighbor_graph(vectors, k)
-
-    def faces_of(vectors: Floats, graph: NeighborGraph, *, refined: bool = False) -> Faces:
-        lists, rules = padded(graph, k), (settings.mutual, settings.weighted)
-        return Faces(vectors, *lists, refined, mutual=rules[0], weighted=rules[1])
+    run, dimension = Run(), sets[0].vectors.shape[1]
+    # Every pair that may be a similarity edge is one: tau is chosen afterwards.
+    method = load_networks(model, ClusterConfig(), dimension, run).with_settings(tau=0.0)
 
     def pair(
-        name: str, faces: list[Faces], connectivity: list[EdgeList] | None = None
-    ) -> tuple[str, Judged, Judged]:
-        edges: Sequence[EdgeList | None] = connectivity or [None] * len(faces)
-        validation, test = (
-            Judged(f, people.identity, e, settings.groups)
-            for f, people, e in zip(faces, sets, edges, strict=True)
-        )
+        name: str, samples: list[Sample], method: NetworkMethod = method, *, pcenet: bool = False
+    ) -> tuple[str, ScoredSet, ScoredSet]:
+        validation, test = (scored(method, sample, pcenet=pcenet) for sample in samples)
         return name, validation, test
 
-    graphs = [build_neighbor_graph(people.vectors, k) for people in sets]
-    faces = [faces_of(people.vectors, graph) for people, graph in zip(sets, graphs, strict=True)]
-    yield pair("raw kNN", faces)
-    lists = [padded(rerank(graph, X=f.vectors), k) for graph, f in zip(graphs, faces, strict=True)]
-    again = [replace(f, ids=li[0], similarities=li[1]) for f, li in zip(faces, lists, strict=True)]
-    yield pair("+ re-ranking", again)
-    convolved = again if settings.rerank else faces
+    samples = [listed(method, people) for people in sets]
+    yield pair("raw kNN", samples)
+    ranked = [reranked(sample) for sample in samples]
+    yield pair("+ re-ranking", ranked)
+    if method.settings.rerank:
+        samples = [replace(one, lists=two.near.ids) for one, two in zip(samples, ranked, strict=True)]
 
     def refined(*, whiten: bool) -> list[Floats]:
         return [
-            refine(network("cgcn"), f.vectors, graph, c.ids, search, whiten=whiten)
-            for f, graph, c in zip(faces, graphs, convolved, strict=True)
+            method.refined(sample.near, run, whiten=whiten, lists=sample.lists) for sample in samples
         ]
+
+    def rebuilt(near: Neighborhood, vectors: Floats) -> Neighborhood:
+        return method.rebuilt(near, vectors, run)
+
+    def put(vectors: list[Floats], into: Callable[[Neighborhood, Floats], Neighborhood]) -> list[Sample]:
+        return [replace(one, near=into(one.near, Z)) for one, Z in zip(samples, vectors, strict=True)]
 
     plain = refined(whiten=False)
-    rescored = [
-        replace(f, vectors=Z, similarities=listed_cosines(Z, f.ids), refined=True)
-        for Z, f in zip(plain, faces, strict=True)
+    yield pair("+ C-GCN", put(plain, method.rescored))
+    moved = put(plain, rebuilt)
+    yield pair("+ rebuilt graph", moved)
+    if method.settings.uses("whiten"):
+        moved = put(refined(whiten=True), rebuilt)
+        yield pair("+ whitening", moved)
+    paired = [
+        replace(sample, pair=method.list_probability("pairs", sample.near, run)) for sample in moved
     ]
-    yield pair("+ C-GCN", rescored)
-
-    def rebuild(refined: list[Floats]) -> list[Faces]:
-        again = [
-            rebuild_neighbor_graph(Z, f.ids) if settings.family == "structure" else search(Z)
-            for Z, f in zip(refined, faces, strict=True)
-        ]
-        return [faces_of(Z, graph, refined=True) for Z, graph in zip(refined, again, strict=True)]
-
-    rebuilt = rebuild(plain)
-    yield pair("+ rebuilt graph", rebuilt)
-    if settings.uses("whiten"):
-        rebuilt = rebuild(refined(whiten=True))
-        yield pair("+ whitening", rebuilt)
-    judged = [replace(f, pair=list_probability(network("pairs"), f)) for f in rebuilt]
-    yield pair("+ pair distances", judged)
-    judged = [replace(f, same=list_probability(network("lcenet"), f)) for f in judged]
-    yield pair("+ LCENet density edges", judged)
-    yield pair("+ PCENet", judged, [judged_edges(model, f, veto=True) for f in judged])
-    alone = [judged_edges(model, f, veto=False) for f in judged]
-    yield pair("PCENet alone, without the strength", judged, alone)
-    halved = [replace(f, mutual="published") for f in judged]
-    yield pair("p halved where not mutual", halved, [judged_edges(model, f, veto=True) for f in halved])
-    yield pair("both, as published", halved, [judged_edges(model, f, veto=False) for f in halved])
+    yield pair("+ pair distances", paired)
+    same = [
+        replace(sample, list_same=method.list_probability("lcenet", sample.near, run, sample.affinity))
+        for sample in paired
+    ]
+    yield pair("+ LCENet density edges", same)
+    product, alone = (method.with_settings(veto=veto) for veto in (True, False))
+    yield pair("+ PCENet", same, product, pcenet=True)
+    yield pair("PCENet alone, without the strength", same, alone, pcenet=True)
+    product, alone = (each.with_settings(mutual="published") for each in (product, alone))
+    yield pair("p halved where not mutual", same, product, pcenet=True)
+    yield pair("both, as published", same, alone, pcenet=True)
 
 
-def judged_edges(model: NSRFC, faces: Faces, *, veto: bool) -> EdgeList:
-    """Density edges with their probability."""
-    edges = faces.density_graph().density_edges
-    probability = EdgeJudge(model.network("pcenet"), faces, veto=veto)(edges)
-    return EdgeList(edges.source, edges.target, probability)
+def listed(method: NetworkMethod, people: People) -> Sample:
+    """Faces with their neighbours by cosine."""
+    near = method.nearest(people.vectors, None, Run())
+    return Sample(near, people.identity, near.ids)
+
+
+def reranked(sample: Sample) -> Sample:
+    """Return the same faces with re-ranked lists, and the similarities that re-ranking gives."""
+    near = sample.near
+    graph = rerank(NeighborGraph(near.ids, near.similarities), X=near.vectors)
+    return replace(sample, near=replace(near, ids=graph.ids, similarities=graph.similarities))
+
+
+def scored(method: NetworkMethod, sample: Sample, *, pcenet: bool) -> ScoredSet:
+    """Return faces with their density edges scored: by PCENet, or with a_ij p_ij."""
+    near, affinity, same = sample.near, sample.affinity, sample.same_probability
+    graph = method.graph_of(near, affinity, same)
+    scores = graph.density_edges.score
+    if pcenet:
+        scores = method.edge_scores("pcenet", near, affinity, same, Run())(graph.density_edges)
+    return ScoredSet(method, near, graph, scores, sample.identity)
 
 
 def header(*names: str) -> None:

@@ -17,7 +17,7 @@ from nsrfc.records import NeighborGraph
 from nsrfc.research import baselines
 
 from .faces import FaceSet
-from .measure import Floats, Labels, Run, StageClock, run
+from .measure import Floats, Labels, Measurement, StageClock, run
 from .speed import WARM_UP_FACES, K
 
 __all__ = ["SETTINGS", "dbscan", "fast_hdbscan", "hdbscan", "infomap", "linkage"]
@@ -40,27 +40,27 @@ SETTINGS = {
 }
 
 
-def dbscan(folder: Path) -> Callable[[], Run]:
+def dbscan(folder: Path) -> Callable[[], Measurement]:
     """Prepare DBSCAN of scikit-learn."""
     return _on_graph(folder, lambda graph: baselines.dbscan(graph, COSINE["DBSCAN"], CLOSE_FACES))
 
 
-def hdbscan(folder: Path) -> Callable[[], Run]:
+def hdbscan(folder: Path) -> Callable[[], Measurement]:
     """Prepare HDBSCAN of scikit-learn."""
     return _on_graph(folder, lambda graph: baselines.hdbscan(graph, CLUSTER_SIZE))
 
 
-def infomap(folder: Path) -> Callable[[], Run]:
+def infomap(folder: Path) -> Callable[[], Measurement]:
     """Prepare Infomap."""
     return _on_graph(folder, lambda graph: baselines.infomap(graph, COSINE["Infomap"]))
 
 
-def linkage(folder: Path) -> Callable[[], Run]:
+def linkage(folder: Path) -> Callable[[], Measurement]:
     """Prepare average linkage of scipy, on all pairs."""
     return _on_vectors(folder, lambda X: baselines.average_linkage(X, COSINE["HAC"]))
 
 
-def fast_hdbscan(folder: Path) -> Callable[[], Run]:
+def fast_hdbscan(folder: Path) -> Callable[[], Measurement]:
     """Prepare fast_hdbscan, which takes the vectors; beyond 30 dimensions it searches by pynndescent."""
     try:
         import pynndescent  # noqa: F401
@@ -75,7 +75,7 @@ def fast_hdbscan(folder: Path) -> Callable[[], Run]:
     return _on_vectors(folder, cluster)
 
 
-def _on_graph(folder: Path, cluster: Callable[[NeighborGraph], Labels]) -> Callable[[], Run]:
+def _on_graph(folder: Path, cluster: Callable[[NeighborGraph], Labels]) -> Callable[[], Measurement]:
     """Prepare a method that reads neighbours."""
 
     def action(X: Floats, clock: StageClock) -> Labels:
@@ -84,12 +84,12 @@ def _on_graph(folder: Path, cluster: Callable[[NeighborGraph], Labels]) -> Calla
     return _prepared(folder, action)
 
 
-def _on_vectors(folder: Path, cluster: Callable[[Floats], Labels]) -> Callable[[], Run]:
+def _on_vectors(folder: Path, cluster: Callable[[Floats], Labels]) -> Callable[[], Measurement]:
     """Prepare a method that reads vectors."""
     return _prepared(folder, lambda X, clock: cluster(X))
 
 
-def _prepared(folder: Path, action: Callable[[Floats, StageClock], Labels]) -> Callable[[], Run]:
+def _prepared(folder: Path, action: Callable[[Floats, StageClock], Labels]) -> Callable[[], Measurement]:
     faces = FaceSet.load(folder)
     action(faces.X[:WARM_UP_FACES].copy(), StageClock())
     return lambda: run(lambda clock: action(faces.X, clock), faces.identities)

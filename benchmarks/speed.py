@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nsrfc import pipeline
+import nsrfc
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.components import connected_components
 from nsrfc.graph.density_graph import build_density_graph
@@ -23,12 +23,13 @@ from nsrfc.graph.reciprocal import k_reciprocal_sets
 from nsrfc.graph.reranking import rerank
 from nsrfc.graph.subgraphs import local_adjacency, subgraphs
 from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.methods.base import Run
 from nsrfc.metrics import evaluate
 from nsrfc.resources.clustering import plan
 
 from . import work
 from .faces import FaceSet
-from .measure import Floats, Labels, Run, Spent, Stage, StageClock, now, run
+from .measure import Floats, Labels, Measurement, Spent, Stage, StageClock, now, run
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,13 +58,13 @@ SUBGRAPHS, SUBGRAPH_BATCH = 32, 4
 LINEAR = "linear layers of refinement"
 
 
-def label_free(folder: Path) -> Callable[[], Run]:
+def label_free(folder: Path) -> Callable[[], Measurement]:
     """Prepare the label-free clustering."""
     faces = FaceSet.load(folder)
     n, d = faces.X.shape
-    pipeline.cluster(faces.X[:WARM_UP_FACES].copy())
+    nsrfc.cluster(faces.X[:WARM_UP_FACES].copy(), None)
     return lambda: run(
-        lambda clock: pipeline.cluster(faces.X, progress=clock).labels,
+        lambda clock: nsrfc.cluster(faces.X, None, run=Run(progress=clock)).labels,
         faces.identities,
         lambda: work.label_free(n, d, K),
         plan(n, d),
@@ -72,30 +73,27 @@ def label_free(folder: Path) -> Callable[[], Run]:
 
 def learned(
     folder: Path, preset: str, device: str = "cpu", dtype: str = "float32", search: str = "auto"
-) -> Callable[[], Run]:
+) -> Callable[[], Measurement]:
     """Prepare the clustering with a model of a preset, every step of it being used."""
-    from nsrfc.learned import Execution
-    from nsrfc.pipeline import cluster
-
     from .network_work import learned as learned_work
 
     faces = FaceSet.load(folder)
     n, d = faces.X.shape
     model = untrained(preset, d, device)
     config = ClusterConfig.of(search=search)
-    cluster(faces.X[:WARM_UP_FACES].copy(), model, execution=Execution(device, dtype))
+    nsrfc.cluster(faces.X[:WARM_UP_FACES].copy(), model, run=Run(device, dtype))
 
-    def measured() -> Run:
-        judged = _JudgedEdges(model)
+    def measured() -> Measurement:
+        scored = _ScoredEdges(model)
         layers = _LinearLayers(model) if preset == "paper" and device == "cpu" else None
 
         def action(clock: StageClock) -> Labels | None:
-            execution = Execution(device, dtype, progress=clock)
-            return cluster(faces.X, model, config, execution=execution).labels
+            how = Run(device, dtype, progress=clock)
+            return nsrfc.cluster(faces.X, model, config, run=how).labels
 
         found = run(
             action,
-            work=lambda: learned_work(model, n, d, judged.count, search),
+            work=lambda: learned_work(model, n, d, scored.count, search),
             planned=plan(n, d, config, model=model.settings),
         )
         if layers is not None:
@@ -129,14 +127,14 @@ def untrained(preset: str, dimension: int, device: str = "cpu") -> NSRFC:
     return NSRFC(model_settings(config, dimension, NETWORKS, used)).to(device).eval()
 
 
-def graph_steps(folder: Path) -> Callable[[], Run]:
+def graph_steps(folder: Path) -> Callable[[], Measurement]:
     """Prepare the steps on a neighbour graph that the above do not time apart, one after another."""
     faces = FaceSet.load(folder)
     _steps(faces.X[:WARM_UP_FACES].copy(), faces.identities[:WARM_UP_FACES])()
     return _steps(faces.X, faces.identities)
 
 
-def _steps(X: Floats, identities: Labels) -> Callable[[], Run]:
+def _steps(X: Floats, identities: Labels) -> Callable[[], Measurement]:
     n, d = X.shape
     graph = build_neighbor_graph(X, K)
     structure = list_structure(X, graph.ids, graph.similarities)
@@ -166,7 +164,7 @@ def _steps(X: Floats, identities: Labels) -> Callable[[], Run]:
     return lambda: run(action, work=lambda: work.graph_steps(n, d, graph.k, width, members, edges))
 
 
-def subgraph_form(folder: Path) -> Callable[[], Run]:
+def subgraph_form(folder: Path) -> Callable[[], Measurement]:
     """Prepare the C-GCN in its published form: a padded subgraph around each of some faces."""
     import torch
 
@@ -196,7 +194,7 @@ def subgraph_form(folder: Path) -> Callable[[], Run]:
 
     convolve(chosen[:SUBGRAPH_BATCH])
 
-    def measured() -> Run:
+    def measured() -> Measurement:
         found = run(lambda clock: convolve(chosen))
         share = len(chosen) / n
         return replace(
@@ -209,8 +207,8 @@ def subgraph_form(folder: Path) -> Callable[[], Run]:
     return measured
 
 
-class _JudgedEdges:
-    """Counts the edges that the last network of a model judges from now on."""
+class _ScoredEdges:
+    """Counts the edges that the last network of a model scores from now on."""
 
     def __init__(self, model: NSRFC) -> None:
         self.count = 0

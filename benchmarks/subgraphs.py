@@ -22,14 +22,17 @@ import torch
 from torch import nn
 
 import nsrfc
-from nsrfc.graph.reranking import rerank
+from nsrfc.chunks import chunks
+from nsrfc.config import ClusterConfig
 from nsrfc.graph.subgraphs import Subgraphs, local_adjacency, subgraphs
 from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.methods.base import Run
+from nsrfc.methods.networks import NetworkMethod
+from nsrfc.methods.registry import load_networks
 from nsrfc.metrics import pairwise
 from nsrfc.networks.published.adjacency import DenseAdjacency
-from nsrfc.records import NeighborGraph
+from nsrfc.records import Neighborhood
 from nsrfc.research.baselines import best_threshold_components
-from nsrfc.cli import refine
 from nsrfc.synthetic import generate
 from nsrfc.training.config import TrainingConfig
 
@@ -54,37 +57,36 @@ WARM_UP_FACES = 100
 class Listed:
     """Unit vectors (n, d) with their neighbours by cosine, and the re-ranked lists (n, k)."""
 
-    X: Floats
-    graph: NeighborGraph
+    near: Neighborhood
     lists: npt.NDArray[np.int32]
 
     @classmethod
-    def of(cls, X: Floats) -> Listed:
+    def of(cls, X: Floats, method: NetworkMethod) -> Listed:
         """Search and re-rank neighbours."""
-        graph = build_neighbor_graph(X)
-        return cls(X, graph, rerank(graph, X=X).ids)
+        near = method.nearest(X, None, Run())
+        return cls(near, method.convolved_lists(near, Run()))
 
 
-def trained(form: str, faces: int, epochs: int) -> nn.Module:
+def trained(form: str, faces: int, epochs: int) -> NetworkMethod:
     """Train a C-GCN with the settings of the preset "paper", but for form and epochs."""
     known = generate(faces, PRESET, dimension=DIMENSION, seed=SEEDS[0])
     loop = {"epochs": epochs, "patience": epochs, "batch": BATCH}
     changes = {"validation": 0.2, "cgcn": {"form": form, "piece": 512, "loop": loop}}
     config = TrainingConfig.load("paper", changes=changes)
     model = nsrfc.train(known.embeddings, known.identities, config, only="cgcn", device="cpu")
-    return model.network("cgcn")
+    return load_networks(model, ClusterConfig(), DIMENSION, Run(device="cpu"))
 
 
-def in_one_pass(network: nn.Module, listed: Listed) -> Floats:
+def in_one_pass(method: NetworkMethod, listed: Listed) -> Floats:
     """Refine all faces over sparse lists, shape (n, 2 d)."""
-    return refine(network, listed.X, listed.graph, listed.lists, build_neighbor_graph)
+    return method.refined(listed.near, Run(), whiten=False, lists=listed.lists)
 
 
 def by_subgraphs(network: nn.Module, listed: Listed) -> Floats:
     """Refine each face in its subgraph, of which its row alone is kept, shape (n, 2 d)."""
     kept = []
     for cut in cuts(listed):
-        x = listed.X[cut.nodes]
+        x = listed.near.vectors[cut.nodes]
         x[cut.nodes < 0] = 0
         local, pairs = (DenseAdjacency(torch.from_numpy(part)) for part in (cut.adjacency, cut.mask))
         with torch.no_grad():
@@ -95,10 +97,9 @@ def by_subgraphs(network: nn.Module, listed: Listed) -> Floats:
 
 def cuts(listed: Listed) -> Iterator[Subgraphs]:
     """Cut out the subgraph of every face, `BATCH` of them at a time."""
-    local = local_adjacency(listed.graph.ids, listed.graph.similarities)
-    for start in range(0, len(listed.X), BATCH):
-        rows = np.arange(start, min(start + BATCH, len(listed.X)))
-        yield subgraphs(listed.lists, local, rows)
+    local = local_adjacency(listed.near.ids, listed.near.similarities)
+    for part in chunks(len(listed.lists), BATCH):
+        yield subgraphs(listed.lists, local, np.arange(part.start, part.stop))
 
 
 def timed(refined: Callable[[], Floats]) -> tuple[Floats, float]:
@@ -130,12 +131,13 @@ def main() -> None:
     torch.set_num_threads(1)
     numba.set_num_threads(1)
 
-    network = trained(arguments.form, arguments.teach, arguments.epochs)
+    method = trained(arguments.form, arguments.teach, arguments.epochs)
+    network = method.networks["cgcn"]
     unknown = generate(arguments.faces, PRESET, dimension=DIMENSION, seed=SEEDS[1])
-    listed = Listed.of(unknown.embeddings)
-    by_subgraphs(network, Listed.of(listed.X[:WARM_UP_FACES].copy()))
+    listed = Listed.of(unknown.embeddings, method)
+    by_subgraphs(network, Listed.of(unknown.embeddings[:WARM_UP_FACES].copy(), method))
     cut, cut_seconds = timed(lambda: by_subgraphs(network, listed))
-    passed, pass_seconds = timed(lambda: in_one_pass(network, listed))
+    passed, pass_seconds = timed(lambda: in_one_pass(method, listed))
 
     print(f"| | processor ms a face | F_P, best cosine | same person among {NEAREST} nearest |")
     print("| --- | ---: | ---: | ---: |")

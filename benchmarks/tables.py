@@ -204,7 +204,7 @@ def run_record(path: Path, record: Record) -> str:
     found, peak = record["result"], record["peak_bytes"]
     rows = [[name, number(taken)] for name, taken in seconds.items()]
     rows += [["**all**", f"**{number(whole)}**"], ["planned", number(planned["seconds"])]]
-    title = "label-free" if model is None else f"with the model {model['name']}"
+    title = "label-free" if model is None else f"with the model {model}"
     return (
         f"### {planned['n']:,} faces, {title}\n\n"
         f"```sh\n{_command(path, record)}\n```\n\n"
@@ -259,8 +259,11 @@ def _command(path: Path, record: Record) -> str:
     config, model = record["config"], record["model"]
     words = ["nsrfc", "cluster", record["input"]["path"], "-o", str(path.parent)]
     for option, value, default in (
-        ("--model", NO_MODEL if model is None else model["name"], MODEL),
-        ("--k", config["k"], 80 if model is None else config["k"]),
+        ("--model", model or NO_MODEL, MODEL),
+        ("--threshold", config["threshold"], None),
+        ("--tau", config["tau"], None),
+        ("--precision", config["precision"], None),
+        ("--k", config["k"], None),
         ("--search", config["search"], "auto"),
         ("--min-cluster-size", config["min_cluster_size"], 1),
         ("--seed", config["seed"], 0),

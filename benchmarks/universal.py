@@ -31,14 +31,14 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wi
 from sklearn.preprocessing import StandardScaler
 
 import nsrfc
-from nsrfc import learned, pipeline
 from nsrfc.config import ClusterConfig
 from nsrfc.knn.build import build_neighbor_graph
-from nsrfc.knn.copies import canonical_rows
+from nsrfc.knn.copies import distinct_faces
+from nsrfc.methods.base import Run
+from nsrfc.methods.registry import load_networks
 from nsrfc.metrics import evaluate
 from nsrfc.model.bundle import NSRFC, load_model
 from nsrfc.research import baselines
-from nsrfc.stages import Stages
 from nsrfc.storage.runs import write_json
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
@@ -88,8 +88,8 @@ def table(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
     for name, faces in faces_of(arguments.sets, arguments.shared):
         results = {
             "Infomap": tuned(faces) if name in arguments.infomap else {"skipped": "not asked for"},
-            "rules": scored(faces, pipeline.cluster(faces.X).labels),
-            "universal": scored(faces, learned.cluster(faces.X, model).labels),
+            "rules": scored(faces, nsrfc.cluster(faces.X, None).labels),
+            "universal": scored(faces, nsrfc.cluster(faces.X, model).labels),
         }
         records.append(row(faces, results))
     return records
@@ -99,7 +99,7 @@ def reliability(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
     """Print for each bin of probability the mean predicted and the share that is the same person."""
     records = []
     for _, faces in faces_of([name for name in arguments.sets if name in REAL], arguments.shared):
-        for kind, (probability, same) in judged(model, faces).items():
+        for kind, (probability, same) in pair_probabilities(model, faces).items():
             curve = reliability_curve(probability, same)
             records.append({"set": faces.name, "pairs": kind, **curve})
     for kind in dict.fromkeys(record["pairs"] for record in records):
@@ -123,10 +123,10 @@ def precision(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
     header("faces of", *(f"at least {100 * wanted:g}" for wanted in PRECISIONS))
     records = []
     for _, faces in faces_of(arguments.sets, arguments.shared):
-        # Only the threshold differs: the networks judge once, and what they found is kept.
+        # Only the threshold differs: the networks run once, and what they found is kept.
         with tempfile.TemporaryDirectory(prefix="nsrfc-") as cache:
-            execution = learned.Execution(cache=Path(cache))
-            results = {f"{wanted:g}": asked(model, faces, wanted, execution) for wanted in PRECISIONS}
+            run = Run(cache=Path(cache))
+            results = {f"{wanted:g}": asked(model, faces, wanted, run) for wanted in PRECISIONS}
         cells = [
             f"{100 * pairs['precision']:.1f} / {100 * pairs['recall']:.1f}" if pairs else "-"
             for pairs in (result.get("pairwise") for result in results.values())
@@ -136,10 +136,10 @@ def precision(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
     return records
 
 
-def asked(model: NSRFC, faces: Faces, wanted: float, execution: learned.Execution) -> Record:
+def asked(model: NSRFC, faces: Faces, wanted: float, run: Run) -> Record:
     """Score the model where a precision is asked for; training may never have reached it."""
     try:
-        found = learned.cluster(faces.X, model, precision=wanted, execution=execution)
+        found = nsrfc.cluster(faces.X, model, ClusterConfig(precision=wanted), run=run)
     except nsrfc.InputError as error:
         return {"skipped": str(error)}
     return scored(faces, found.labels)
@@ -153,8 +153,8 @@ def things(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
     for items in builtin_data():
         results = {
             "k-means": scored(items, baselines.kmeans(items.X, len(np.unique(items.identities)))),
-            "rules": scored(items, pipeline.cluster(items.X).labels),
-            "universal": scored(items, learned.cluster(items.X, model).labels),
+            "rules": scored(items, nsrfc.cluster(items.X, None).labels),
+            "universal": scored(items, nsrfc.cluster(items.X, model).labels),
         }
         records.append(row(items, results))
     return records
@@ -167,9 +167,9 @@ def trained(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
     known, unknown = (generated("ms1m", GENERATED["ms1m"], seed) for seed in SEEDS)
     own = nsrfc.train(known.X, known.identities)
     results = {
-        "rules": scored(unknown, pipeline.cluster(unknown.X).labels),
-        "universal": scored(unknown, learned.cluster(unknown.X, model).labels),
-        "trained": scored(unknown, learned.cluster(unknown.X, own).labels),
+        "rules": scored(unknown, nsrfc.cluster(unknown.X, None).labels),
+        "universal": scored(unknown, nsrfc.cluster(unknown.X, model).labels),
+        "trained": scored(unknown, nsrfc.cluster(unknown.X, own).labels),
     }
     return [row(unknown, results)]
 
@@ -193,7 +193,7 @@ def fine_tuned(model: NSRFC, known: Faces, count: int, unknown: Faces) -> Record
         return {"skipped": "there are fewer people"}
     if count:
         model = nsrfc.train(known.X[rows], known.identities[rows], start=model)
-    found = scored(unknown, learned.cluster(unknown.X, model).labels)
+    found = scored(unknown, nsrfc.cluster(unknown.X, model).labels)
     return {"labelled_faces": len(rows), **found}
 
 
@@ -237,27 +237,28 @@ def builtin_data() -> Iterator[Faces]:
         yield Faces(name, normalize(StandardScaler(with_std=spread).fit_transform(X)), kinds)
 
 
-def judged(model: NSRFC, faces: Faces) -> dict[str, tuple[Floats, npt.NDArray[np.bool_]]]:
+def pair_probabilities(model: NSRFC, faces: Faces) -> dict[str, tuple[Floats, npt.NDArray[np.bool_]]]:
     """Probabilities, by who gave them, and whether it is the same person.
 
-    The pair network and LCENet judge all listed pairs, where the model uses them. A density edge has the
-    probability that decides whether it is kept.
+    The pair network and LCENet score all listed pairs, where the model uses them. A density edge has the
+    probability that decides whether it is kept, whether or not a run would have skipped it.
     """
-    rows = canonical_rows(faces.X)[0]
-    identities = faces.identities[rows]
-    stages = Stages(model, faces.X[rows], ClusterConfig())
-    known = stages.density(stages.pairs(stages.refine()))
-    ids = known.faces.ids[:, 1:]
+    distinct, run = distinct_faces(faces.X), Run()
+    identities = faces.identities[distinct.rows]
+    method = load_networks(model, ClusterConfig(), distinct.vectors.shape[1], run)
+    near = method.neighborhood(distinct.vectors, None, run)
+    affinity = method.affinity(near, run)
+    graph = method.density_graph(near, affinity, run)
+    ids = near.ids[:, 1:]
     listed, same = ids >= 0, identities[ids] == identities[:, None]
     found = {}
-    for kind, probability in (("Pair network", known.faces.pair), ("LCENet", known.faces.same)):
-        if probability is not None:
-            found[f"{kind}, listed pairs"] = probability[:, 1:][listed], same[listed]
-    # Nothing is joined at an infinite threshold, so that every edge is judged and none is spared.
-    graph = known.faces.density_graph(np.inf)
+    if method.settings.uses("pairs"):
+        found["Pair network, listed pairs"] = affinity[:, 1:][listed], same[listed]
+    if method.settings.uses("density") and graph.same is not None:
+        found["LCENet, listed pairs"] = graph.same[:, 1:][listed], same[listed]
     edges = graph.density_edges
-    joined = identities[edges.source] == identities[edges.target]
-    found["Density edges"] = stages.connect(known, graph, np.inf).probability, joined
+    probability = method.edge_scorer(near, graph, run)(np.arange(len(edges)))
+    found["Density edges"] = probability, identities[edges.source] == identities[edges.target]
     return found
 
 

@@ -17,7 +17,7 @@ from nsrfc.chunks import SAMPLE
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.list_features import LIST_FEATURES
 from nsrfc.knn.rebuilt import REBUILD_WIDTH
-from nsrfc.pipeline import REFINEMENTS, WHITENING
+from nsrfc.methods.rules import Rules
 from nsrfc.resources.clustering import plan_search
 
 from .machine import Rates
@@ -25,9 +25,9 @@ from .machine import Rates
 __all__ = [
     "Work",
     "averages",
-    "background",
+    "compared_clusters",
     "graph_steps",
-    "groups",
+    "impostor_scores",
     "label_free",
     "list_features",
     "rebuilding",
@@ -36,8 +36,8 @@ __all__ = [
     "whitening",
 ]
 
-WIDTHS = [width for width, _ in REFINEMENTS]
-"""Neighbours that each refinement of the label-free method averages."""
+WIDTHS = [width for width, _ in Rules.refinements]
+"""Neighbours that each refinement of the rules averages."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,17 @@ class Work:
 
 
 def label_free(n: int, d: int, k: int) -> dict[str, Work]:
-    """Count the stages of :func:`nsrfc.pipeline.cluster`."""
+    """Count the stages of :class:`nsrfc.methods.rules.Rules`."""
     k = min(k, n)
     return {
-        # As of faces that are whitened: a graph more, and its strengths.
+        # As of faces that are whitened: a graph more, and its scores.
         "neighbours": search(n, d, k) + (1 + len(WIDTHS)) * rebuilding(n, d, k),
-        "whitening": len(WHITENING) * background(n, d) + averages(n, d, k) + whitening(n, d),
-        "strengths": (2 + len(WIDTHS)) * background(n, d)
-        + total(linkage(n, k, min(width, k)) for width in WIDTHS),
+        "whitening": len(Rules.whitening) * impostor_scores(n, d) + averages(n, d, k) + whitening(n, d),
+        "scores": (2 + len(WIDTHS)) * impostor_scores(n, d),
         "refinement": total(averages(n, d, min(width, k)) for width in WIDTHS),
-        # Sums of groups start as a copy of the vectors and are formed once more; lists are read once.
+        # ids and scores of every list.
+        "density": Work(bytes=8.0 * n * k),
+        # Sums of clusters start as a copy of the vectors and are formed once more; lists are read once.
         "clusters": Work(bytes=12.0 * n * d + 4.0 * n * k),
     }
 
@@ -113,9 +114,9 @@ def search(n: int, d: int, k: int, method: str = "auto") -> Work:
     return Work(flop=2.0 * n * k * d, bytes=4.0 * n * k * d + 8.0 * n * k)
 
 
-def groups(n: int, d: int) -> Work:
-    """Count what compares groups: sums start as a copy of the vectors; a sample stands for strangers."""
-    return Work(bytes=8.0 * n * d) + background(min(n, SAMPLE), d)
+def compared_clusters(n: int, d: int) -> Work:
+    """Count what compares clusters: their sums start as a copy of the vectors."""
+    return Work(bytes=8.0 * n * d)
 
 
 def rebuilding(n: int, d: int, k: int) -> Work:
@@ -123,7 +124,7 @@ def rebuilding(n: int, d: int, k: int) -> Work:
     return Work(2.0 * n * k * d, 4.0 * n * k * (min(REBUILD_WIDTH, k) + d + 2.0))
 
 
-def background(n: int, d: int) -> Work:
+def impostor_scores(n: int, d: int) -> Work:
     """Count products with a sample of m faces: 2 n m d FLOP."""
     return Work(2.0 * n * min(n, SAMPLE) * d, 4.0 * n * d)
 
@@ -144,7 +145,7 @@ def linkage(n: int, k: int, width: int) -> Work:
 
 
 def list_features(n: int, k: int) -> Work:
-    """Gather ids, strengths and ranks of the k lists of a face's neighbours, write the features."""
+    """Gather ids, scores and ranks of the k lists of a face's neighbours, write the features."""
     return Work(bytes=12.0 * n * k * k + 4.0 * n * k * len(LIST_FEATURES))
 
 

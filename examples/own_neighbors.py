@@ -32,7 +32,7 @@ def main() -> None:
         write_neighbors(path, graph)
         graph = read_neighbors(path)
 
-    found = nsrfc.cluster(unit, graph=graph)
+    found = nsrfc.cluster(unit, None, graph=graph)
     scores = nsrfc.evaluate(faces.identities, found.labels)
     print(f"{scores.n_clusters} groups for {scores.n_identities} people")
     print(f"pairwise F {scores.pairwise.f:.3f}, BCubed F {scores.bcubed.f:.3f}")

@@ -1,7 +1,7 @@
 """People in a photo library: group the faces, list who is most often there, place new photos.
 
 Run it with ``python examples/photo_library.py``. Generated faces stand in for those of an embedder;
-with your own, replace `load_faces` by `nsrfc.data.read_embeddings("faces.npz")`.
+with your own, replace `load_faces` by `nsrfc.storage.embeddings.read_embeddings("faces.npz")`.
 """
 
 from __future__ import annotations

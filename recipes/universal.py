@@ -1,6 +1,7 @@
 """The recipe of the model that the package brings: one for every embedder.
 
     python -m recipes.universal -o FOLDER
+    python -m recipes.universal -o FOLDER --weights MODEL    # measures thresholds alone
 
 Networks that read neighbour structure alone have no tie to coordinates. What ties them still is the kind
 of faces they learned from; so these learn from many generated sets (:mod:`nsrfc.synthetic`) that
@@ -21,10 +22,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import nn
 
 from nsrfc.device import find_device
 from nsrfc.knn.copies import canonical_rows
-from nsrfc.model.settings import NETWORKS
+from nsrfc.model.bundle import load_model
+from nsrfc.model.settings import NETWORKS, NetworkName
 from nsrfc.storage.runs import check_folder, write_json
 from nsrfc.synthetic import PRESETS, FaceDistribution, generate
 from nsrfc.training.checkpoint import CheckpointFolder
@@ -159,6 +162,7 @@ def train_universal(
     teaching: int = TEACHING,
     faces: int = VALIDATING_FACES,
     config: TrainingConfig | None = None,
+    weights: str | Path | None = None,
     device: str = "auto",
 ) -> None:
     """Train the model and write it.
@@ -173,6 +177,8 @@ def train_universal(
         Faces of a set that validates.
     config : TrainingConfig, optional
         The preset ``universal`` by default.
+    weights : path-like or str, optional
+        Model whose networks are taken as they are: steps and thresholds alone are measured.
     device : str
         "auto", "cpu", "cuda", ...
 
@@ -196,6 +202,11 @@ def train_universal(
         "dimensions": f"{DIMENSIONS[0]} to {DIMENSIONS[1]}",
     }
     run: dict[str, Any] = {"config": config.model_dump(mode="json"), "data": data}
+    known: dict[NetworkName, nn.Module] = {}
+    if weights is not None:
+        first = load_model(weights)
+        known = {name: first.network(name) for name in first.settings.networks}
+        run["weights"] = first.fingerprints()
     state = run | {"versions": training_versions()}
     with CheckpointFolder.held(output / CHECKPOINTS, state) as checkpoints:
         report = CurveLog(output / "tensorboard")
@@ -204,14 +215,13 @@ def train_universal(
             dimension=None,
             checkpoints=checkpoints,
             device=place,
-            known={},
-            wanted=NETWORKS,
+            known=known,
+            wanted=() if known else NETWORKS,
             given=steps_given(config),
             report=report,
         )
-        trainer.train(
-            *(list(_labelled(*side)) for side in zip(drawn, (0, FIRST_VALIDATING), strict=True))
-        )
+        teaching_sets = [] if known else list(_labelled(drawn[0], 0))
+        trainer.train(teaching_sets, list(_labelled(drawn[1], FIRST_VALIDATING)))
         report.close()
         model = trained_model(trainer, None, data)
         precise = [connect for precision, connect in trainer.precision if precision >= PRECISION]
@@ -235,10 +245,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the model")
     parser.add_argument("--sets", type=int, default=TEACHING, help="sets of faces that teach")
+    parser.add_argument(
+        "--weights", metavar="MODEL", help="take its networks; measure steps and thresholds alone"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train_universal(arguments.output, teaching=arguments.sets, device=arguments.device)
+    train_universal(
+        arguments.output,
+        teaching=arguments.sets,
+        weights=arguments.weights,
+        device=arguments.device,
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nsrfc.clusterer import FaceClusterer
     from nsrfc.config import ClusterConfig
     from nsrfc.errors import InputError, MemoryPlanError, NsrfcError, OptionalDependencyError
+    from nsrfc.methods.base import Run
     from nsrfc.metrics import evaluate
     from nsrfc.model.bundle import NSRFC
     from nsrfc.pipeline import cluster
@@ -27,6 +28,7 @@ __all__ = [
     "MemoryPlanError",
     "NsrfcError",
     "OptionalDependencyError",
+    "Run",
     "TrainingConfig",
     "cluster",
     "evaluate",
@@ -34,13 +36,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "NSRFC": "models.bundle",
+    "NSRFC": "model.bundle",
     "ClusterConfig": "config",
     "FaceClusterer": "clusterer",
     "InputError": "errors",
     "MemoryPlanError": "errors",
     "NsrfcError": "errors",
     "OptionalDependencyError": "errors",
+    "Run": "methods.base",
     "TrainingConfig": "training",
     "cluster": "pipeline",
     "evaluate": "metrics",

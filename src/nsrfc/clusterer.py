@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,15 +10,17 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from nsrfc.assignment import Assignment
 from nsrfc.config import ClusterConfig
+from nsrfc.knn.copies import distinct_faces
 from nsrfc.methods.base import Run
+from nsrfc.methods.registry import load_method
 from nsrfc.pipeline import cluster
 from nsrfc.vectors import normalize
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nsrfc.methods.placement import Placement
     from nsrfc.model.bundle import NSRFC
 
 __all__ = ["FaceClusterer"]
@@ -131,13 +134,15 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         found = cluster(vectors, self.model, config, run=run)
         self.labels_ = found.labels
         self.confidence_ = found.confidence
-        self._assignment = Assignment.fit(normalize(vectors), found.labels, config)
+        self._placed: Placement | None = None
+        self._fitted = normalize(vectors), self.model, config, replace(run, cache=None)
         return self
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Assign new faces to the people found.
+        """Assign new faces to the clusters found, by the method that found them.
 
-        Each face is judged by itself, so that the result does not depend on the others.
+        Each face is placed by itself, so that the result does not depend on the others. The first call
+        reads from the known faces what it needs.
 
         Parameters
         ----------
@@ -155,7 +160,15 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         vectors = self._vectors(X, reset=False)
-        return self._assignment.predict(normalize(vectors))
+        return self._placement(normalize(vectors))
+
+    @property
+    def _placement(self) -> Placement:
+        faces, model, config, run = self._fitted
+        if self._placed is None:
+            method = load_method(model, config, distinct_faces(faces).vectors.shape, run)
+            self._placed = method.placement(faces, self.labels_, run)
+        return self._placed
 
     def _vectors(self, X: npt.ArrayLike, *, reset: bool) -> npt.NDArray[np.floating]:
         """Check shape and kind as scikit-learn does; `normalize` says which rows cannot be used."""

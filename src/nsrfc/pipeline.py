@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.components import confidence, drop_small, relabel_by_first_appearance
-from nsrfc.knn.distinct import distinct_faces
+from nsrfc.knn.build import known_neighbors
+from nsrfc.knn.copies import distinct_faces
 from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_method, load_networks
 from nsrfc.records import Clustering, NeighborGraph
@@ -65,8 +66,8 @@ def cluster(
     config, run = ClusterConfig.given(config), run or Run()
     faces = distinct_faces(X)
     method = load_method(model, config, faces.vectors.shape, run)
-    known = faces.known_neighbors(graph, index, method.k, run.progress)
-    with run.artifacts.locked():
+    known = known_neighbors(faces, graph, index, method.k, run.progress)
+    with run.results.locked():
         near = method.neighborhood(faces.vectors, known, run)  # 1  neighbours, refined, rebuilt
         affinity = method.affinity(near, run)  # a_ij
         density = method.density_graph(near, affinity, run)  # 2  rho, E_d, E_s
@@ -96,8 +97,8 @@ def refine_embeddings(
     """
     run, faces = run or Run(), distinct_faces(X)
     method = load_networks(model, ClusterConfig.given(config), faces.vectors.shape[1], run, "cgcn")
-    known = faces.known_neighbors(graph, None, method.k, run.progress)
-    with run.artifacts.locked():
+    known = known_neighbors(faces, graph, None, method.k, run.progress)
+    with run.results.locked():
         near = method.nearest(faces.vectors, known, run)
         return method.refined_vectors(near, run)[0][faces.place]
 
@@ -123,7 +124,7 @@ def pair_probabilities(
     """
     run, faces = run or Run(), distinct_faces(X)
     method = load_networks(model, ClusterConfig.given(config), faces.vectors.shape[1], run, "pairs")
-    known = faces.known_neighbors(graph, None, method.k, run.progress)
-    with run.artifacts.locked():
+    known = known_neighbors(faces, graph, None, method.k, run.progress)
+    with run.results.locked():
         near = method.neighborhood(faces.vectors, known, run)
         return faces.spread(near.ids, method.list_probability("pairs", near, run))

@@ -1,8 +1,9 @@
-"""Where a step puts an array that it fills row by row: in memory, or in a store that outlasts a run."""
+"""Where steps put what takes long: in memory, or in a store that outlasts a run (`nsrfc.storage`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +11,9 @@ import numpy.typing as npt
 
 from nsrfc.chunks import chunks
 
-__all__ = ["MemoryRows", "RowStore"]
+__all__ = ["Arrays", "MemoryRows", "NoResults", "Results", "RowStore"]
+
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 class RowStore(Protocol):
@@ -64,3 +67,69 @@ class MemoryRows:
 
     def discard(self) -> None:
         """Remove nothing."""
+
+
+class Results(Protocol):
+    """The results of stages, named by keys of all that they depend on."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether results are kept at all: without it keys are empty, and nothing is hashed."""
+
+    def key(self, stage: str, parts: Mapping[str, object]) -> str:
+        """Return the key of a result; ``parts`` are JSON values: settings, and keys of its inputs."""
+
+    def fingerprint(self, array: npt.NDArray[Any]) -> str:
+        """Return what names the content of an array in a key."""
+
+    def get(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+        """Return a result: the one that is kept, or a new one, which is then kept."""
+
+    def find(self, stage: str, key: str) -> Arrays | None:
+        """Return the result that is kept, or None."""
+
+    def keep(self, stage: str, key: str, arrays: Arrays) -> None:
+        """Keep a result, in the place of one that is there."""
+
+    def pieces(self, stage: str, key: str) -> RowStore:
+        """Open a result of arrays that are filled row by row."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep the results to this run."""
+
+
+class NoResults:
+    """Nothing is kept."""
+
+    kept = False
+
+    def key(self, stage: str, parts: Mapping[str, object]) -> str:
+        """Return an empty key."""
+        del stage, parts
+        return ""
+
+    def fingerprint(self, array: npt.NDArray[Any]) -> str:
+        """Return an empty fingerprint."""
+        del array
+        return ""
+
+    def get(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+        """Return a new result."""
+        del stage, key
+        return make()
+
+    def find(self, stage: str, key: str) -> None:
+        """Find nothing."""
+        del stage, key
+
+    def keep(self, stage: str, key: str, arrays: Arrays) -> None:
+        """Keep nothing."""
+
+    def pieces(self, stage: str, key: str) -> RowStore:
+        """Return rows in memory."""
+        del stage, key
+        return MemoryRows()
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Lock nothing."""
+        return nullcontext()

@@ -36,6 +36,12 @@ from nsrfc.cli.options import (
 
 if TYPE_CHECKING:
     import faiss
+    import numpy.typing as npt
+
+    from nsrfc.config import ClusterConfig
+    from nsrfc.model.bundle import NSRFC
+    from nsrfc.records import Clustering
+    from nsrfc.resources.plan import Plan
 
 
 def _share(text: str) -> Any:  # noqa: ANN401
@@ -43,19 +49,32 @@ def _share(text: str) -> Any:  # noqa: ANN401
     return typer.Option(min=0, max=1, help=f"With a model: {text}", show_default=False)
 
 
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder for the results.", show_default=False)
+]
+Threshold = Annotated[float | None, _share("probability from which on a density edge is kept.")]
+Tau = Annotated[float | None, _share("score from which on two faces are joined at once.")]
+Precision = Annotated[
+    float | None, _share("least share of joined pairs of one identity; not with --threshold.")
+]
+MinClusterSize = Annotated[int, typer.Option(min=1, help="Smaller clusters get the label -1.")]
+KnownNeighbors = Annotated[
+    Path | None,
+    typer.Option(help="Neighbour graph of these faces, if there is one.", show_default=False),
+]
+KnownIndex = Annotated[
+    Path | None,
+    typer.Option(help="faiss index of these faces, if there is one.", show_default=False),
+]
+
+
 def run(
     embeddings: EmbeddingsFile,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the results.", show_default=False)
-    ],
+    output: Output,
     model: ModelOrNone = "universal",
-    threshold: Annotated[
-        float | None, _share("probability from which on a density edge is kept.")
-    ] = None,
-    tau: Annotated[float | None, _share("score from which on two faces are joined at once.")] = None,
-    precision: Annotated[
-        float | None, _share("least share of joined pairs of one identity; not with --threshold.")
-    ] = None,
+    threshold: Threshold = None,
+    tau: Tau = None,
+    precision: Precision = None,
     device: Device = "auto",
     dtype: DtypeOption = Dtype.FLOAT32,
     cache: Cache = None,
@@ -63,16 +82,10 @@ def run(
     dimension: Dimension = None,
     k: NeighborsOfRules = None,
     search: SearchOption = Search.AUTO,
-    min_cluster_size: Annotated[int, typer.Option(min=1, help="Smaller groups get the label -1.")] = 1,
+    min_cluster_size: MinClusterSize = 1,
     seed: Seed = 0,
-    knn: Annotated[
-        Path | None,
-        typer.Option(help="Neighbour graph of these faces, if there is one.", show_default=False),
-    ] = None,
-    index: Annotated[
-        Path | None,
-        typer.Option(help="faiss index of these faces, if there is one.", show_default=False),
-    ] = None,
+    knn: KnownNeighbors = None,
+    index: KnownIndex = None,
     max_memory: MaxMemory = None,
     as_json: Json = False,
 ) -> None:
@@ -84,20 +97,13 @@ def run(
     takes seconds.
     """
     from nsrfc.config import ClusterConfig
-    from nsrfc.errors import InputError
     from nsrfc.methods.base import Run
-    from nsrfc.model.bundle import UNIVERSAL, load_model
     from nsrfc.pipeline import cluster
-    from nsrfc.resources.clustering import check_plan, plan
-    from nsrfc.resources.machine import check_disk, parse_bytes, peak_memory
     from nsrfc.storage.embeddings import read_embeddings
-    from nsrfc.storage.neighbors import neighbors_shape, read_neighbors
-    from nsrfc.storage.runs import FILES, UNFINISHED, check_folder, fingerprint, versions, write_run
+    from nsrfc.storage.neighbors import read_neighbors
+    from nsrfc.storage.runs import FILES, check_folder, write_run
 
     started = time.perf_counter()
-    limit = None if max_memory is None else parse_bytes(max_memory)
-    if knn is not None and index is not None:
-        raise InputError("--knn and --index both bring the neighbours: give one of them.")
     config = ClusterConfig.of(
         k=k,
         search=search.value,
@@ -108,27 +114,22 @@ def run(
         precision=precision,
     )
     check_folder(output, FILES, [embeddings, knn, index])
-    trained = None if model == NO_MODEL else load_model(model)
-    settings = None if trained is None else trained.settings
+    trained = None if model == NO_MODEL else _read_model(model)
     progress = ConsoleProgress()
     with progress.stage("reading", 1) as advance:
         faces = read_embeddings(embeddings, key=key, dimension=dimension)
         advance(1)
-    given_k = None if knn is None else neighbors_shape(knn)[1]
-    n, d = faces.vectors.shape
-    planned = plan(n, d, config, given_k=given_k, model=settings)
-    announce(planned)
-    check_plan(planned, config, limit, given_k=given_k, model=settings)
-    kept = cache or output / (UNFINISHED if model in (NO_MODEL, UNIVERSAL) else "stages")
-    check_disk(kept, planned.disk_bytes)
-    with progress.stage("fingerprint", 1) as advance:
-        source = {
-            "path": str(embeddings),
-            "shape": list(faces.vectors.shape),
-            "dtype": str(faces.vectors.dtype),
-            "sha256": fingerprint(faces.vectors),
-        }
-        advance(1)
+    kept = cache or _kept(output, model)
+    planned = _plan(faces.vectors.shape, config, knn, trained, kept, max_memory)
+    record = {
+        "command": "cluster",
+        "model": None if trained is None else model,
+        "config": config.model_dump(),
+        "input": _described(embeddings, faces.vectors, progress),
+        "knn": None if knn is None else str(knn),
+        "index": None if index is None else str(index),
+        "plan": planned.as_dict(),
+    }
     found = cluster(
         faces.vectors,
         trained,
@@ -137,24 +138,73 @@ def run(
         index=None if index is None else _read_index(index),
         run=Run(device, dtype.value, kept, progress),
     )
-    record = {
-        "command": "cluster",
-        "model": None if trained is None else model,
-        "method": dict(found.method),
-        "config": config.model_dump(),
-        "input": source,
-        "knn": None if knn is None else str(knn),
-        "index": None if index is None else str(index),
-        "versions": versions(torch=trained is not None),
-        "plan": planned.as_dict(),
-        "seconds": progress.seconds | {"total": time.perf_counter() - started},
-        "peak_bytes": peak_memory(),
-    }
+    record |= _ran(found, progress, started)
     record = write_run(output, found, record, ids=faces.ids)
     if as_json:
         print_json(record)
     else:
         _print_summary(output, record)
+
+
+def _read_model(name: str) -> NSRFC:
+    from nsrfc.model.bundle import load_model
+
+    return load_model(name)
+
+
+def _kept(output: Path, model: str) -> Path:
+    """Folder of the results of stages: thrown away at the end, but for a model of one's own."""
+    from nsrfc.model.settings import UNIVERSAL
+    from nsrfc.storage.runs import UNFINISHED
+
+    return output / (UNFINISHED if model in (NO_MODEL, UNIVERSAL) else "stages")
+
+
+def _plan(
+    shape: tuple[int, int],
+    config: ClusterConfig,
+    knn: Path | None,
+    model: NSRFC | None,
+    kept: Path,
+    max_memory: str | None,
+) -> Plan:
+    """Announce what the run will take; refuse it where it does not fit memory or disk."""
+    from nsrfc.resources.clustering import check_plan, plan
+    from nsrfc.resources.machine import check_disk, parse_bytes
+    from nsrfc.storage.neighbors import neighbors_shape
+
+    limit = None if max_memory is None else parse_bytes(max_memory)
+    given_k = None if knn is None else neighbors_shape(knn)[1]
+    settings = None if model is None else model.settings
+    planned = plan(*shape, config, given_k=given_k, model=settings)
+    announce(planned)
+    check_plan(planned, config, limit, given_k=given_k, model=settings)
+    check_disk(kept, planned.disk_bytes)
+    return planned
+
+
+def _described(path: Path, vectors: npt.NDArray[Any], progress: ConsoleProgress) -> dict[str, Any]:
+    """Say what the input is, by content."""
+    from nsrfc.storage.fingerprints import fingerprint
+
+    with progress.stage("fingerprint", 1) as advance:
+        sha256 = fingerprint(vectors)
+        advance(1)
+    shape, dtype = list(vectors.shape), str(vectors.dtype)
+    return {"path": str(path), "shape": shape, "dtype": dtype, "sha256": sha256}
+
+
+def _ran(found: Clustering, progress: ConsoleProgress, started: float) -> dict[str, Any]:
+    """Say what decided, and what it took."""
+    from nsrfc.resources.machine import peak_memory
+    from nsrfc.storage.runs import versions
+
+    return {
+        "method": dict(found.method),
+        "versions": versions(torch="networks" in found.method),
+        "seconds": progress.seconds | {"total": time.perf_counter() - started},
+        "peak_bytes": peak_memory(),
+    }
 
 
 def _read_index(path: Path) -> faiss.Index:

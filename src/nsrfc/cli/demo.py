@@ -27,7 +27,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Generate faces, find the people, and compare with well-known methods."""
-    from nsrfc.model.bundle import UNIVERSAL, load_model
+    from nsrfc.model.bundle import load_model
+    from nsrfc.model.settings import UNIVERSAL
     from nsrfc.report.comparison import compare
     from nsrfc.report.picture import draw, require_matplotlib
     from nsrfc.resources.clustering import plan

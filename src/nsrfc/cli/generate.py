@@ -51,10 +51,8 @@ def run(
     """Generate face embeddings with identities that behave like real ones."""
     from nsrfc.errors import InputError
     from nsrfc.ms1m.files import DIMENSION
-    from nsrfc.storage import embeddings as embedding_files
-    from nsrfc.storage import identities as identity_files
     from nsrfc.storage.embeddings import write_embeddings
-    from nsrfc.storage.files import atomic_path, check_outputs, known_suffix, write_npz
+    from nsrfc.storage.files import atomic_path, write_npz
     from nsrfc.storage.identities import write_identities
     from nsrfc.synthetic import generate
 
@@ -66,17 +64,7 @@ def run(
             )
         _write_benchmark(output, n, preset, seed, as_json=as_json)
         return
-    suffix = known_suffix(output, embedding_files.SUFFIXES, "embeddings")
-    files = [output]
-    if identities is not None:
-        known_suffix(identities, identity_files.SUFFIXES, "identities")
-        files.append(identities)
-    elif suffix != ".npz":
-        raise InputError(
-            f"{output} cannot hold the identities as well: "
-            f"name a file for them with --identities, or write an .npz."
-        )
-    check_outputs(files)
+    _check_files(output, identities)
     faces = generate(n, preset, dimension=dimension, seed=seed)
     if identities is None:
         write_npz(output, {"embeddings": faces.embeddings, "identities": faces.identities})
@@ -100,6 +88,26 @@ def run(
     else:
         rows = [("faces", f"{n:,}"), ("people", f"{people:,}"), ("dimension", str(dimension))]
         print_table(f"Generated faces, in {output}", ("", ""), rows)
+
+
+def _check_files(output: Path, identities: Path | None) -> None:
+    """Refuse, before any work, files that cannot take the faces and their identities."""
+    from nsrfc.errors import InputError
+    from nsrfc.storage import embeddings as embedding_files
+    from nsrfc.storage import identities as identity_files
+    from nsrfc.storage.files import check_outputs, known_suffix
+
+    suffix = known_suffix(output, embedding_files.SUFFIXES, "embeddings")
+    files = [output]
+    if identities is not None:
+        known_suffix(identities, identity_files.SUFFIXES, "identities")
+        files.append(identities)
+    elif suffix != ".npz":
+        raise InputError(
+            f"{output} cannot hold the identities as well: "
+            f"name a file for them with --identities, or write an .npz."
+        )
+    check_outputs(files)
 
 
 def _write_benchmark(output: Path, n: int, preset: str, seed: int, *, as_json: bool) -> None:

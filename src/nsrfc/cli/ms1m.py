@@ -15,50 +15,51 @@ from nsrfc.cli.console import (
     seconds_text,
 )
 from nsrfc.cli.options import NO_MODEL, Device, Dtype, DtypeOption, Json, MaxMemory
-from nsrfc.cli.train import Preset
+from nsrfc.cli.train import Preset, TrainingFile
 
 if TYPE_CHECKING:
     from nsrfc.model.bundle import NSRFC
     from nsrfc.model.settings import ModelSettings
     from nsrfc.ms1m.files import Part
+    from nsrfc.ms1m.protocol import Benchmark
     from nsrfc.training.config import TrainingConfig
 
 RECORD, MODEL = "ms1m.json", "model"
 
 
+DataFolder = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder with features, labels and, if neighbours are known, knns.", show_default=False
+    ),
+]
+Parts = Annotated[
+    str | None,
+    typer.Option(help="Test parts, such as 1,3; all there are by default.", show_default=False),
+]
+ModelOrTrained = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help=f"universal, folder of a trained model, or its id on the hub; {NO_MODEL}: rules "
+        "without learned weights. Otherwise one is trained on part0.",
+        show_default=False,
+    ),
+]
+
+
 def run(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder with features, labels and, if neighbours are known, knns.", show_default=False
-        ),
-    ],
+    data: DataFolder,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path(
         "ms1m"
     ),
-    parts: Annotated[
-        str | None,
-        typer.Option(help="Test parts, such as 1,3; all there are by default.", show_default=False),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help=f"universal, folder of a trained model, or its id on the hub; {NO_MODEL}: rules "
-            "without learned weights. Otherwise one is trained on part0.",
-            show_default=False,
-        ),
-    ] = None,
+    parts: Parts = None,
+    model: ModelOrTrained = None,
     preset: Annotated[
         Preset, typer.Option(help="Of training; paper: the published networks and recipes.")
     ] = Preset.DEFAULT,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="Of training: YAML file with what is to differ from the preset.", show_default=False
-        ),
-    ] = None,
+    config: TrainingFile = None,
     device: Device = "auto",
     dtype: DtypeOption = Dtype.FLOAT32,
     max_memory: MaxMemory = None,
@@ -73,11 +74,10 @@ def run(
     the published ones. The same command goes on after an interruption.
     """
     from nsrfc.errors import InputError
-    from nsrfc.metrics import evaluate
     from nsrfc.ms1m.files import TRAIN, read_part
-    from nsrfc.ms1m.protocol import Benchmark, check_memory, plan_part
-    from nsrfc.resources.machine import parse_bytes, peak_memory
-    from nsrfc.storage.runs import check_folder, read_labels, versions, write_json
+    from nsrfc.ms1m.protocol import Benchmark, check_memory, learn
+    from nsrfc.resources.machine import parse_bytes
+    from nsrfc.storage.runs import check_folder, versions
 
     limit = None if max_memory is None else parse_bytes(max_memory)
     check_folder(output, [RECORD], [config])
@@ -86,20 +86,15 @@ def run(
     names = _chosen(data, parts, training=model is None)
     training = _training_config(preset, config) if model is None else None
     trained = None if model in (None, NO_MODEL) else _read_model(model)
-    progress = ConsoleProgress()
     needed = names if training is None else [TRAIN, *names]
+    progress = ConsoleProgress()
     checked = {name: read_part(data, name, progress) for name in needed}
     differences = _differences(checked, strict)
-    tests = [checked[name] for name in names]
-    for part in tests:
-        check_memory(part, _settings(training, trained), limit)
+    for name in names:
+        check_memory(checked[name], _settings(training, trained), limit)
     if training is not None:
-        from nsrfc.ms1m.protocol import learn
-
-        trained = learn(
-            checked[TRAIN], training, output / MODEL, device=device, progress=ConsoleProgress()
-        )
-    benchmark = Benchmark(output, trained, device, dtype.value)
+        part, folder = checked[TRAIN], output / MODEL
+        trained = learn(part, training, folder, device=device, progress=ConsoleProgress())
     record: dict[str, Any] = {
         "data": str(data),
         "model": str(output / MODEL) if model is None else model,
@@ -107,30 +102,41 @@ def run(
         "parts": {},
         "versions": versions(),
     }
-    for part in tests:
-        found = kept = benchmark.kept(part)
-        if found is None:
-            announce(plan_part(part, benchmark.settings))
-            found = benchmark.cluster(part, ConsoleProgress())
-        scores = evaluate(part.identities, read_labels(output / part.name))
-        record["parts"][part.name] = {
-            "faces": len(part.vectors),
-            "people": part.people,
-            "difference": differences[part.name],
-            "scores": scores.as_dict(),
-            "seconds": found["seconds"],
-        }
-        record["peak_bytes"] = peak_memory()
-        write_json(output / RECORD, record)
-        typer.echo(
-            f"{part.name}: F_P {100 * scores.pairwise.f:.2f}, F_B {100 * scores.bcubed.f:.2f}, "
-            f"clustered {'before, ' if kept else ''}in {seconds_text(found['seconds']['total'])}.",
-            err=True,
-        )
+    benchmark = Benchmark(output, trained, device, dtype.value)
+    for name in names:
+        _add_part(record, benchmark, checked[name], differences[name])
     if as_json:
         print_json(record)
     else:
         _print_table(record, output)
+
+
+def _add_part(record: dict[str, Any], benchmark: Benchmark, part: Part, difference: str | None) -> None:
+    """Cluster a part, or take what an earlier run found, score it, and write the record so far."""
+    from nsrfc.metrics import evaluate
+    from nsrfc.ms1m.protocol import plan_part
+    from nsrfc.resources.machine import peak_memory
+    from nsrfc.storage.runs import read_labels, write_json
+
+    found = kept = benchmark.kept(part)
+    if found is None:
+        announce(plan_part(part, benchmark.settings))
+        found = benchmark.cluster(part, ConsoleProgress())
+    scores = evaluate(part.identities, read_labels(benchmark.folder / part.name))
+    record["parts"][part.name] = {
+        "faces": len(part.vectors),
+        "people": part.people,
+        "difference": difference,
+        "scores": scores.as_dict(),
+        "seconds": found["seconds"],
+    }
+    record["peak_bytes"] = peak_memory()
+    write_json(benchmark.folder / RECORD, record)
+    typer.echo(
+        f"{part.name}: F_P {100 * scores.pairwise.f:.2f}, F_B {100 * scores.bcubed.f:.2f}, "
+        f"clustered {'before, ' if kept else ''}in {seconds_text(found['seconds']['total'])}.",
+        err=True,
+    )
 
 
 def _chosen(data: Path, parts: str | None, training: bool) -> list[str]:

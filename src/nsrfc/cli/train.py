@@ -33,6 +33,25 @@ class Network(StrEnum):
     PCENET = "pcenet"
 
 
+TrainingFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Of training: YAML file with what is to differ from the preset.", show_default=False
+    ),
+]
+Only = Annotated[
+    Network | None,
+    typer.Option(
+        help="Train one network; those before it are taken from the model in the folder.",
+        show_default=False,
+    ),
+]
+Start = Annotated[
+    str | None,
+    typer.Option(help="Model to start from: universal, a folder, an id on the hub.", show_default=False),
+]
+
+
 def run(
     embeddings: EmbeddingsFile,
     identities: Annotated[
@@ -47,23 +66,9 @@ def run(
     preset: Annotated[
         Preset, typer.Option(help="paper: the published networks and recipes.")
     ] = Preset.DEFAULT,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="YAML file with what is to differ from the preset.", show_default=False),
-    ] = None,
-    only: Annotated[
-        Network | None,
-        typer.Option(
-            help="Train one network; those before it are taken from the model in the folder.",
-            show_default=False,
-        ),
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            help="Model to start from: universal, a folder, an id on the hub.", show_default=False
-        ),
-    ] = None,
+    config: TrainingFile = None,
+    only: Only = None,
+    start: Start = None,
     seed: Annotated[
         int | None,
         typer.Option(min=0, help="Instead of that of the preset or file.", show_default=False),

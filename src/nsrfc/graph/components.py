@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from nsrfc.errors import InputError
 from nsrfc.records import EdgeList
 
-__all__ = ["confidence", "connected_components", "drop_small", "relabel_by_first_appearance"]
+__all__ = [
+    "confidence",
+    "connected_components",
+    "drop_small",
+    "relabel_by_first_appearance",
+    "root",
+    "roots",
+]
 
 
 def connected_components(n: int, edges: EdgeList) -> npt.NDArray[np.int64]:
@@ -116,3 +124,21 @@ def drop_small(labels: npt.ArrayLike, min_size: int) -> npt.NDArray[np.int64]:
     small = np.bincount(numbered[grouped]) < min_size
     numbered[grouped] = np.where(small[numbered[grouped]], -1, numbered[grouped])
     return relabel_by_first_appearance(numbered)
+
+
+@njit(cache=True, nogil=True)
+def roots(parent: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Root (n,) of every face's tree."""
+    found = np.empty_like(parent)
+    for face in range(len(parent)):
+        found[face] = root(parent, face)
+    return found
+
+
+@njit(cache=True, nogil=True)
+def root(parent: npt.NDArray[np.int64], face: int) -> int:
+    """Root of a face's tree, halving the path to it on the way."""
+    while parent[face] != face:
+        parent[face] = parent[parent[face]]
+        face = parent[face]
+    return face

@@ -1,7 +1,7 @@
 """What the structure of a neighbour graph says about each listed pair, without any coordinates.
 
 Lists are read in units of the data: strength is similarity in deviations above what strangers show
-(:mod:`nsrfc.graph.score_normalization`), and the rank of a neighbour is its place in that order. No
+(:mod:`nsrfc.graph.scores`), and the rank of a neighbour is its place in that order. No
 feature changes when all embeddings are rotated or padded with zeros. For face i, its neighbour j, and a
 list of k:
 
@@ -13,7 +13,7 @@ list of k:
     company        cosine of the two lists as sparse vectors of squared strengths
     own r          strength / 10 of the r-th best neighbour of i, r = 1, 2, 3, 5, 10, 20, 40, 79
     other r        the same of j
-    odds           log-odds / 10 of s_ij by :mod:`nsrfc.graph.score_model`, within 12
+    odds           log-odds / 10 of s_ij by :mod:`nsrfc.graph.scores`, within 12
 
 Where a list is shorter than m or r, its end stands for what is missing.
 """
@@ -24,11 +24,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
 from nsrfc.chunks import sample_faces
-from nsrfc.graph.score_model import ScoreModel, fit_score_model
-from nsrfc.graph.score_normalization import impostor_scores, normalized_scores
+from nsrfc.graph.scores import (
+    ImpostorScores,
+    ScoreModel,
+    fit_score_model,
+    impostor_scores,
+    normalized_scores,
+)
 
 __all__ = [
     "LIST_FEATURES",
@@ -36,6 +41,7 @@ __all__ = [
     "list_features",
     "list_structure",
     "normalize_within",
+    "with_more_faces",
 ]
 
 _Ids = npt.NDArray[np.int32]
@@ -78,9 +84,11 @@ class ListStructure:
     squared_length : ndarray of float32, shape (n,)
         Of the list as a sparse vector of squared strengths, the face itself left out.
     center, deviation : ndarray of float32, shape (n,)
-        The background, see :class:`~nsrfc.graph.score_normalization.ImpostorScores`.
-    law : ScoreModel
-        Odds of strengths, fitted to the best neighbour of every face.
+        The background, see :class:`~nsrfc.graph.scores.ImpostorScores`.
+    score_model : ScoreModel
+        Odds of scores, fitted to the best neighbour of every face.
+    place : ndarray of int32, shape (threads, n + 1)
+        Where faces stand in the list that a thread works on; k everywhere between calls.
     """
 
     ids: _Ids
@@ -90,7 +98,8 @@ class ListStructure:
     squared_length: _Floats
     center: _Floats
     deviation: _Floats
-    law: ScoreModel
+    score_model: ScoreModel
+    place: _Ids
 
 
 def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListStructure:
@@ -110,9 +119,65 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListSt
     ListStructure
         16 n k bytes with ``ids``.
     """
-    n = len(ids)
-    background = impostor_scores(vectors, vectors[sample_faces(n)])
-    strength = np.clip(normalized_scores(similarities, ids, background, background), *_BOUNDS)
+    impostors = impostor_scores(vectors, vectors[sample_faces(len(ids))])
+    lists = _described(ids, normalized_scores(similarities, ids, impostors, impostors))
+    model = fit_score_model(lists[2][:, 1:2].ravel(), len(ids), impostors.identical)
+    return ListStructure(ids, *lists, impostors.center, impostors.deviation, model, _room(ids))
+
+
+def with_more_faces(
+    structure: ListStructure,
+    vectors: _Floats,
+    more: _Floats,
+    ids: npt.NDArray[np.integer],
+    similarities: _Floats,
+) -> ListStructure:
+    """Add faces that list those there are, and that nobody lists.
+
+    Nothing that is known changes, and what is found of a face does not depend on the others added.
+
+    Parameters
+    ----------
+    structure : ListStructure
+        Of n faces.
+    vectors : ndarray of float32, shape (n, d)
+        Their unit vectors.
+    more : ndarray of float32, shape (m, d)
+        Those of the faces added.
+    ids : ndarray of int, shape (m, k - 1)
+        Their neighbours among the n faces.
+    similarities : ndarray of float32, shape (m, k - 1)
+        Cosines.
+
+    Returns
+    -------
+    ListStructure
+        Of n + m faces.
+    """
+    n, m = len(vectors), len(more)
+    own = impostor_scores(more, vectors[sample_faces(n)])
+    known = ImpostorScores(structure.center, structure.deviation)
+    score = normalized_scores(similarities, ids, own, known)
+    faces = np.arange(n, n + m, dtype=np.int32)[:, None]
+    lists = np.hstack((faces, ids.astype(np.int32)))
+    new = _described(lists, np.hstack((np.zeros((m, 1), np.float32), score)))
+    every = np.concatenate((structure.ids, lists))
+    return ListStructure(
+        every,
+        np.concatenate((structure.strength, new[0])),
+        np.concatenate((structure.rank, new[1])),
+        np.concatenate((structure.curve, new[2])),
+        np.concatenate((structure.squared_length, new[3])),
+        np.concatenate((structure.center, own.center)),
+        np.concatenate((structure.deviation, own.deviation)),
+        structure.score_model,
+        _room(every),
+    )
+
+
+def _described(ids: _Ids, score: _Floats) -> tuple[_Floats, _Ids, _Floats, _Floats]:
+    """Bounded scores, ranks, curves and squared lengths of lists (n, k)."""
+    strength = np.clip(score, *_BOUNDS)
     strength[:, 0] = _BOUNDS[1]
     strength[ids < 0] = _ABSENT
     order = np.argsort(-strength, axis=1, kind="stable")
@@ -120,14 +185,15 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListSt
     np.put_along_axis(rank, order, np.arange(ids.shape[1], dtype=np.int32)[None], axis=1)
     curve = np.take_along_axis(strength, order, axis=1)
     last = np.maximum((ids >= 0).sum(axis=1) - 1, 0)
-    end = np.where(last > 0, curve[np.arange(n), last], 0).astype(np.float32)
+    end = np.where(last > 0, curve[np.arange(len(ids)), last], 0).astype(np.float32)
     curve = np.where(curve == _ABSENT, end[:, None], curve)
     strength[ids < 0] = 0
     squared_length = np.einsum("nk,nk,nk,nk->n", *(strength[:, 1:],) * 4)
-    law = fit_score_model(curve[:, 1:2].ravel(), n, background.identical)
-    return ListStructure(
-        ids, strength, rank, curve, squared_length, background.center, background.deviation, law
-    )
+    return strength, rank, curve, squared_length
+
+
+def _room(ids: _Ids) -> _Ids:
+    return np.full((get_num_threads(), len(ids) + 1), ids.shape[1], np.int32)
 
 
 def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
@@ -147,7 +213,7 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
 
     Notes
     -----
-    O(k^2) time per list; 2 n bytes per thread.
+    O(k^2) time per list, whatever the number of faces.
     """
     k = structure.ids.shape[1]
     out = np.zeros((len(rows), k, len(LIST_FEATURES)), np.float32)
@@ -160,9 +226,10 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
         structure.squared_length,
         _DEPTHS,
         np.minimum(_CURVE, k - 1),
+        structure.place,
         out,
     )
-    odds = np.clip(structure.law.log_odds(structure.strength[rows]), -_MOST_ODDS, _MOST_ODDS)
+    odds = np.clip(structure.score_model.log_odds(structure.strength[rows]), -_MOST_ODDS, _MOST_ODDS)
     listed = structure.ids[rows] >= 0
     out[..., -1] = odds * _SCORE_UNIT * listed
     return out
@@ -212,21 +279,22 @@ def _describe(
     squared_length: _Floats,
     depths: npt.NDArray[np.int64],
     points: npt.NDArray[np.int64],
+    place: _Ids,
     out: _Floats,
 ) -> None:
-    n, k = ids.shape
+    k = ids.shape[1]
     at = 4 + len(depths)
     log_rank = (np.log1p(np.arange(k + 1)) * _RANK_UNIT).astype(np.float32)
-    per_task = 256
-    for task in prange((len(rows) + per_task - 1) // per_task):
+    tasks = len(place)
+    for task in prange(tasks):
         # Column k stands for all who are not listed: without a branch many are looked up at once. The
-        # last face answers for -1, where a list is shorter.
-        column_of = np.full(n + 1, k, np.int32)
+        # last entry answers for -1, where a list is shorter.
+        column_of = place[task]
         weight = np.zeros(k + 1, np.float32)
         own_rank = np.full(k + 1, k, np.int32)
         columns, deepest = np.full(k, k, np.int32), np.empty(k, np.int32)
         products = np.empty(k, np.float32)
-        for r in range(task * per_task, min(len(rows), (task + 1) * per_task)):
+        for r in range(task * len(rows) // tasks, (task + 1) * len(rows) // tasks):
             i = rows[r]
             for c in range(k):
                 weight[c] = strength[i, c] ** 2 if c > 0 else np.float32(0)

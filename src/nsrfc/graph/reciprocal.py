@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
 from nsrfc.errors import InputError
 from nsrfc.graph.reverse import column_in_list
@@ -22,7 +22,6 @@ from nsrfc.records import NeighborGraph
 
 __all__ = ["k_reciprocal_sets", "reciprocal_sets"]
 
-_FACES_PER_TASK = 512
 _SCRATCH_VALUES = 1 << 23
 
 _Ids = npt.NDArray[np.int32]
@@ -81,10 +80,11 @@ def k_reciprocal_sets(graph: NeighborGraph, k: int | None = None) -> tuple[_Coun
     room = k + k * (k // 2 // 3)
     sets = np.empty((min(n, max(1, _SCRATCH_VALUES // room)), room), np.int32)
     counts = np.empty(n, np.int64)
+    marks = np.zeros((get_num_threads(), n), np.uint8), np.zeros((get_num_threads(), n), np.uint8)
     parts = []
     for start in range(0, n, len(sets)):
         count = counts[start : start + len(sets)]
-        _expand(start, members, sizes, half_members, half_sizes, sets, count)
+        _expand(start, members, sizes, half_members, half_sizes, *marks, sets, count)
         parts.append(_flat(sets[: len(count)], count))
     return _indptr(counts), np.concatenate(parts)
 
@@ -135,14 +135,15 @@ def _expand(
     sizes: _Counts,
     half_members: _Ids,
     half_sizes: _Counts,
+    marks_r: npt.NDArray[np.uint8],
+    marks_set: npt.NDArray[np.uint8],
     sets: _Ids,
     counts: _Counts,
 ) -> None:
-    n, rows = len(members), len(counts)
-    for task in prange((rows + _FACES_PER_TASK - 1) // _FACES_PER_TASK):
-        in_r = np.zeros(n, np.uint8)
-        in_set = np.zeros(n, np.uint8)
-        for row in range(task * _FACES_PER_TASK, min(rows, (task + 1) * _FACES_PER_TASK)):
+    rows, tasks = len(counts), len(marks_r)
+    for task in prange(tasks):
+        in_r, in_set = marks_r[task], marks_set[task]
+        for row in range(task * rows // tasks, (task + 1) * rows // tasks):
             i = start + row
             count = sizes[i]
             for c in range(count):

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
 from nsrfc.errors import InputError
 from nsrfc.graph.reciprocal import k_reciprocal_sets
 from nsrfc.graph.reverse import column_in_list
-from nsrfc.knn.ranking import dot
+from nsrfc.knn.exact import dot
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 
@@ -29,7 +29,6 @@ __all__ = ["rerank"]
 
 _HOP = 10
 _BLOCK = 65536
-_FACES_PER_TASK = 512
 _LOW_BITS = np.int64(0xFFFFFFFF)
 _UNKNOWN = np.float32(-2)  # below every similarity
 
@@ -90,11 +89,13 @@ def rerank(
         # that they share in the cache.
         order = np.argsort(indices[indptr[:-1]], kind="stable")
         sets = indptr, indices, holder_indptr, holders
+        threads = get_num_threads()
+        room = np.zeros((threads, n), np.uint8), np.zeros((threads, n), np.int32)
         new_ids = np.full((n, k), -1, np.int32)
         scores = np.zeros((n, k), np.float32)
         for start in range(0, n, _BLOCK):
             faces = order[start : start + _BLOCK]
-            _rescore(faces, ids, similarities, vectors, *sets, new_ids, scores)
+            _rescore(faces, ids, similarities, vectors, sets, room, new_ids, scores)
             advance(len(faces))
     return NeighborGraph(new_ids, scores)
 
@@ -116,22 +117,20 @@ def _rescore(
     ids: _Ids,
     similarities: _Floats,
     vectors: _Floats,
-    indptr: _Integers,
-    indices: _Ids,
-    holder_indptr: _Integers,
-    holders: _Unsigned,
+    sets: tuple[_Integers, _Ids, _Integers, _Unsigned],
+    room: tuple[npt.NDArray[np.uint8], _Ids],
     new_ids: _Ids,
     scores: _Floats,
 ) -> None:
-    n, k = ids.shape
-    for task in prange((len(faces) + _FACES_PER_TASK - 1) // _FACES_PER_TASK):
-        marked = np.zeros(n, np.uint8)
-        common = np.zeros(n, np.int32)
+    (indptr, indices, holder_indptr, holders), (marks, counts) = sets, room
+    k, tasks = ids.shape[1], len(marks)
+    for task in prange(tasks):
+        marked, common = marks[task], counts[task]
         candidates = np.empty(k * (1 + _HOP), np.int32)
         ranked = np.empty(len(candidates), np.int64)
         ties = np.empty(len(candidates), np.int64)
         score = np.empty(len(candidates), np.float32)
-        for i in faces[task * _FACES_PER_TASK : (task + 1) * _FACES_PER_TASK]:
+        for i in faces[task * len(faces) // tasks : (task + 1) * len(faces) // tasks]:
             listed, count = _collect(i, ids, marked, candidates)
             members = indices[indptr[i] : indptr[i + 1]]
             for member in members:

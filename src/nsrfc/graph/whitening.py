@@ -29,8 +29,7 @@ import numpy.typing as npt
 
 from nsrfc.chunks import chunks, sample_faces
 from nsrfc.graph.neighborhood_means import weighted_sums
-from nsrfc.graph.score_model import fit_score_model, probability
-from nsrfc.graph.score_normalization import impostor_scores, normalized_scores
+from nsrfc.graph.scores import fit_score_model, impostor_scores, normalized_scores, probability
 from nsrfc.knn.exact import exact_lists
 
 __all__ = ["Scatter", "doubt", "neighborhood_scatter", "whiten"]
@@ -114,7 +113,7 @@ def doubt(X: _Floats) -> float:
     -------
     float
         Mean entropy, in nats, of whether the best neighbour of a face shows the same person, by the
-        law of best edges (:mod:`nsrfc.graph.score_model`); 0 for a lone face.
+        law of best edges (:mod:`nsrfc.graph.scores`); 0 for a lone face.
 
     Notes
     -----

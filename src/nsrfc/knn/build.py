@@ -24,11 +24,9 @@ import numpy.typing as npt
 
 from nsrfc.chunks import sample_faces
 from nsrfc.errors import InputError
-from nsrfc.knn.checks import check_count, check_index, check_unit
-from nsrfc.knn.copies import find_copies
-from nsrfc.knn.exact import exact_lists, index_lists
-from nsrfc.knn.inverted_file import inverted_file, recall
-from nsrfc.knn.lists import Lists, filled
+from nsrfc.knn.checks import check_count, check_index, check_neighbor_graph, check_unit
+from nsrfc.knn.copies import DistinctFaces, find_copies, renumber
+from nsrfc.knn.exact import Lists, exact_lists, filled, index_lists, recall
 from nsrfc.knn.rebuilt import lists_around
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 
     from nsrfc.knn.gpu import Products
 
-__all__ = ["EXACT_LIMIT", "build_neighbor_graph", "sampled_recall"]
+__all__ = ["EXACT_LIMIT", "build_neighbor_graph", "known_neighbors", "sampled_recall"]
 
 EXACT_LIMIT = 100_000
 """Up to this many faces ``method="auto"`` searches exactly."""
@@ -91,14 +89,12 @@ def build_neighbor_graph(
         An index over the same rows with inner product as its metric; it is searched as it is set,
         whatever ``method`` says.
     device : str
-        Where an exact search runs, as :func:`nsrfc.device.find_device`; from `GPU_FROM` faces on "auto"
-        takes a GPU if there is one. The lists are the same everywhere. An approximate search runs on
-        the CPU.
+        Where an exact search runs: from `GPU_FROM` faces on "auto" takes a GPU if there is one. The
+        lists are the same everywhere. An approximate search runs on the CPU.
     seed : int
         Seed of the approximate method.
     progress : Progress, optional
-        Told of the stages "index", for the approximate method, and "neighbours", counted in distinct
-        faces.
+        Told of the stages "index" and "neighbours", counted in distinct faces.
     pieces : RowStore, optional
         Where the lists of distinct faces are kept, so that a search that was cut off goes on.
 
@@ -122,24 +118,21 @@ def build_neighbor_graph(
         raise InputError(f"method must be one of {', '.join(_METHODS)}, got {method!r}.")
     k = min(k, len(X))
     copies = find_copies(X)
-    vectors = copies.distinct(X)
+    vectors, store = copies.distinct(X), pieces or MemoryRows()
     width = min(k, len(vectors))
-    pieces = pieces or MemoryRows()
     approximate = method == "approximate" or (method == "auto" and len(X) > EXACT_LIMIT)
+
+    def searched() -> Lists:
+        if index is not None:
+            return partial(index_lists, k=width, index=index, group=copies.group)
+        return partial(exact_lists, k=width, products=_products(vectors, device))
+
     if index is not None:
         check_index(index, X, copies.group)
-        proposed = partial(index_lists, k=width, index=index, group=copies.group)
-        ids, similarities = filled(vectors, width, lambda: proposed, pieces, progress)
-    elif approximate:
-        ids, similarities = _approximate(vectors, width, seed, PASSES, pieces, progress)
+    if approximate and index is None:
+        ids, similarities = _approximate(vectors, width, seed, PASSES, store, progress)
     else:
-        ids, similarities = filled(
-            vectors,
-            width,
-            lambda: partial(exact_lists, k=width, products=_products(vectors, device)),
-            pieces,
-            progress,
-        )
+        ids, similarities = filled(vectors, width, searched, store, progress)
     if copies.any:
         faces = np.arange(len(X))
         ids, similarities = copies.spread(ids, similarities, faces, copies.group, k)
@@ -147,6 +140,48 @@ def build_neighbor_graph(
     if index is not None or approximate:
         found = sampled_recall(graph, X, seed=seed)
         _logger.info("The approximate lists hold %.1f %% of a sample's neighbours.", 100 * found)
+    return graph
+
+
+def known_neighbors(
+    faces: DistinctFaces,
+    graph: NeighborGraph | None,
+    index: faiss.Index | None,
+    k: int,
+    progress: Progress,
+) -> NeighborGraph | None:
+    """Turn what a user knows of neighbours into a graph of the distinct faces.
+
+    Parameters
+    ----------
+    faces : DistinctFaces
+    graph : NeighborGraph, optional
+        Over the rows of the user.
+    index : faiss.Index, optional
+        Over the unit vectors of these rows; it is searched for lists of length ``k``.
+    k : int
+    progress : Progress
+
+    Returns
+    -------
+    NeighborGraph or None
+        None where nothing is known.
+
+    Raises
+    ------
+    InputError
+        If both are given, or do not fit these rows.
+    """
+    if graph is not None and index is not None:
+        raise InputError("graph and index both bring the neighbours: give one of them.")
+    if index is not None:
+        unit = faces.vectors[faces.place]
+        graph = build_neighbor_graph(unit, k, index=index, progress=progress)
+    if graph is None:
+        return None
+    check_count(graph, len(faces.place))
+    graph = renumber(graph, faces.rows, faces.place)
+    check_neighbor_graph(graph, faces.vectors)
     return graph
 
 
@@ -191,11 +226,9 @@ def _products(vectors: _Vectors, device: str) -> Products | None:
     """Products on the GPU, if it is one on which to search."""
     if device == "cpu" or (device == "auto" and len(vectors) < GPU_FROM):
         return None
-    from nsrfc.device import find_device
-    from nsrfc.knn.gpu import Products
+    from nsrfc.knn.gpu import products_on
 
-    place = find_device(device)
-    return None if place.type == "cpu" else Products(vectors, place)
+    return products_on(vectors, device)
 
 
 def _approximate(
@@ -205,6 +238,8 @@ def _approximate(
 
     def lists() -> Lists:
         if passes == 0:
+            from nsrfc.knn.inverted_file import inverted_file
+
             index = inverted_file(vectors, seed, pieces.before(), progress)
             return partial(index_lists, k=k, index=index)
         return lists_around(_approximate(vectors, k, seed, passes - 1, pieces.before(), progress)[0])

@@ -1,16 +1,29 @@
-"""Exact copies among faces: found once, searched once, and given back their place in the lists."""
+"""Exact copies among faces: found once, searched once, and given back their place."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
+from nsrfc.chunks import release
 from nsrfc.records import NeighborGraph
+from nsrfc.vectors import normalize
 
-__all__ = ["Copies", "canonical_rows", "find_copies", "renumber"]
+if TYPE_CHECKING:
+    pass
+
+__all__ = [
+    "Copies",
+    "DistinctFaces",
+    "canonical_rows",
+    "distinct_faces",
+    "find_copies",
+    "renumber",
+]
 
 _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
@@ -236,3 +249,55 @@ def renumber(
     ids = np.take_along_axis(ids, order, axis=1)
     kept = np.where(ids >= 0, np.take_along_axis(similarities, order, axis=1), np.float32(0))
     return NeighborGraph(ids, kept)
+
+
+_Floats = npt.NDArray[np.float32]
+_Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DistinctFaces:
+    """The faces that differ, of which exact copies are one.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (g, d)
+        Unit vectors in canonical order.
+    rows : ndarray of int64, shape (g,)
+        A row of the user for each of them.
+    place : ndarray of int64, shape (n,)
+        The distinct face of each row of the user.
+    """
+
+    vectors: _Floats
+    rows: _Rows
+    place: _Rows
+
+    def spread(self, ids: npt.NDArray[np.int32], similarities: _Floats) -> NeighborGraph:
+        """Turn lists of the distinct faces, in any order, into a graph of the user's rows."""
+        key = np.where(ids >= 0, -similarities, np.float32(np.inf))
+        key[:, 0] = -np.inf
+        order = np.argsort(key, axis=1, kind="stable")
+        lists = np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
+        copies, n = Copies.of(self.place.astype(np.int32)), len(self.place)
+        k = min(ids.shape[1], n)
+        return NeighborGraph(*copies.spread(*lists, np.arange(n), self.place, k))
+
+
+def distinct_faces(X: npt.ArrayLike) -> DistinctFaces:
+    """Scale embeddings to unit length and find the faces that differ.
+
+    Parameters
+    ----------
+    X : array-like of float, shape (n, d)
+        May be memory-mapped; its pages are let go of.
+
+    Raises
+    ------
+    InputError
+        As :func:`nsrfc.vectors.normalize`.
+    """
+    unit = normalize(X)
+    release(X)
+    rows, place = canonical_rows(unit)
+    return DistinctFaces(unit[rows], rows, place)

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nsrfc.device import find_device
 from nsrfc.errors import MemoryPlanError
 
-__all__ = ["Products"]
+__all__ = ["Products", "products_on"]
 
 BLOCK_BYTES = 2**30
 """Products that stand on the device at a time."""
@@ -89,6 +90,20 @@ class Products:
             found = [_largest(matrix, part, width) for part in chosen.split(step)]
             products, candidates = (torch.cat(parts) for parts in zip(*found, strict=True))
             return products.float().cpu().numpy(), candidates.cpu().numpy()
+
+
+def products_on(vectors: _Vectors, device: str) -> Products | None:
+    """Return the products of vectors (n, d) on a device by name; None if that is the CPU.
+
+    Raises
+    ------
+    InputError
+        If there is no such device.
+    MemoryPlanError
+        If they do not fit it.
+    """
+    place = find_device(device)
+    return None if place.type == "cpu" else Products(vectors, place)
 
 
 def _largest(matrix: Tensor, rows: Tensor, width: int) -> tuple[Tensor, Tensor]:

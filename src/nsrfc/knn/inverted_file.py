@@ -19,7 +19,7 @@ _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 
 
-__all__ = ["CELLS", "FACES_PER_CELL", "FLAT_CENTRES", "inverted_file", "recall"]
+__all__ = ["CELLS", "FACES_PER_CELL", "FLAT_CENTRES", "inverted_file"]
 
 _LINKS, _BEAM = 32, 64
 
@@ -27,6 +27,7 @@ _AVERAGED_SHARE = 4
 
 _INDEXED = 16_384
 
+_LINKED_AT_A_TIME = 64
 _VANISHED = np.float32(1e-6)
 
 FACES_PER_CELL = 32
@@ -104,13 +105,9 @@ def _center_index(centers: _Vectors) -> faiss.Index:
         return flat
     linked = faiss.IndexHNSWFlat(centers.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
     linked.hnsw.efConstruction = linked.hnsw.efSearch = _BEAM
-    # Several threads would link the centres in an order of chance.
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        linked.add(centers)
-    finally:
-        faiss.omp_set_num_threads(threads)
+    # Several threads would link the centres in an order of chance; faiss starts them for more than 100.
+    for part in chunks(len(centers), _LINKED_AT_A_TIME):
+        linked.add(centers[part])
     return linked
 
 
@@ -125,19 +122,3 @@ def _means(vectors: _Vectors, cell: _Ids, centers: _Vectors) -> _Vectors:
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
     means: _Vectors = np.where(norms > _VANISHED, sums / np.maximum(norms, _VANISHED), centers)
     return means
-
-
-def recall(truth: _Ids, found: _Ids) -> float:
-    """Share of the true neighbours, column 0 left out, that stand in the lists found.
-
-    Parameters
-    ----------
-    truth, found : ndarray of int32, shape (q, k)
-        Two lists for each of q faces; -1 = none.
-    """
-    wanted = truth[:, 1:]
-    hits = np.zeros(wanted.shape, np.bool_)
-    for column in found.T:
-        hits |= wanted == column[:, None]
-    present = wanted >= 0
-    return float(hits[present].mean()) if present.any() else 1.0

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.knn.checks import check_unit
-from nsrfc.knn.lists import Lists, filled
-from nsrfc.knn.ranking import lists_among
+from nsrfc.knn.exact import Lists, filled, lists_among
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.rowstore import MemoryRows, RowStore

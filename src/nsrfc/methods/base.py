@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,10 @@ import numpy.typing as npt
 from nsrfc.chunks import BATCH
 from nsrfc.progress import Progress
 from nsrfc.records import Components, DensityGraph, NeighborGraph, Neighborhood
-from nsrfc.storage.artifacts import Artifacts
-from nsrfc.storage.files import PathLike
+from nsrfc.rowstore import NoResults, Results
+
+if TYPE_CHECKING:
+    from nsrfc.methods.placement import Placement
 
 __all__ = ["EdgeScorer", "Method", "Run"]
 
@@ -46,12 +49,12 @@ class Run:
 
     device: str = "auto"
     dtype: str = "float32"
-    cache: PathLike | None = None
+    cache: str | os.PathLike[str] | None = None
     progress: Progress = field(default_factory=Progress)
     batch: int = BATCH
 
     @cached_property
-    def artifacts(self) -> Artifacts:
+    def results(self) -> Results:
         """The results that are kept in ``cache``.
 
         Raises
@@ -59,6 +62,10 @@ class Run:
         InputError
             If it is no path.
         """
+        if self.cache is None:
+            return NoResults()
+        from nsrfc.storage.artifacts import Artifacts
+
         return Artifacts.at(self.cache)
 
 
@@ -100,6 +107,9 @@ class Method(Protocol):
         self, near: Neighborhood, density: DensityGraph, scorer: EdgeScorer, run: Run
     ) -> Components:
         """Step 4: follow similarity edges and the density edges that hold."""
+
+    def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
+        """Return what places new faces in the clusters found: labels (n,) of unit vectors (n, d)."""
 
     def record(self) -> Mapping[str, Any]:
         """Say what decides, in values of JSON."""

@@ -19,35 +19,46 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import expit, logit
 from torch import Tensor, nn
 
 from nsrfc.chunks import ROWS, chunks
-from nsrfc.graph.cohesion import (
-    COHESION,
-    REFINED_COHESION,
-    join_alike_groups,
-    join_cohesive,
-    join_doubtful,
-)
-from nsrfc.graph.connect import connect
+from nsrfc.graph.connectivity import ClusterTest, connect, join_uncertain, join_unlinked
 from nsrfc.graph.density_graph import build_density_graph
-from nsrfc.graph.score_normalization import impostor_mean
+from nsrfc.graph.scores import impostor_mean
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.methods.base import EdgeScorer, Run
 from nsrfc.model.bundle import network_fingerprint
-from nsrfc.model.calibration import calibrated
-from nsrfc.model.settings import NETWORKS, ModelSettings, NetworkName
+from nsrfc.model.settings import (
+    NETWORKS,
+    UNCHANGED,
+    Calibration,
+    ClusterComparison,
+    ModelSettings,
+    NetworkName,
+)
 from nsrfc.records import Components, DensityGraph, EdgeList, NeighborGraph, Neighborhood
-from nsrfc.rowstore import MemoryRows, RowStore
-from nsrfc.storage.artifacts import Arrays, key_of
+from nsrfc.rowstore import Arrays, MemoryRows, RowStore
 from nsrfc.vectors import normalize
 
-__all__ = ["EdgeInputs", "ListInputs", "NetworkMethod", "device_of", "listed_cosines", "padded"]
+if TYPE_CHECKING:
+    from nsrfc.methods.placement import Chance, Placement
+
+__all__ = [
+    "EdgeInputs",
+    "ListInputs",
+    "NetworkMethod",
+    "calibrated",
+    "clipped_logit",
+    "device_of",
+    "listed_cosines",
+    "padded",
+]
 
 _Floats = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
@@ -59,8 +70,8 @@ ListInputs = Callable[[_Rows], tuple[Tensor, ...]]
 EdgeInputs = Callable[[_Rows, _Rows], tuple[Tensor, ...]]
 """Gathers what a network reads of edges, by the faces at their ends."""
 
-UNCERTAIN = 0.4
-"""Share of the threshold from which on an edge may join two large clusters, if these are alike."""
+_SURE = 1e-6
+"""Probability below which log-odds tell no more, and likewise near 1."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +170,7 @@ class NetworkMethod(ABC):
         """Refine embeddings as the settings say: unit vectors (n, w), and their key."""
         whiten = self.settings.uses("whiten")
         parts = {"of": near.key, "whiten": whiten, "rerank": self.settings.rerank, **self._sampling}
-        key = key_of("refined", {**parts, **self._made_with("cgcn", run)})
+        key = run.results.key("refined", {**parts, **self._made_with("cgcn", run)})
 
         def make() -> Arrays:
             n = len(near.ids)
@@ -169,18 +180,18 @@ class NetworkMethod(ABC):
             # bfloat16 meets unit length to a thousandth only, and a search wants it better.
             return {"vectors": vectors if run.dtype == "float32" else normalize(vectors)}
 
-        return run.artifacts.get("refined", key, make)["vectors"], key
+        return run.results.get("refined", key, make)["vectors"], key
 
     def nearest(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
         """Find the neighbours of the embeddings as given, in lists of the model's length."""
-        of = key_of("embeddings", {"sha256": run.artifacts.fingerprint(faces)})
+        of = run.results.key("embeddings", {"sha256": run.results.fingerprint(faces)})
         if graph is None:
-            key = key_of("neighbours", {"of": of, "k": self.k, **self._sampling})
-            graph = self.searched(faces, run, run.artifacts.pieces("neighbours", key))
+            key = run.results.key("neighbours", {"of": of, "k": self.k, **self._sampling})
+            graph = self.searched(faces, run, run.results.pieces("neighbours", key))
         else:
             graph = NeighborGraph(graph.ids[:, : self.k], graph.similarities[:, : self.k])
-            content = [run.artifacts.fingerprint(part) for part in (graph.ids, graph.similarities)]
-            key = key_of("neighbours", {"of": of, "given": content})
+            content = [run.results.fingerprint(part) for part in (graph.ids, graph.similarities)]
+            key = run.results.key("neighbours", {"of": of, "given": content})
         ids, similarities = padded(graph, self.k)
         mean = self._impostor_mean(faces)
         return Neighborhood(faces, faces, ids, similarities, ids, impostor_means=(mean, mean), key=key)
@@ -199,8 +210,8 @@ class NetworkMethod(ABC):
 
     def rebuilt(self, near: Neighborhood, vectors: _Floats, run: Run, of: str = "") -> Neighborhood:
         """Put refined vectors in place, with their neighbours."""
-        key = key_of("neighbours", {"of": of, "k": self.k, **self._sampling})
-        store = run.artifacts.pieces("neighbours", key)
+        key = run.results.key("neighbours", {"of": of, "k": self.k, **self._sampling})
+        store = run.results.pieces("neighbours", key)
         lists = padded(self.rebuilt_graph(vectors, near.ids, run, store), self.k)
         return self._moved(near, vectors, lists, key)
 
@@ -244,7 +255,7 @@ class NetworkMethod(ABC):
             Probability of the same identity: 1 for the face itself, 0 where there is no neighbour.
         """
         key = self._key(name, near, run)
-        store = run.artifacts.pieces(name, key)
+        store = run.results.pieces(name, key)
         return self.list_scores(
             self.networks[name], self.read_by(name, near), run, affinity, name, store
         )
@@ -286,8 +297,8 @@ class NetworkMethod(ABC):
         assert density.affinity is not None
         assert density.same is not None
         rules = self.settings.model_dump(include={"mutual", "weighted", "veto"})
-        key = key_of("edges", {"of": self._key("pcenet", near, run), **rules})
-        kept = run.artifacts.find("edges", key)
+        key = run.results.key("edges", {"of": self._key("pcenet", near, run), **rules})
+        kept = run.results.find("edges", key)
         # Edges that other thresholds skipped are scored when a run first asks for them.
         scores = np.full(len(edges), np.nan, np.float32) if kept is None else kept["probability"]
         ask = self.edge_scores("pcenet", near, density.affinity, density.same, run)
@@ -296,7 +307,7 @@ class NetworkMethod(ABC):
             new = chosen[np.isnan(scores[chosen])]
             if len(new):
                 scores[new] = ask(edges.where(new))
-                run.artifacts.keep("edges", key, {"probability": scores})
+                run.results.keep("edges", key, {"probability": scores})
             return calibrated(scores[chosen], calibration)
 
         return scorer
@@ -327,12 +338,18 @@ class NetworkMethod(ABC):
     def components(
         self, near: Neighborhood, density: DensityGraph, scorer: EdgeScorer, run: Run
     ) -> Components:
-        """Follow similarity edges, and density edges of `ModelSettings.connect` or more.
+        """Follow similarity edges, then density edges of `ModelSettings.connect` or more, best first.
 
-        With `ModelSettings.groups` an edge that would join two clusters unlike each other is left out.
-        The probability of an edge that was skipped, because others had joined its ends, is its score.
+        With `ModelSettings.cluster_comparison` an edge that would join two clusters unlike each other is
+        left out; large clusters that are alike are joined by an uncertain edge, or by none. The
+        probability of an edge that was skipped, because others had joined its ends, is its score.
         """
-        edges, settings = density.density_edges, self.settings
+        n, edges, settings = len(near.ids), density.density_edges, self.settings
+        alike = settings.cluster_comparison
+        test: ClusterTest | None = None
+        if alike is not None:
+            minimum = alike.refined_minimum if near.refined else alike.minimum
+            test = ClusterTest(near.vectors, near.impostor_means[0], minimum)
         with run.progress.stage("edges", len(edges)) as advance:
 
             def counted(chosen: npt.NDArray[np.int64]) -> _Floats:
@@ -340,29 +357,58 @@ class NetworkMethod(ABC):
                 advance(len(chosen))
                 return found
 
-            found = connect(len(near.ids), density.similarity_edges, edges, counted, settings.connect)
-            advance(found.spared)
+            found = connect(n, density.similarity_edges, edges, counted, settings.connect, test)
+            advance(found.skipped)
         labels = found.labels
-        if settings.groups:
-            with run.progress.stage("clusters", len(near.ids)) as advance:
-                labels = self._compared(near, density, found.probability)
-                advance(len(near.ids))
+        if alike is not None:
+            with run.progress.stage("clusters", n) as advance:
+                labels = self._joined_large(near, labels, edges, found.probability, alike)
+                advance(n)
         score = calibrated(edges.score, settings.calibration)
         probability = np.where(np.isnan(found.probability), score, found.probability)
         return Components(labels, probability.clip(0, 1))
 
-    def _compared(
-        self, near: Neighborhood, density: DensityGraph, probability: _Floats
+    def _joined_large(
+        self,
+        near: Neighborhood,
+        labels: npt.NDArray[np.int64],
+        edges: EdgeList,
+        probability: _Floats,
+        alike: ClusterComparison,
     ) -> npt.NDArray[np.int64]:
-        """Labels (n,) where edges that would join clusters unlike each other are left out."""
-        edges, threshold = density.density_edges, self.settings.connect
-        judged = EdgeList(edges.source, edges.target, probability)
-        kept = density.similarity_edges + judged.where(judged.score >= threshold)
-        uncertain = judged.where((judged.score < threshold) & (judged.score >= UNCERTAIN * threshold))
-        least = REFINED_COHESION if near.refined else COHESION
-        labels = join_cohesive(near.vectors, kept, near.impostor_means[0], least)
-        labels = join_doubtful(near.vectors, near.faces, labels, uncertain, near.impostor_means)
-        return join_alike_groups(near.faces, labels, near.nearest, near.impostor_means[1])
+        """Join large clusters that are alike: tied by an uncertain edge, or by none."""
+        threshold = self.settings.connect
+        uncertain = (probability < threshold) & (probability >= alike.uncertain_share * threshold)
+        mean, mean_given = near.impostor_means
+        labels = join_uncertain(
+            labels,
+            edges.where(uncertain),
+            alike.uncertain_size,
+            (near.vectors, mean, alike.refined_minimum),
+            (near.faces, mean_given, alike.uncertain_minimum),
+        )
+        return join_unlinked(
+            near.faces, labels, near.nearest, mean_given, alike.unlinked_minimum, alike.unlinked_size
+        )
+
+    # New faces
+
+    def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
+        """Place new faces where a network scores lists of embeddings as given, by its probabilities.
+
+        Known faces have a say from `ModelSettings.connect` on. Where all networks read refined
+        embeddings, which a new face has not, a score model of the known faces stands in.
+        """
+        from nsrfc.methods.placement import Placement, score_model_chance
+
+        n, threshold = len(faces), self.settings.connect
+        chance = self.chance(faces, run) or score_model_chance(faces, self.seed)
+        return Placement(faces, labels, min(self.k - 1, n), threshold, chance)
+
+    def chance(self, faces: _Floats, run: Run) -> Chance | None:
+        """Return what scores the neighbours of new faces among known ones (n, d), if a network can."""
+        del faces, run
+        return None
 
     # Parts of steps
 
@@ -396,7 +442,7 @@ class NetworkMethod(ABC):
         return {"search": self.search, "seed": self.seed}
 
     def _impostor_mean(self, vectors: _Floats) -> float:
-        return impostor_mean(vectors, self.seed) if self.settings.groups else float("nan")
+        return impostor_mean(vectors, self.seed) if self.settings.cluster_comparison else float("nan")
 
     def _probability(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> _Floats:
         found: _Floats = self.log_odds(network, inputs).float().sigmoid().cpu().numpy()
@@ -404,16 +450,16 @@ class NetworkMethod(ABC):
 
     def _key(self, name: NetworkName, near: Neighborhood, run: Run) -> str:
         """Key of what a network makes of a neighbourhood, and of what those before it made of it."""
-        if run.artifacts.folder is None:
+        if not run.results.kept:
             return ""
         names = NETWORKS[1 : NETWORKS.index(name) + 1]
         made = {each: self._made_with(each, run) for each in names if each in self.networks}
         steps = {step: self.settings.uses(step) for step in ("pairs", "density")}
-        return key_of(name, {"of": near.key, "networks": made, **steps})
+        return run.results.key(name, {"of": near.key, "networks": made, **steps})
 
     def _made_with(self, name: NetworkName, run: Run) -> dict[str, object]:
         """Return what a network's result depends on beside the faces."""
-        if run.artifacts.folder is None:
+        if not run.results.kept:
             return {}
         return {
             "network": self._fingerprint(name),
@@ -424,6 +470,33 @@ class NetworkMethod(ABC):
 
     def _fingerprint(self, name: NetworkName) -> str:
         return network_fingerprint(self.settings, name, self.networks[name])
+
+
+def calibrated(probability: _Floats, calibration: Calibration) -> _Floats:
+    """Calibrate probabilities: sigmoid(slope logit(p) + offset).
+
+    Parameters
+    ----------
+    probability : ndarray of float32, any shape
+        In 0..1.
+    calibration : (float, float)
+        Slope, above 0, and offset.
+
+    Returns
+    -------
+    ndarray of float32, the same shape
+    """
+    if calibration == UNCHANGED:
+        return probability
+    slope, offset = calibration
+    found: _Floats = expit(slope * clipped_logit(probability) + offset).astype(np.float32)
+    return found
+
+
+def clipped_logit(probability: _Floats) -> npt.NDArray[np.float64]:
+    """Log-odds in double precision, those of `_SURE` at most."""
+    odds: npt.NDArray[np.float64] = logit(np.clip(probability.astype(np.float64), _SURE, 1 - _SURE))
+    return odds
 
 
 def listed_cosines(vectors: _Floats, ids: _Ids) -> _Floats:

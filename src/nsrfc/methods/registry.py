@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError
 from nsrfc.methods.base import Method, Run
-from nsrfc.methods.rules import Rules
 
 if TYPE_CHECKING:
     from nsrfc.methods.networks import NetworkMethod
@@ -51,6 +50,8 @@ def load_method(
         dimension, or a setting is one that the method does not have.
     """
     if model is None:
+        from nsrfc.methods.rules import Rules
+
         config.refuse(("threshold", "tau", "precision"), "model=None, the rules, has no such setting")
         return Rules(k=config.k or Rules.k, search=config.search, seed=config.seed)
     from nsrfc.model.bundle import load_model
@@ -66,6 +67,8 @@ def load_method(
             f"the model's networks are for {fewest:,} faces or more, and {n:,} are clustered by the "
             f"rules, which have no such setting",
         )
+        from nsrfc.methods.rules import Rules
+
         _logger.info("%d faces are too few for the model's networks: rules decide.", n)
         return Rules(k=loaded.settings.k, search=config.search, seed=config.seed)
     return load_networks(loaded, config, dimension, run)

@@ -14,14 +14,14 @@ No threshold is fixed in units of an embedder.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import chunks, release, sample_faces
-from nsrfc.graph.cohesion import join_alike_groups, join_cohesive
+from nsrfc.graph.connectivity import ClusterTest, connect, join_unlinked
 from nsrfc.graph.density_graph import (
     density_edges,
     local_score,
@@ -29,15 +29,23 @@ from nsrfc.graph.density_graph import (
     similarity_edges,
 )
 from nsrfc.graph.neighborhood_means import average_neighbors, linkage
-from nsrfc.graph.score_model import ScoreModel, fit_score_model, probability
-from nsrfc.graph.score_normalization import impostor_scores, normalized_scores
+from nsrfc.graph.scores import (
+    ScoreModel,
+    fit_score_model,
+    impostor_scores,
+    normalized_scores,
+    probability,
+)
 from nsrfc.graph.whitening import neighborhood_scatter, whiten
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import EdgeScorer, Run
+from nsrfc.model.settings import ClusterComparison
 from nsrfc.records import Components, DensityGraph, EdgeList, NeighborGraph, Neighborhood
 from nsrfc.rowstore import RowStore
-from nsrfc.storage.artifacts import key_of
+
+if TYPE_CHECKING:
+    from nsrfc.methods.placement import Placement
 
 __all__ = ["Rules"]
 
@@ -63,6 +71,8 @@ class Rules:
         pass, since the clusters that they would join are compared first.
     margin : float
         Local score above the threshold of density edges at which a pair is joined at once.
+    alike : ClusterComparison
+        When clusters are alike enough to become one.
     search : {"auto", "exact", "approximate"}
         How neighbours are found.
     seed : int
@@ -74,12 +84,14 @@ class Rules:
     refinements: tuple[tuple[int, float], ...] = ((10, -1.0), (20, 1.0))
     followed: float = -1.0
     margin: float = 1.0
+    alike: ClusterComparison = field(default_factory=ClusterComparison)
     search: str = "auto"
     seed: int = 0
 
     def record(self) -> Mapping[str, Any]:
         """Say what decides, in values of JSON."""
-        return {"name": "rules", "settings": asdict(self)}
+        settings = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {"name": "rules", "settings": settings | {"alike": self.alike.model_dump()}}
 
     def neighborhood(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
         """Search, whiten, and refine twice.
@@ -165,12 +177,24 @@ class Rules:
         chance = scorer(np.arange(len(edges)))
         with run.progress.stage("clusters", n) as advance:
             followed = edges.where(chance >= probability(np.array(self.followed, np.float32)))
-            labels = join_cohesive(
-                near.vectors, followed + density.similarity_edges, near.impostor_means[0]
+            vectors, mean, alike = near.vectors, near.impostor_means[0], self.alike
+            every, none = followed + density.similarity_edges, edges.where(np.arange(0))
+            test = ClusterTest(vectors, mean, alike.minimum)
+            labels = connect(n, every, none, scorer, 0, test).labels
+            labels = join_unlinked(
+                vectors, labels, near.nearest, mean, alike.unlinked_minimum, alike.unlinked_size
             )
-            labels = join_alike_groups(near.vectors, labels, near.nearest, near.impostor_means[0])
             advance(n)
         return Components(labels, chance)
+
+    def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
+        """Place new faces by the score model of the known ones."""
+        from nsrfc.methods.placement import Placement, score_model_chance
+
+        del run
+        return Placement(
+            faces, labels, min(self.k, len(faces)), 0.5, score_model_chance(faces, self.seed)
+        )
 
 
 @dataclass(frozen=True)
@@ -221,8 +245,8 @@ class _Steps:
         self._sample = sample_faces(len(faces), method.seed)
         self._settings = method.record()
         given = () if graph is None else (graph.ids, graph.similarities)
-        content = [run.artifacts.fingerprint(array) for array in (faces, *given)]
-        self.key = key_of("embeddings", {"sha256": content})
+        content = [run.results.fingerprint(array) for array in (faces, *given)]
+        self.key = run.results.key("embeddings", {"sha256": content})
 
     def searched(self, vectors: _Floats) -> NeighborGraph:
         run = self._run
@@ -262,5 +286,5 @@ class _Steps:
 
     def _store(self, stage: str) -> RowStore:
         """Open the next result; it depends on the faces, the settings and all results before it."""
-        self.key = key_of(stage, {"of": self.key, **self._settings})
-        return self._run.artifacts.pieces(stage, self.key)
+        self.key = self._run.results.key(stage, {"of": self.key, **self._settings})
+        return self._run.results.pieces(stage, self.key)

@@ -6,23 +6,40 @@ embeddings, or zeros appended to them, change nothing. The shipped model is of t
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import logit
 from torch import Tensor, nn
 
 from nsrfc.chunks import chunks
-from nsrfc.graph.list_features import ListStructure, list_features, list_structure, normalize_within
+from nsrfc.graph.list_features import (
+    ListStructure,
+    list_features,
+    list_structure,
+    normalize_within,
+    with_more_faces,
+)
 from nsrfc.graph.neighborhood_means import average_neighbors
 from nsrfc.graph.reverse import both_directions, columns_in_lists
 from nsrfc.graph.whitening import neighborhood_scatter, whiten
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import Run
 from nsrfc.methods.networks import EdgeInputs, ListInputs, NetworkMethod, device_of, padded
-from nsrfc.networks.structure.edges import StructureEdges
-from nsrfc.networks.structure.lists import PairScorer, StructureLists, StructureRefinement
+from nsrfc.networks.structure import (
+    PairScorer,
+    StructureEdges,
+    StructureLists,
+    StructurePairs,
+    StructureRefinement,
+)
 from nsrfc.records import NeighborGraph, Neighborhood
 from nsrfc.rowstore import RowStore
+
+if TYPE_CHECKING:
+    from nsrfc.methods.placement import Chance
 
 __all__ = ["StructureMethod"]
 
@@ -83,22 +100,11 @@ class StructureMethod(NetworkMethod):
         LCENet's place also reads the log-odds of a_ij and a_ji.
         """
         structure = list_structure(near.vectors, near.ids, near.similarities)
-        if isinstance(network, PairScorer):
-            return lambda rows: (torch.from_numpy(list_features(structure, rows)),)
         more: _Floats | None = None
         if isinstance(network, StructureLists):
             assert affinity is not None
             more = both_directions(near.ids, _log_odds(affinity)) * np.float32(0.1)
-
-        def gather(rows: _Rows) -> tuple[Tensor, ...]:
-            features = list_features(structure, rows)
-            if more is not None:
-                features = np.concatenate((features, more[rows]), axis=-1)
-            ids = near.ids[rows]
-            within = _similarity_within(near.vectors, structure, ids)
-            return torch.from_numpy(features), within, torch.from_numpy(ids >= 0)
-
-        return gather
+        return _list_inputs(network, structure, near.vectors, more)
 
     def edge_inputs(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> EdgeInputs:
         """Gather the best neighbours of both ends by a_ij, and the odds of the edge."""
@@ -125,6 +131,31 @@ class StructureMethod(NetworkMethod):
 
         return gather
 
+    def chance(self, faces: _Floats, run: Run) -> Chance | None:
+        """Score neighbours of new faces by the network that scores lists of embeddings as given."""
+        if self.settings.uses("refine"):
+            network: nn.Module = self.refinement.first
+        elif self.settings.uses("pairs"):
+            network = self.networks["pairs"]
+        else:
+            return None
+        near, room = self.nearest(faces, None, run), self.k - 1
+        known = list_structure(faces, near.ids, near.similarities)
+
+        def chance(X: _Floats, ids: npt.NDArray[np.int64], similarities: _Floats) -> _Floats:
+            width = ids.shape[1]
+            missing = ((0, 0), (0, room - width))
+            ids = np.pad(ids, missing, constant_values=-1)
+            similarities = np.pad(similarities, missing)
+            structure = with_more_faces(known, faces, X, ids, similarities)
+            vectors = np.concatenate((faces, X)) if isinstance(network, StructurePairs) else faces
+            gather = _list_inputs(network, structure, vectors)
+            rows = np.arange(len(faces), len(faces) + len(X))
+            with torch.no_grad():
+                return self._probability(network, gather(rows))[:, 1 : 1 + width]
+
+        return chance
+
     def _averaged(self, scorer: PairScorer, near: Neighborhood) -> _Floats:
         X = near.vectors
         mean = average_neighbors(X, near.ids, self._weights(scorer, near)).mean
@@ -145,6 +176,24 @@ class StructureMethod(NetworkMethod):
         return weights
 
 
+def _list_inputs(
+    network: nn.Module, structure: ListStructure, vectors: _Floats, more: _Floats | None = None
+) -> ListInputs:
+    """Gather features of lists, with others (n, k, m) beside them, and the similarities inside them."""
+    if isinstance(network, PairScorer):
+        return lambda rows: (torch.from_numpy(list_features(structure, rows)),)
+
+    def gather(rows: _Rows) -> tuple[Tensor, ...]:
+        features = list_features(structure, rows)
+        if more is not None:
+            features = np.concatenate((features, more[rows]), axis=-1)
+        ids = structure.ids[rows]
+        within = _similarity_within(vectors, structure, ids)
+        return torch.from_numpy(features), within, torch.from_numpy(ids >= 0)
+
+    return gather
+
+
 def _similarity_within(vectors: _Floats, structure: ListStructure, ids: _Ids) -> Tensor:
     """Similarities (b, t, t) between the faces ``ids`` (b, t), in tens of deviations; 0 where -1."""
     x = torch.from_numpy(vectors[ids])
@@ -155,8 +204,7 @@ def _similarity_within(vectors: _Floats, structure: ListStructure, ids: _Ids) ->
 
 def _log_odds(probability: _Floats) -> _Floats:
     """Log-odds, bounded to +-`MOST_ODDS`."""
-    p = np.clip(probability, 1e-7, 1 - 1e-7).astype(np.float32)
-    odds: _Floats = np.clip(np.log(p / (1 - p)), -MOST_ODDS, MOST_ODDS).astype(np.float32)
+    odds: _Floats = np.clip(logit(probability), -MOST_ODDS, MOST_ODDS)
     return odds
 
 

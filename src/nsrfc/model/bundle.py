@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,32 +28,28 @@ from torch import nn
 
 from nsrfc import __version__
 from nsrfc.errors import InputError
-from nsrfc.model.card import model_card
-from nsrfc.model.settings import NETWORKS, ModelSettings, NetworkName
-from nsrfc.networks.published.cgcn import CGCN
-from nsrfc.networks.published.lcenet import LCENet
-from nsrfc.networks.published.pairnet import PairNetwork
-from nsrfc.networks.published.pcenet import PCENet
-from nsrfc.networks.structure.edges import StructureEdges
-from nsrfc.networks.structure.lists import StructureLists, StructurePairs, StructureRefinement
+from nsrfc.model.settings import NETWORKS, UNIVERSAL, Family, ModelSettings, NetworkName
 from nsrfc.storage.files import atomic_path, kind_of, reading
 
-__all__ = ["NSRFC", "UNIVERSAL", "build_network", "load_model", "network_fingerprint"]
-
-UNIVERSAL = "universal"
-"""Name of the model that the package brings: for every embedder (:mod:`recipes.universal`)."""
+__all__ = ["NSRFC", "build_network", "load_model", "network_fingerprint"]
 
 FILES = CONFIG, CARD, WEIGHTS = "config.json", "README.md", "model.safetensors"
 
-_CLASSES: Mapping[str, Mapping[NetworkName, type[nn.Module]]] = {
+_CLASSES: Mapping[Family, Mapping[NetworkName, tuple[str, str]]] = {
     "structure": {
-        "cgcn": StructureRefinement,
-        "pairs": StructurePairs,
-        "lcenet": StructureLists,
-        "pcenet": StructureEdges,
+        "cgcn": ("structure", "StructureRefinement"),
+        "pairs": ("structure", "StructurePairs"),
+        "lcenet": ("structure", "StructureLists"),
+        "pcenet": ("structure", "StructureEdges"),
     },
-    "coordinates": {"cgcn": CGCN, "pairs": PairNetwork, "lcenet": LCENet, "pcenet": PCENet},
+    "coordinates": {
+        "cgcn": ("published.cgcn", "CGCN"),
+        "pairs": ("published.pairnet", "PairNetwork"),
+        "lcenet": ("published.lcenet", "LCENet"),
+        "pcenet": ("published.pcenet", "PCENet"),
+    },
 }
+"""Modules in `nsrfc.networks` and classes: one family is loaded at a time."""
 
 _SHIPPED = Path(__file__).parents[1] / UNIVERSAL
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -212,6 +209,10 @@ class NSRFC(
             model = cls(**config)
         except InputError as error:
             raise InputError(f"{folder / CONFIG}: {error}") from error
+        if model.state_dict().keys() != weights.keys():
+            from nsrfc.model.older import present_names
+
+            weights = present_names(weights)
         expected = {name: value.shape for name, value in model.state_dict().items()}
         found = {name: value.shape for name, value in weights.items()}
         if expected != found:
@@ -232,6 +233,8 @@ class NSRFC(
     def generate_model_card(self, *args: object, **kwargs: object) -> ModelCard:
         """Return the model card."""
         del args, kwargs
+        from nsrfc.model.card import model_card
+
         return ModelCard(model_card(self.settings, self.metrics, self.data))
 
     def fingerprint(self, name: NetworkName) -> str:
@@ -279,7 +282,9 @@ def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:
     InputError
         If the class has no such argument, or refuses its value.
     """
-    kind, given = _CLASSES[settings.family][name], settings.networks[name]
+    module, class_name = _CLASSES[settings.family][name]
+    kind = getattr(import_module(f"nsrfc.networks.{module}"), class_name)
+    given = settings.networks[name]
     parameters = inspect.signature(kind).parameters
     # Networks on structure take neither, and only theirs may be of no dimension.
     data = {} if settings.dimension is None else {"dimension": settings.width(name), "k": settings.k}
@@ -291,9 +296,10 @@ def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:
             f"it has {', '.join(known) or 'none'}."
         )
     try:
-        return kind(**fixed, **given)
+        network: nn.Module = kind(**fixed, **given)
     except ValueError as error:
         raise InputError(f"{name} of the family {settings.family!r}: {error}.") from error
+    return network
 
 
 def load_model(model: NSRFC | str | Path) -> NSRFC:

@@ -59,7 +59,7 @@ def model_card(settings: ModelSettings, metrics: Mapping[str, float], data: Mapp
         "steps": ", ".join(taken) or "none",
         "similarity threshold": tau,
         "connectivity threshold": f"{settings.connect:.4g}",
-        "groups compared": "yes" if settings.groups else "no",
+        "clusters compared": "yes" if settings.cluster_comparison else "no",
     }
     parts = [
         _HEAD,

@@ -13,7 +13,7 @@ C-GCN (``triple_model`` of PSE-GCN and NSR-FC; ``bn1`` is never used there and i
 
 Encoders (pair network ``TransformerBased`` of OMHC and NSR-FC, ``LCENet``, ``PCENet``), per layer::
 
-    self_attn.in_proj_weight, _bias     query, key, value           cut into three
+    self_attn.in_proj_weight, _bias     project
     self_attn.out_proj                  joined
     linear1, linear2                    widen, narrow
     norm1, norm2                        attention_norm, feed_forward_norm
@@ -68,6 +68,7 @@ _CGCN = {
     "classifier_out": "output",
 }
 _LAYER = {
+    "self_attn.in_proj": "project",
     "self_attn.out_proj": "joined",
     "linear1": "widen",
     "linear2": "narrow",
@@ -186,10 +187,7 @@ def _convert_transformer(state: _State, heads: dict[str, str], network: str) -> 
     for name, value in _plain(state).items():
         module, _, rest = name.partition(".")
         in_layer = _LAYER_NAME.fullmatch(name)
-        if in_layer and in_layer[2] == "self_attn.in_proj":
-            for part, piece in zip(("query", "key", "value"), value.chunk(3), strict=True):
-                renamed[f"{in_layer[1]}.{part}.{in_layer[3]}"] = piece.clone()
-        elif in_layer and in_layer[2] in _LAYER:
+        if in_layer and in_layer[2] in _LAYER:
             renamed[f"{in_layer[1]}.{_LAYER[in_layer[2]]}.{in_layer[3]}"] = value
         elif name.startswith("encoder.norm."):
             renamed[name] = value

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from nsrfc.config import Share
 from nsrfc.errors import InputError
-from nsrfc.model.calibration import UNCHANGED, Calibration
 from nsrfc.records import Mutual
 
-__all__ = ["NETWORKS", "STEPS", "Family", "Hyperparameters", "ModelSettings", "NetworkName", "Step"]
+__all__ = [
+    "NETWORKS",
+    "STEPS",
+    "UNCHANGED",
+    "UNIVERSAL",
+    "Calibration",
+    "ClusterComparison",
+    "Family",
+    "Hyperparameters",
+    "ModelSettings",
+    "NetworkName",
+    "Step",
+]
+
+UNIVERSAL = "universal"
+"""Name of the model that the package brings: for every embedder (:mod:`recipes.universal`)."""
 
 NetworkName = Literal["cgcn", "pairs", "lcenet", "pcenet"]
 NETWORKS: tuple[NetworkName, ...] = ("cgcn", "pairs", "lcenet", "pcenet")
@@ -28,9 +43,46 @@ STEPS: Mapping[Step, NetworkName] = {
 }
 """The learned steps in their order, and the network that each needs."""
 
+Calibration = tuple[float, float]
+"""Slope and offset of calibrated log-odds, see :func:`nsrfc.methods.networks.calibrated`."""
+
+UNCHANGED: Calibration = (1.0, 0.0)
+
 Family = Literal["structure", "coordinates"]
 
 Hyperparameters = dict[str, int | float | bool | list[float]]
+
+
+class ClusterComparison(BaseModel):
+    """When clusters are alike enough to become one.
+
+    r is their normalised similarity (:class:`nsrfc.graph.connectivity.ClusterTest`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    minimum: Share = 0.6
+    """Least r at which an edge may join two clusters of at least two faces."""
+
+    refined_minimum: Share = 0.75
+    """The same where embeddings are refined: the poses of one identity have come near each other, and
+    impostors have not."""
+
+    uncertain_share: Share = 0.4
+    """Share of `ModelSettings.connect` from which on an uncertain edge may join two large clusters."""
+
+    uncertain_minimum: Share = 0.5
+    """Least r of these by the embeddings as given; refined they need ``refined_minimum`` as well."""
+
+    uncertain_size: Annotated[int, Field(ge=2)] = 5
+    """Fewest faces of these: of so many, their similarity says more than the edge."""
+
+    unlinked_minimum: Share = 0.75
+    """Least r, by the embeddings as given, at which two large clusters are one identity without an edge
+    that says so."""
+
+    unlinked_size: Annotated[int, Field(ge=2)] = 10
+    """Fewest faces of these."""
 
 
 class ModelSettings(BaseModel):
@@ -73,9 +125,8 @@ class ModelSettings(BaseModel):
     weighted: bool = False
     """Whether the density is weighted by cosines; otherwise it is as published."""
 
-    groups: bool = False
-    """Whether an edge is left out that would join two groups less alike than their own faces are, as
-    the clusterer without a model does (:mod:`nsrfc.graph.cohesion`)."""
+    cluster_comparison: ClusterComparison | None = None
+    """When clusters are alike enough to become one; None: every edge that holds joins, as published."""
 
     veto: bool = True
     """Whether the probability of a density edge is PCENet's verdict times the strength a_ij p_ij;
@@ -86,7 +137,7 @@ class ModelSettings(BaseModel):
 
     calibration: Calibration = UNCHANGED
     """Slope and offset that turn the log-odds of a density edge into those that hold among the people
-    held out in training (:mod:`nsrfc.model.calibration`)."""
+    held out in training (:func:`nsrfc.training.calibration.fit_calibration`)."""
 
     connect: Annotated[float, Field(ge=0)] = 0.5
     """Probability, calibrated, from which on a density edge is kept."""
@@ -94,6 +145,11 @@ class ModelSettings(BaseModel):
     precision: tuple[tuple[float, float], ...] = ()
     """Pairwise precision of the people held out in training, and the ``connect`` that reached it, both
     ascending."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_older_files(cls, settings: Any) -> Any:  # noqa: ANN401
+        return with_cluster_comparison(settings)
 
     @model_validator(mode="after")
     def _dimension_is_known(self) -> Self:
@@ -150,3 +206,11 @@ class ModelSettings(BaseModel):
         return self.model_copy(
             update={name: value for name, value in wanted.items() if value is not None}
         )
+
+
+def with_cluster_comparison(settings: Any) -> Any:  # noqa: ANN401
+    """Return settings with ``groups``, which was yes or no, under its present name."""
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("groups"), bool):
+        return settings
+    newer = {name: value for name, value in settings.items() if name != "groups"}
+    return {"cluster_comparison": ClusterComparison() if settings["groups"] else None, **newer}

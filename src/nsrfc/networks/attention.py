@@ -1,20 +1,44 @@
-"""The transformer pieces that the pair network, LCENet and PCENet share."""
+"""What networks are made of: an encoder, a batch norm, and checks of their sizes."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nsrfc.networks.checks import check_numbers, check_sizes
+__all__ = [
+    "Encoder",
+    "LastAxisNorm",
+    "beside_first",
+    "check_numbers",
+    "check_sizes",
+    "divisor_up_to",
+    "with_cosines",
+]
 
-__all__ = ["Encoder", "beside_first", "divisor_up_to", "with_cosines"]
+_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "gelu": functional.gelu,
+}
+
+
+class _Form(NamedTuple):
+    """What the layers of an encoder have in common."""
+
+    dropout: float
+    pre_norm: bool
+    activation: Callable[[Tensor], Tensor]
+    leaning: bool
 
 
 class Encoder(nn.Module):
     """Layers of self-attention and feed-forward over the tokens of each item.
 
-    Vaswani et al., "Attention Is All You Need" (2017), with ReLU. One layer, post-norm, with a position
+    Vaswani et al., "Attention Is All You Need" (2017). One layer, post-norm, with a position
     code c that enters queries and keys but not values (as in DETR)::
 
         y = LayerNorm(t + Attention(t + c, t + c, t));   out = LayerNorm(y + FeedForward(y))
@@ -22,6 +46,9 @@ class Encoder(nn.Module):
     and pre-norm::
 
         u = LayerNorm(t);   y = t + Attention(u + c, u + c, u);   out = y + FeedForward(LayerNorm(y))
+
+    A leaning encoder is given similarities s of the tokens of an item, and adds g s_ij to the logit with
+    which token i attends to j, with one learned g for each head, 0, 5, 10, ... before learning.
 
     Parameters
     ----------
@@ -37,6 +64,9 @@ class Encoder(nn.Module):
     pre_norm : bool
     final_norm : bool
         Whether a LayerNorm follows the last layer.
+    activation : {"relu", "gelu"}
+        Of the feed-forward.
+    leaning : bool
 
     Raises
     ------
@@ -54,14 +84,15 @@ class Encoder(nn.Module):
         dropout: float,
         pre_norm: bool,
         final_norm: bool = False,
+        activation: Literal["relu", "gelu"] = "relu",
+        leaning: bool = False,
     ) -> None:
         super().__init__()
         check_sizes(width=width, layers=layers, heads=heads, hidden=hidden)
         check_numbers(1, dropout=dropout)
         heads = divisor_up_to(width, heads)
-        self.layers = nn.ModuleList(
-            _Layer(width, heads, hidden, dropout, pre_norm) for _ in range(layers)
-        )
+        form = _Form(dropout, pre_norm, _ACTIVATIONS[activation], leaning)
+        self.layers = nn.ModuleList(_Layer(width, heads, hidden, form) for _ in range(layers))
         self.norm = nn.LayerNorm(width) if final_norm else nn.Identity()
 
     def forward(
@@ -70,6 +101,7 @@ class Encoder(nn.Module):
         *,
         present: Tensor | None = None,
         code: Tensor | None = None,
+        similarity: Tensor | None = None,
         kept: list[int] | None = None,
     ) -> Tensor:
         """Encode tokens.
@@ -81,6 +113,8 @@ class Encoder(nn.Module):
             Tokens that may be attended to; all by default, and at least one of each item.
         code : Tensor, shape (t, width), optional
             Code of the position; anything that broadcasts to the tokens will do.
+        similarity : Tensor, shape (b, t, t), optional
+            For a leaning encoder.
         kept : list of int, optional
             Positions wanted of the last layer, which then spends no work on the others.
 
@@ -88,10 +122,11 @@ class Encoder(nn.Module):
         -------
         Tensor, shape (b, t, width), or (b, len(kept), width)
         """
-        mask = None if present is None else present[:, None, None, :]
+        # Full lists, the rule, need no mask, and filling one in takes half as long as the attention.
+        present = None if present is None or present.all() else present
         last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):
-            tokens = layer(tokens, mask, code, kept if number == last else None)
+            tokens = layer(tokens, present, code, similarity, kept if number == last else None)
         out: Tensor = self.norm(tokens)
         return out
 
@@ -99,49 +134,66 @@ class Encoder(nn.Module):
 class _Layer(nn.Module):
     """One layer of :class:`Encoder`."""
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float, pre_norm: bool) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, form: _Form) -> None:
         super().__init__()
-        self.heads = heads
-        self.dropout = dropout
-        self.pre_norm = pre_norm
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
+        self.heads, self.form = heads, form
+        self.project = nn.Linear(width, 3 * width)  # queries, keys, values
         self.joined = nn.Linear(width, width)
         self.widen = nn.Linear(width, hidden)
         self.narrow = nn.Linear(hidden, width)
         self.attention_norm = nn.LayerNorm(width)
         self.feed_forward_norm = nn.LayerNorm(width)
-        for projection in (self.query, self.key, self.value):
-            # The bound of one Xavier matrix for all three, as in torch's own attention.
-            nn.init.xavier_uniform_(projection.weight, gain=0.5**0.5)
-            nn.init.zeros_(projection.bias)
+        self.lean = nn.Parameter(5.0 * torch.arange(heads)) if form.leaning else None
+        nn.init.xavier_uniform_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
         nn.init.zeros_(self.joined.bias)
 
     def forward(
-        self, tokens: Tensor, mask: Tensor | None, code: Tensor | None, kept: list[int] | None
+        self,
+        tokens: Tensor,
+        present: Tensor | None,
+        code: Tensor | None,
+        similarity: Tensor | None,
+        kept: list[int] | None,
     ) -> Tensor:
         """Attend, then feed forward."""
-        source = self.attention_norm(tokens) if self.pre_norm else tokens
+        source = self.attention_norm(tokens) if self.form.pre_norm else tokens
         out = tokens if kept is None else tokens[:, kept]
+        mask = self._mask(present, similarity)
         out = out + self._dropped(self._attend(source, mask, code, kept))
-        if self.pre_norm:
+        if self.form.pre_norm:
             return out + self._feed_forward(self.feed_forward_norm(out))
         out = self.attention_norm(out)
         normed: Tensor = self.feed_forward_norm(out + self._feed_forward(out))
         return normed
 
+    def _mask(self, present: Tensor | None, similarity: Tensor | None) -> Tensor | None:
+        """Return what attention is to leave out (bool), or what is added to its logits."""
+        listed = None if present is None else present[:, None, None, :]
+        if self.lean is None or similarity is None:
+            return listed
+        bias = self.lean[:, None, None] * similarity[:, None]
+        return bias if listed is None else bias.masked_fill_(~listed, -torch.inf)
+
     def _attend(
         self, source: Tensor, mask: Tensor | None, code: Tensor | None, kept: list[int] | None
     ) -> Tensor:
-        located = source if code is None else source + code
-        asking = located if kept is None else located[:, kept]
+        if code is None and kept is None:
+            query, key, value = self.project(source).chunk(3, dim=-1)
+        else:
+            located = source if code is None else source + code
+            asking = located if kept is None else located[:, kept]
+            parts = zip(self.project.weight.chunk(3), self.project.bias.chunk(3), strict=True)
+            query, key, value = (
+                functional.linear(read, *part)
+                for read, part in zip((asking, located, source), parts, strict=True)
+            )
         attended = functional.scaled_dot_product_attention(
-            self._by_head(self.query(asking)),
-            self._by_head(self.key(located)),
-            self._by_head(self.value(source)),
+            self._by_head(query),
+            self._by_head(key),
+            self._by_head(value),
             attn_mask=mask,
-            dropout_p=self.dropout if self.training else 0.0,
+            dropout_p=self.form.dropout if self.training else 0.0,
         )
         out: Tensor = self.joined(attended.transpose(1, 2).flatten(2))
         return out
@@ -151,10 +203,10 @@ class _Layer(nn.Module):
         return tokens.view(b, t, self.heads, width // self.heads).transpose(1, 2)
 
     def _feed_forward(self, tokens: Tensor) -> Tensor:
-        return self._dropped(self.narrow(self._dropped(functional.relu(self.widen(tokens)))))
+        return self._dropped(self.narrow(self._dropped(self.form.activation(self.widen(tokens)))))
 
     def _dropped(self, tokens: Tensor) -> Tensor:
-        return functional.dropout(tokens, self.dropout, self.training)
+        return functional.dropout(tokens, self.form.dropout, self.training)
 
 
 def with_cosines(x: Tensor) -> Tensor:
@@ -188,3 +240,36 @@ def beside_first(tokens: Tensor) -> Tensor:
 def divisor_up_to(number: int, most: int) -> int:
     """Return the largest divisor of ``number`` that is at most ``most``."""
     return next(divisor for divisor in range(min(most, number), 0, -1) if number % divisor == 0)
+
+
+class LastAxisNorm(nn.BatchNorm1d):
+    """Batch normalisation of the last axis, whatever axes stand before it: they are rows."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise each feature over all rows."""
+        return super().forward(input.reshape(-1, self.num_features)).view(input.shape)
+
+
+def check_sizes(**sizes: object) -> None:
+    """Refuse, by name, what is no whole number from 1.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"{name} must be a whole number from 1, got {size!r}")
+
+
+def check_numbers(most: float, **numbers: object) -> None:
+    """Refuse, by name, what is no finite number in 0..``most``.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name, number in numbers.items():
+        if not isinstance(number, int | float) or not (math.isfinite(number) and 0 <= number <= most):
+            limit = f"in 0..{most:g}" if math.isfinite(most) else "from 0"
+            raise ValueError(f"{name} must be a number {limit}, got {number!r}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
 from nsrfc.errors import InputError
 from nsrfc.graph.components import connected_components
@@ -15,8 +15,6 @@ from nsrfc.records import EdgeList, NeighborGraph
 from nsrfc.research.density import transition_weights
 
 __all__ = ["density_peak_clustering", "shared_neighbor_counts", "tpdi"]
-
-_FACES_PER_TASK = 256
 
 
 def tpdi(graph: NeighborGraph, scale: float = 0.05) -> npt.NDArray[np.float32]:
@@ -107,18 +105,23 @@ def density_peak_clustering(
 def _overlap(graph: NeighborGraph, weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return sum over common neighbours c of w_ic w_jc, shape (n, k)."""
     result = np.zeros(graph.ids.shape, np.float32)
-    _add_overlaps(np.ascontiguousarray(graph.ids), np.ascontiguousarray(weights), result)
+    room = np.zeros((get_num_threads(), graph.n), np.float32)
+    _add_overlaps(np.ascontiguousarray(graph.ids), np.ascontiguousarray(weights), room, result)
     return result
 
 
 @njit(cache=True, parallel=True, nogil=True)
 def _add_overlaps(
-    ids: npt.NDArray[np.int32], weights: npt.NDArray[np.float32], result: npt.NDArray[np.float32]
+    ids: npt.NDArray[np.int32],
+    weights: npt.NDArray[np.float32],
+    room: npt.NDArray[np.float32],
+    result: npt.NDArray[np.float32],
 ) -> None:
     n, k = ids.shape
-    for task in prange((n + _FACES_PER_TASK - 1) // _FACES_PER_TASK):
-        own = np.zeros(n, np.float32)
-        for i in range(task * _FACES_PER_TASK, min(n, (task + 1) * _FACES_PER_TASK)):
+    tasks = len(room)
+    for task in prange(tasks):
+        own = room[task]
+        for i in range(task * n // tasks, (task + 1) * n // tasks):
             for c in range(k):
                 if ids[i, c] >= 0:
                     own[ids[i, c]] = weights[i, c]

@@ -235,7 +235,7 @@ def _plan_networks(
     if model.uses("connect"):
         seconds = costs.edge_seconds(entries, model.k, width) / cores
         stages.append(Stage("edges", 0, lists + 2 * batch, seconds, 4 * n))
-    if model.groups:
+    if model.cluster_comparison:
         compared = GROUPS_BYTES_PER_VALUE * n * dimension + GROUPS_BYTES_PER_NEIGHBOR * entries
         stages.append(Stage("clusters", 0, BLOCK_BYTES + compared, GROUPS_SECONDS * entries / cores))
     method = search.method if given_k is None else "given"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import ByteSize, Field, TypeAdapter, ValidationError
 
 from nsrfc.errors import InputError
 
 __all__ = ["available_cores", "check_disk", "parse_bytes", "peak_memory"]
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-
-_BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_AMOUNT = re.compile(r"\s*[0-9]*\.?[0-9]+(e[0-9]+|\s*[a-z]*)\s*", re.IGNORECASE)
+_SIZE = TypeAdapter(Annotated[ByteSize, Field(gt=0)])
 
 
 def parse_bytes(text: str) -> int:
@@ -24,16 +27,22 @@ def parse_bytes(text: str) -> int:
     InputError
         If it is none.
     """
-    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
     try:
-        number = float(match[1]) if match else 0.0
+        # pydantic reads a number and a unit at the start, and passes over what follows.
+        if _AMOUNT.fullmatch(text):
+            return int(_SIZE.validate_python(_with_unit(text)))
+    except ValidationError:
+        pass
+    raise InputError(f"{text!r} is not an amount of memory: write it like 8GiB or 500MB.")
+
+
+def _with_unit(text: str) -> str | int:
+    """Turn what pydantic does not read into what it does: ``1e9`` bytes, ``8Gi``."""
+    try:
+        number = float(text)
     except ValueError:
-        number = 0.0
-    unit = match[2] + match[3] if match else ""
-    units = _UNITS | _BINARY_UNITS
-    if number <= 0 or number == float("inf") or unit not in units:
-        raise InputError(f"{text!r} is not an amount of memory: write it like 8GiB or 500MB.")
-    return int(number * units[unit])
+        return f"{text.strip()}b" if text.strip().lower().endswith("i") else text
+    return int(number) if math.isfinite(number) else text
 
 
 def peak_memory() -> int | None:

@@ -106,7 +106,7 @@ def plan_training(
     lists = groups.larger * config.k
     judged = BLOCK_BYTES + LEARNING_BYTES_PER_NEIGHBOR * lists
     scoring = SCORING_SECONDS * groups.validating / available_cores()
-    if config.groups:
+    if config.cluster_comparison:
         judged += GROUPS_BYTES_PER_VALUE * groups.validating * dimension
         scoring += COMPARING_SECONDS * groups.validating / available_cores()
     rebuilding = SEARCHES * searching
@@ -273,7 +273,7 @@ def _structure_tokens(
         return k, KEPT_IN_TRAINING * scoring, scoring, FEATURE_SECONDS * k
     tokens = 2 * network.reach if name == "pcenet" else k
     width = network.embed[1].out_features
-    layers = sum(2 * layer.heads * tokens**2 + 4 * tokens * width for layer in network.layers)
+    layers = sum(2 * layer.heads * tokens**2 + 4 * tokens * width for layer in network.encoder.layers)
     scoring = tokens * dimension + 4 * tokens**2 + layers
     return tokens, KEPT_IN_TRAINING * scoring, scoring, FEATURE_SECONDS * k
 
@@ -297,7 +297,7 @@ def _attention_tokens(
 
 
 _Tokens = tuple[int, float, float, float]
-"""Tokens of a list or edge; values that they take in a training step and to be scored; seconds of each."""
+"""Tokens of a list or edge; values they take in a training step, and to be scored; seconds of each."""
 
 _TOKENS: Mapping[Family, Callable[[NetworkName, Any, int, int], _Tokens]] = {
     "structure": _structure_tokens,

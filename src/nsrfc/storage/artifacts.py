@@ -3,11 +3,11 @@
 A result is one file, or a folder of arrays that are filled piece by piece: then a run that was killed
 goes on after the last piece that was recorded.
 
-A result is named by a hash of its stage, of everything it depends on (content of the embeddings,
-weights, settings) and of the version of the package. A run with other data, another model or another
-setting looks for other names, so that it cannot take an old result for its own; a file that is damaged,
-or does not hold what its name says, is refused with a warning and made anew. Files are written whole or
-not at all, arrays row after row with a check sum.
+A result is named by a hash of its stage and of everything it depends on: content of the embeddings,
+weights, settings, the code that makes it, and the versions of the numeric libraries. A run with other
+data, another model or another setting looks for other names, so that it cannot take an old result for
+its own; a file that is damaged, or does not hold what its name says, is refused with a warning and made
+anew. Files are written whole or not at all, arrays row after row with a check sum.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc import __version__
 from nsrfc.chunks import release
 from nsrfc.errors import InputError
-from nsrfc.rowstore import MemoryRows, RowStore
+from nsrfc.rowstore import Arrays, RowStore
 from nsrfc.storage.files import (
     PathLike,
     atomic_path,
@@ -43,15 +44,18 @@ from nsrfc.storage.files import (
     write_npz,
     writing,
 )
+from nsrfc.storage.fingerprints import fingerprint
 from nsrfc.storage.locks import locked
-from nsrfc.storage.runs import fingerprint
 
-__all__ = ["Arrays", "Artifacts", "Pieces", "key_of"]
-
-Arrays = dict[str, npt.NDArray[Any]]
+__all__ = ["Artifacts", "Pieces", "key_of"]
 
 _ABOUT = "about"
 _DONE = "done.json"
+
+CODE = ("chunks", "graph", "knn", "methods", "model", "networks", "vectors")
+"""Modules and folders of the package that decide what a stage gives."""
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "numba", "torch")
 
 RECORD_SECONDS = 10.0
 """Least time between two records of what is done: writing out costs time, a kill no more than this."""
@@ -65,14 +69,15 @@ class Artifacts:
 
     Parameters
     ----------
-    folder : Path, optional
-        Made when it is first needed. Without it nothing is kept.
+    folder : Path
+        Made when it is first needed.
     """
 
-    folder: Path | None = None
+    folder: Path
+    kept = True
 
     @classmethod
-    def at(cls, cache: PathLike | None) -> Artifacts:
+    def at(cls, cache: PathLike) -> Artifacts:
         """Return the results in a folder as a user names it.
 
         Raises
@@ -80,9 +85,13 @@ class Artifacts:
         InputError
             If ``cache`` is no path.
         """
-        if not isinstance(cache, str | os.PathLike | None):
+        if not isinstance(cache, str | os.PathLike):
             raise InputError(f"cache must be a folder, got {type(cache).__name__}: give its path.")
-        return cls(None if cache is None else Path(cache))
+        return cls(Path(cache))
+
+    def key(self, stage: str, parts: Mapping[str, object]) -> str:
+        """Return the key of a result, see :func:`key_of`."""
+        return key_of(stage, parts)
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep the folder to this run, see :func:`nsrfc.storage.locks.locked`."""
@@ -117,7 +126,7 @@ class Artifacts:
     def find(self, stage: str, key: str) -> Arrays | None:
         """Return the result that is kept, or None."""
         path = self._path(stage, key)
-        if path is None or kind_of(path) is None:
+        if kind_of(path) is None:
             return None
         try:
             return _read(path, key)
@@ -128,19 +137,18 @@ class Artifacts:
     def keep(self, stage: str, key: str, arrays: Arrays) -> None:
         """Keep a result, in the place of one that is there."""
         path = self._path(stage, key)
-        if path is not None:
-            write_npz(path, {_ABOUT: np.array(key), **arrays})
+        write_npz(path, {_ABOUT: np.array(key), **arrays})
 
     def pieces(self, stage: str, key: str) -> RowStore:
         """Open a result of arrays that are filled piece by piece."""
-        return MemoryRows() if self.folder is None else Pieces(self.folder / f"{stage}-{key[:16]}", key)
+        return Pieces(self.folder / f"{stage}-{key[:16]}", key)
 
     def fingerprint(self, array: npt.NDArray[Any]) -> str:
-        """Return what names the content of an array in a key; without a folder none is needed."""
-        return "" if self.folder is None else fingerprint(array)
+        """Return what names the content of an array in a key."""
+        return fingerprint(array)
 
-    def _path(self, stage: str, key: str) -> Path | None:
-        return None if self.folder is None else self.folder / f"{stage}-{key[:16]}.npz"
+    def _path(self, stage: str, key: str) -> Path:
+        return self.folder / f"{stage}-{key[:16]}.npz"
 
 
 @dataclass
@@ -257,10 +265,28 @@ def key_of(stage: str, parts: Mapping[str, object]) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits; other ones for another version of the package.
+        64 hexadecimal digits; other ones for other code of the package, or other numeric libraries.
     """
-    whole = json.dumps([__version__, stage, parts], sort_keys=True)
+    whole = json.dumps([_made_by(), stage, parts], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()
+
+
+@cache
+def _made_by() -> dict[str, str]:
+    """Return what decides results beside data and settings: the code, and the numeric libraries."""
+    package = Path(__file__).parents[1]
+    code = hashlib.sha256()
+    for name in CODE:
+        for path in sorted(package.glob(f"{name}/**/*.py")) or [package / f"{name}.py"]:
+            code.update(path.read_bytes())
+    return {"code": code.hexdigest(), **{name: _version(name) for name in LIBRARIES}}
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # faiss has other names for GPUs
+        return "unknown"
 
 
 def _take_room(path: Path) -> None:

@@ -39,6 +39,7 @@ __all__ = [
     "open_npy",
     "read_npz_array",
     "reading",
+    "sync",
     "write_npy",
     "write_npz",
     "writing",
@@ -76,12 +77,26 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         temporary.touch(exist_ok=False)
         try:
             yield temporary
-            # Without this a power cut could leave an empty file under the final name.
-            with temporary.open("r+b") as stream:
-                os.fsync(stream.fileno())
+            sync(temporary)
             temporary.replace(path)
+            sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Let the system write out a file, or the names in a folder.
+
+    Without it a power cut could leave an empty file under its final name, or the older one.
+    """
+    # Windows opens no folder, and keeps names without being asked.
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -36,16 +36,16 @@ from nsrfc.storage.files import (
     check_place,
     kind_of,
     reading,
+    sync,
     writing,
 )
 from nsrfc.storage.identities import read_identities
-from nsrfc.storage.locks import locked
+from nsrfc.storage.locks import clear, locked
 
 __all__ = [
     "FILES",
     "UNFINISHED",
     "check_folder",
-    "fingerprint",
     "read_labels",
     "read_run",
     "summarize",
@@ -56,7 +56,6 @@ __all__ = [
 
 FILES = LABELS, TABLE, RECORD = "labels.npy", "clusters.parquet", "run.json"
 LIBRARIES = ("numpy", "scipy", "sklearn", "faiss", "numba", "pyarrow")
-CHUNK_BYTES = 1 << 24
 
 UNFINISHED = ".unfinished"
 """In the folder of the results, what a run that was cut off has done so far."""
@@ -105,12 +104,16 @@ def write_run(
         # a mixture for one.
         (folder / RECORD).unlink(missing_ok=True)
         for name in FILES:
+            sync(staging / name)
             (staging / name).replace(folder / name)
+        sync(folder)
     unfinished = folder / UNFINISHED
     if kind_of(unfinished):
         # Another run with the same output may have begun there meanwhile.
         with suppress(InputError), locked(unfinished, "run"):
-            shutil.rmtree(unfinished, ignore_errors=True)
+            clear(unfinished)
+        with suppress(OSError):
+            unfinished.rmdir()
     return whole
 
 
@@ -188,18 +191,6 @@ def check_folder(
     """
     check_place(folder)
     check_outputs([Path(folder) / name for name in names], inputs)
-
-
-def fingerprint(array: npt.NDArray[Any]) -> str:
-    """Return the SHA-256 of an array's shape, dtype and bytes, in hexadecimal.
-
-    Memory: one block of rows. The same whether the array is mapped or in memory.
-    """
-    digest = hashlib.sha256(f"{array.shape} {array.dtype.str} ".encode())
-    rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
-    for start in range(0, len(array), rows):
-        digest.update(np.ascontiguousarray(array[start : start + rows]).data)
-    return digest.hexdigest()
 
 
 def summarize(labels: npt.NDArray[np.int64]) -> dict[str, int]:

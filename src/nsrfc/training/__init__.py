@@ -1,11 +1,11 @@
 """Training: one loop, four tasks.
 
-train     the entrance: data, folder, model
-course    the networks in their order, and which of them earn their place
-tasks     what each learns from
-loop      steps, schedule, validation, early stopping
-plan      the memory and time that it will take
-checkpoint, split, pieces, quality, curves
+api         train(): data, folder, model
+trainer     the networks in their order, and which of them earn their place
+tasks       what each learns from
+loop        steps, schedule, validation, early stopping
+thresholds  chosen on validation identities, with the function that serves
+checkpoint, split, sample, pieces, calibration, networks, result, curves
 """
 
 from nsrfc.training.api import train

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from nsrfc.config import check_config
 from nsrfc.device import find_device
@@ -19,7 +20,8 @@ from nsrfc.model.bundle import NSRFC, load_model
 from nsrfc.model.settings import NETWORKS, NetworkName
 from nsrfc.progress import Progress
 from nsrfc.storage.files import PathLike
-from nsrfc.storage.runs import check_folder, fingerprint, write_json
+from nsrfc.storage.fingerprints import fingerprint
+from nsrfc.storage.runs import check_folder, write_json
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.curves import CurveLog, draw_curves
@@ -35,7 +37,7 @@ from nsrfc.training.result import (
     trained_model,
     training_versions,
 )
-from nsrfc.training.split import split_people
+from nsrfc.training.split import Split, split_people
 from nsrfc.training.trainer import Trainer
 from nsrfc.vectors import normalize
 
@@ -58,8 +60,8 @@ def train(
 ) -> NSRFC:
     """Learn the networks from labelled faces.
 
-    The people are split: most teach, the others decide when training stops, which thresholds are taken
-    and which steps earn their place.
+    Most identities teach; the others decide when training stops, which thresholds are taken and which
+    steps earn their place.
 
     Parameters
     ----------
@@ -80,8 +82,7 @@ def train(
     start : NSRFC, path-like or str, optional
         Model whose weights the networks start from, such as "universal": its family and networks take
         the place of those of ``config``, and a network that learns nothing better stays as it was. Its
-        steps, thresholds and C-GCN stay too, unless one network alone is trained or there is no other:
-        people with fewer photos than those to be clustered would mislead.
+        steps, thresholds and C-GCN stay too, unless one network alone is trained or there is no other.
     device : str
         "auto", "cpu", "cuda", ...
 
@@ -98,41 +99,23 @@ def train(
         people, a network cannot be made as ``config`` wants it, or ``output`` cannot be used or is
         in use by another training.
     """
+    if only is not None and only not in NETWORKS:
+        raise InputError(f"There is no network {only!r}: take one of {', '.join(NETWORKS)}.")
     config = TrainingConfig.load() if config is None else config
     check_config(config, TrainingConfig)
     first = None if start is None else load_model(start)
     if first is not None:
         config = started_from(config, first)
-    if only is not None and only not in NETWORKS:
-        raise InputError(f"There is no network {only!r}: take one of {', '.join(NETWORKS)}.")
     place = find_device(device)
     faces, identity = _distinct(X, identities)
-    wanted = _wanted(only, first)
+    dimension, wanted = faces.shape[1], _wanted(only, first)
     for name in wanted:
-        outline(config, name, faces.shape[1])
-    known = {} if output is None else earlier_networks(Path(output), only)
+        outline(config, name, dimension)
     kept = first.settings if first is not None and only is None else None
-    if kept is not None:
-        known = {
-            name: new_network(config, name, faces.shape[1], refined=False, start=first)
-            for name in kept.networks
-            if name not in wanted
-        }
+    known = _known(config, dimension, wanted, output, only, first)
     split = split_people(identity, config.validation, config.seed)
-    data = {
-        "embeddings": fingerprint(faces),
-        "identities": fingerprint(identity),
-        "faces": len(faces),
-        "dimension": faces.shape[1],
-        "people": len(np.unique(identity)),
-        "validation_people": len(np.unique(identity[split.validation])),
-        "validation_faces": len(split.validation),
-    }
-    run: dict[str, Any] = {
-        "config": config.model_dump(mode="json"),
-        "only": only,
-        "data": data,
-    }
+    data = _facts(faces, identity, split)
+    run: dict[str, Any] = {"config": config.model_dump(mode="json"), "only": only, "data": data}
     if first is not None:
         run["start"] = first.fingerprints()
     state = run | {"versions": training_versions()}
@@ -141,27 +124,48 @@ def train(
         CheckpointFolder.held(folder / CHECKPOINTS, state) as checkpoints,
     ):
         report = CurveLog(None if output is None else folder / "tensorboard")
-        trainer = Trainer(
-            config=config,
-            dimension=faces.shape[1],
-            checkpoints=checkpoints,
-            device=place,
-            known=known,
-            wanted=wanted,
-            given=steps_given(config, only, kept),
-            start=first,
-            progress=progress or Progress(),
-            report=report,
-        )
-        sides = (split.train, split.validation)
-        trainer.train(*([(faces[rows], identity[rows])] for rows in sides))
+        given = steps_given(config, only, kept)
+        trainer = Trainer(config, dimension, checkpoints, place, known, wanted, given, first)
+        trainer.progress, trainer.report = progress or trainer.progress, report
+        trainer.train(*([(faces[rows], identity[rows])] for rows in (split.train, split.validation)))
         report.close()
-        model = trained_model(trainer, faces.shape[1], data, kept)
+        model = trained_model(trainer, dimension, data, kept)
         if output is not None:
             draw_curves(folder / CURVES, trainer.curves)
             write_json(folder / RECORD, run | outcome(trainer))
             model.save_pretrained(folder)
     return model
+
+
+def _known(
+    config: TrainingConfig,
+    dimension: int,
+    wanted: tuple[NetworkName, ...],
+    output: PathLike | None,
+    only: NetworkName | None,
+    start: NSRFC | None,
+) -> Mapping[NetworkName, nn.Module]:
+    """Return the networks that are taken as they are: of an earlier model, or of that to start from."""
+    if start is None or only is not None:
+        return {} if output is None else earlier_networks(Path(output), only)
+    return {
+        name: new_network(config, name, dimension, refined=False, start=start)
+        for name in start.settings.networks
+        if name not in wanted
+    }
+
+
+def _facts(faces: _Floats, identity: _Identities, split: Split) -> dict[str, Any]:
+    """Return facts of the training data."""
+    return {
+        "embeddings": fingerprint(faces),
+        "identities": fingerprint(identity),
+        "faces": len(faces),
+        "dimension": faces.shape[1],
+        "people": len(np.unique(identity)),
+        "validation_people": len(np.unique(identity[split.validation])),
+        "validation_faces": len(split.validation),
+    }
 
 
 def _distinct(X: npt.ArrayLike, identities: npt.ArrayLike) -> tuple[_Floats, _Identities]:

@@ -12,9 +12,8 @@ random number generators in it: whatever is random in a step follows from (seed,
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 from nsrfc.errors import InputError
 from nsrfc.storage.files import atomic_path, reading
-from nsrfc.storage.locks import locked
+from nsrfc.storage.locks import clear, locked
 from nsrfc.storage.runs import write_json
 
 __all__ = ["Checkpoint", "CheckpointFolder", "flatten_optimizer", "restore_optimizer"]
@@ -89,7 +88,9 @@ class CheckpointFolder:
         with locked(folder, "training"):
             checkpoints = cls(folder, run)
             yield checkpoints
-            shutil.rmtree(folder)
+            clear(folder)
+        with suppress(OSError):
+            folder.rmdir()
 
     def read(self, name: str) -> Checkpoint | None:
         """Return the latest checkpoint of a network, if there is one."""

@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from nsrfc.config import problem
 from nsrfc.errors import InputError
-from nsrfc.model.settings import Hyperparameters
+from nsrfc.model.settings import ClusterComparison, Hyperparameters, with_cluster_comparison
 from nsrfc.records import Mutual
 from nsrfc.storage.files import PathLike, existing_file, reading
 
@@ -142,8 +150,8 @@ class TrainingConfig(_Settings):
     weighted: bool
     """Whether the density is weighted by cosines; otherwise it is as published."""
 
-    groups: bool
-    """Whether an edge is left out that would join two groups less alike than their own faces are."""
+    cluster_comparison: ClusterComparison | None
+    """When clusters are alike enough to become one; None: every edge that holds joins, as published."""
 
     validation: Annotated[float, Field(gt=0, lt=1)]
     """Share of the people that are held out to stop training and choose thresholds."""
@@ -163,6 +171,11 @@ class TrainingConfig(_Settings):
     pairs: ListSettings
     lcenet: ListSettings
     pcenet: EdgeSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_older_files(cls, settings: Any) -> Any:  # noqa: ANN401
+        return with_cluster_comparison(settings)
 
     @field_validator("cgcn")
     @classmethod

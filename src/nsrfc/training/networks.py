@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from nsrfc.model.bundle import NSRFC, build_network
-from nsrfc.model.calibration import UNCHANGED, Calibration
-from nsrfc.model.settings import STEPS, ModelSettings, NetworkName, Step
+from nsrfc.model.settings import STEPS, UNCHANGED, Calibration, ModelSettings, NetworkName, Step
 from nsrfc.training.config import TrainingConfig
 
 __all__ = ["model_settings", "new_network", "outline"]
@@ -37,7 +36,7 @@ def model_settings(
         used={step: used[step] for step in STEPS if step in used},
         mutual=config.mutual,
         weighted=config.weighted,
-        groups=config.groups,
+        cluster_comparison=config.cluster_comparison,
         veto=config.pcenet.veto,
         tau=tau,
         connect=connect,

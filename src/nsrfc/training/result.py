@@ -63,8 +63,8 @@ def started_from(config: TrainingConfig, start: NSRFC) -> TrainingConfig:
             f"start is a model of the family {settings.family!r} and the settings are for "
             f"{config.family!r}: take the preset of its family, or train without it."
         )
-    same = settings.model_dump(include={"k", "rerank", "mutual", "weighted", "groups"})
-    changes: dict[str, Any] = dict(same)
+    same = settings.model_dump(include={"k", "rerank", "mutual", "weighted"})
+    changes: dict[str, Any] = {**same, "cluster_comparison": settings.cluster_comparison}
     for name, network in settings.networks.items():
         given = getattr(config, name)
         loop = given.loop.model_copy(update={"learning_rate": given.loop.learning_rate * _GENTLER})

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from nsrfc import metrics
 from nsrfc.methods.base import Run
-from nsrfc.methods.networks import NetworkMethod
-from nsrfc.model.calibration import Calibration, calibrated
+from nsrfc.methods.networks import NetworkMethod, calibrated
+from nsrfc.model.settings import Calibration
 from nsrfc.records import DensityGraph, Neighborhood
 
 __all__ = ["Clusters", "ScoredSet", "best_clusters", "precision_steps", "ranking_quality"]
@@ -29,6 +29,10 @@ _NONE = 2.0
 
 TOLERANCE = 0.003
 """F that may be given up for thresholds that will hold with more strangers than validate."""
+
+MOST_TAU = 0.95
+"""Similarity edges spare PCENet most of its work, and beyond this there are few: a higher tau is taken
+only where none up to it does as well."""
 
 _GRID = (*np.linspace(0.05, 0.95, 19), 0.98, 0.99)
 _STEPS = (*np.linspace(0.05, 0.95, 19), 0.97, 0.98, 0.99, 0.995, 0.999)
@@ -140,7 +144,8 @@ def best_clusters(*sets: ScoredSet) -> Clusters:
     -----
     The best pair of thresholds, found by scanning one with the other held, in turn, is not what is
     taken: a low tau chains people once there are many. Of those within ``TOLERANCE`` of it, the highest
-    tau is taken, and the connect in the middle of those that do as well. Some hundred clusterings.
+    tau up to ``MOST_TAU`` is taken, and the connect in the middle of those that do as well. Some hundred
+    clusterings.
     """
     taus = [*_candidates([each.graph.similarity_edges.score for each in sets]), _NONE]
     connects = _candidates([each.probability for each in sets])
@@ -154,7 +159,8 @@ def best_clusters(*sets: ScoredSet) -> Clusters:
         connect = max(connects, key=lambda value: quality(tau, value))
         tau = max(reversed(taus), key=lambda value: quality(value, connect))
     enough = quality(tau, connect) - TOLERANCE
-    for tau in reversed(taus):
+    useful = [value for value in taus if value <= MOST_TAU]
+    for tau in [*reversed(useful), *taus[len(useful) :]]:
         good = [value for value in connects if quality(tau, value) >= enough]
         if good:
             break

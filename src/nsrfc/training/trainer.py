@@ -25,9 +25,9 @@ from nsrfc.methods.base import Run
 from nsrfc.methods.networks import NetworkMethod
 from nsrfc.methods.registry import method_class
 from nsrfc.model.bundle import NSRFC
-from nsrfc.model.calibration import UNCHANGED, Calibration, fit_calibration
-from nsrfc.model.settings import NetworkName, Step
+from nsrfc.model.settings import UNCHANGED, Calibration, NetworkName, Step
 from nsrfc.progress import Progress
+from nsrfc.training.calibration import fit_calibration
 from nsrfc.training.checkpoint import CheckpointFolder, state_of
 from nsrfc.training.config import LoopSettings, TrainingConfig
 from nsrfc.training.loop import Epoch, Report, Task, fit, seed_of

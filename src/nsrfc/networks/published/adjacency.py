@@ -20,7 +20,6 @@ __all__ = ["Adjacency", "DenseAdjacency", "SparseAdjacency"]
 
 _EPSILON = 1e-5
 _SIMILAR = 0.5
-_SUM = 0  # number of mode "sum" in torch's kernels
 
 
 class Adjacency(Protocol):
@@ -135,7 +134,7 @@ class SparseAdjacency:
 
     def refine(self, h: Tensor) -> SparseAdjacency:
         """Cosines of at least 0.5 of unit vectors ``h`` (n, w), rows normalised."""
-        cosine = _listed_dots(h, self.own(h), self.ids, self.offsets, self._row())
+        cosine = _listed_dots(h, self.own(h), self.ids, self.offsets)
         return self._weighted(torch.where(cosine >= _SIMILAR, cosine, 0)).normalized()
 
     def split(self, rows: int | None) -> Iterator[SparseAdjacency]:
@@ -166,16 +165,16 @@ def _weighted_sums(x: Tensor, weights: Tensor, ids: Tensor, offsets: Tensor) -> 
     )
 
 
-def _listed_dots(x: Tensor, own: Tensor, ids: Tensor, offsets: Tensor, row: Tensor) -> Tensor:
-    dots: Tensor = _ListedDots.apply(x, own, ids, offsets, row)  # type: ignore[no-untyped-call]
+def _listed_dots(x: Tensor, own: Tensor, ids: Tensor, offsets: Tensor) -> Tensor:
+    dots: Tensor = _ListedDots.apply(x, own, ids, offsets)  # type: ignore[no-untyped-call]
     return dots
 
 
 class _ListedDots(torch.autograd.Function):
     """Dot products (m,) of every listed neighbour with the face that lists it.
 
-    They are the derivative of sum_i y_i . (sum_j a_ij x_j) by a_ij, for which torch has a kernel: five
-    times faster than gathering the neighbours, and without their (m, w) copies.
+    They are the derivative of sum_i y_i . (sum_j a_ij x_j) by a_ij, which torch computes without the
+    (m, w) copies that gathering the neighbours would make.
     """
 
     @staticmethod
@@ -185,13 +184,12 @@ class _ListedDots(torch.autograd.Function):
         own: Tensor,
         ids: Tensor,
         offsets: Tensor,
-        row: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(x, own, ids, offsets)
-        dots: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-            own, x, ids, offsets, row, _SUM
-        )
-        return dots
+        with torch.enable_grad():
+            weights = x.new_ones(len(ids), requires_grad=True)
+            sums = _weighted_sums(x.detach(), weights, ids, offsets)
+        return torch.autograd.grad(sums, weights, own)[0]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
@@ -199,4 +197,4 @@ class _ListedDots(torch.autograd.Function):
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             sums = _weighted_sums(x, gradient.contiguous(), ids, offsets)
-        return torch.autograd.grad(sums, x, own)[0], sums.detach(), None, None, None
+        return torch.autograd.grad(sums, x, own)[0], sums.detach(), None, None

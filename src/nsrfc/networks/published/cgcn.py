@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nsrfc.networks.norm import LastAxisNorm
+from nsrfc.networks.attention import LastAxisNorm
 from nsrfc.networks.published.adjacency import Adjacency
 
 __all__ = ["CGCN"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nsrfc.networks.attention import Encoder, with_cosines
-from nsrfc.networks.checks import check_sizes
+from nsrfc.networks.attention import Encoder, check_sizes, with_cosines
 
 __all__ = ["PCENet"]
 

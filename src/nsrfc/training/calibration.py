@@ -11,41 +11,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
 
-__all__ = ["UNCHANGED", "Calibration", "calibrated", "fit_calibration"]
+from nsrfc.methods.networks import clipped_logit
+from nsrfc.model.settings import UNCHANGED, Calibration
+
+__all__ = ["fit_calibration"]
 
 _Floats = npt.NDArray[np.float32]
 _Bools = npt.NDArray[np.bool_]
 
-Calibration = tuple[float, float]
-"""Slope and offset."""
 
-UNCHANGED: Calibration = (1.0, 0.0)
-
-_SURE = 1e-6
 _WEAK_PENALTY = 1e6
-
-
-def calibrated(probability: _Floats, calibration: Calibration) -> _Floats:
-    """Calibrate probabilities.
-
-    Parameters
-    ----------
-    probability : ndarray of float32, any shape
-        In 0..1.
-    calibration : (float, float)
-        Slope, above 0, and offset.
-
-    Returns
-    -------
-    ndarray of float32, the same shape
-    """
-    if calibration == UNCHANGED:
-        return probability
-    slope, offset = calibration
-    found: _Floats = expit(slope * _log_odds(probability) + offset).astype(np.float32)
-    return found
 
 
 def fit_calibration(sets: Sequence[tuple[_Floats, _Bools]]) -> Calibration:
@@ -66,14 +42,9 @@ def fit_calibration(sets: Sequence[tuple[_Floats, _Bools]]) -> Calibration:
     same = np.concatenate([true for _, true in sets])
     if same.all() or not same.any():
         return UNCHANGED
-    odds = np.concatenate([_log_odds(probability) for probability, _ in sets])
+    odds = np.concatenate([clipped_logit(probability) for probability, _ in sets])
     weight = np.concatenate([np.full(len(true), 1 / max(1, len(true))) for _, true in sets])
     weight *= len(same) / weight.sum()
     fit = LogisticRegression(C=_WEAK_PENALTY).fit(odds[:, None], same, weight)
     slope = float(fit.coef_[0, 0])
     return (slope, float(fit.intercept_[0])) if slope > 0 else UNCHANGED
-
-
-def _log_odds(probability: _Floats) -> npt.NDArray[np.float64]:
-    odds: npt.NDArray[np.float64] = logit(np.clip(probability.astype(np.float64), _SURE, 1 - _SURE))
-    return odds

@@ -1,1 +1,0 @@
-"""Networks that read neighbourhood structure, of which the shipped model is made."""
