@@ -169,8 +169,7 @@ def test_networks_work_as_much_as_torch_counts() -> None:
     from nsrfc.networks.published.lcenet import LCENet
     from nsrfc.networks.published.pairnet import PairNetwork
     from nsrfc.networks.published.pcenet import PCENet
-    from nsrfc.networks.structure.edges import StructureEdges
-    from nsrfc.networks.structure.lists import StructureLists, StructurePairs
+    from nsrfc.networks.structure import StructureEdges, StructureLists, StructurePairs
 
     n, d, k = 60, 16, 50
     X = generate(n, dimension=d).embeddings

@@ -24,9 +24,10 @@ from nsrfc.cli.console import ConsoleProgress
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.records import Clustering
 from nsrfc.storage.embeddings import read_embeddings
+from nsrfc.storage.fingerprints import fingerprint
 from nsrfc.storage.identities import read_identities
 from nsrfc.storage.neighbors import read_neighbors
-from nsrfc.storage.runs import fingerprint, read_labels, write_run
+from nsrfc.storage.runs import read_labels, write_run
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
@@ -115,7 +116,7 @@ def test_from_generated_faces_to_scores_through_the_real_command(tmp_path: Path)
     assert found.stderr.startswith("Expected: ")
     said = found.stderr.splitlines()
     assert len(said) == 2, "no progress where stderr is no terminal"
-    assert "density edges could change nothing" in said[1]
+    assert "density edges were skipped" in said[1]
     assert json.loads(found.stdout)["result"]["faces"] == 1000
     scored = command("evaluate", "out", "faces.npz", "--json", cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nsrfc.graph.list_features import LIST_FEATURES, ListStructure, list_features, list_structure
-from nsrfc.graph.score_model import fit_score_model
+from nsrfc.graph.scores import fit_score_model
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.synthetic import generate
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from nsrfc.errors import InputError
 from nsrfc.knn import build as neighbors_module
+from nsrfc.knn import exact as exact_module
 from nsrfc.knn import inverted_file as search_module
-from nsrfc.knn import lists as lists_module
 from nsrfc.knn import rebuilt as rebuilt_module
 from nsrfc.knn.build import build_neighbor_graph, sampled_recall
 from nsrfc.progress import Progress
@@ -111,7 +111,7 @@ def test_row_order_does_not_matter(faces: Vectors) -> None:
 
 def test_chunk_size_does_not_matter(faces: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = build_neighbor_graph(faces, 20)
-    monkeypatch.setattr(lists_module, "_CHUNK", 701)
+    monkeypatch.setattr(exact_module, "_CHUNK", 701)
     assert_same(build_neighbor_graph(faces, 20), whole)
 
 
@@ -159,7 +159,7 @@ def test_an_approximate_search_that_was_cut_off_needs_no_index_to_go_on(
         with pytest.raises(KeyboardInterrupt):
             search()
     with monkeypatch.context() as second:
-        second.setattr(neighbors_module, "inverted_file", cut_off)
+        second.setattr(search_module, "inverted_file", cut_off)
         found = search()
     assert_same(found, build_neighbor_graph(faces, 20, method="approximate"))
     assert [path.name for path in tmp_path.iterdir()] == ["neighbours"], "what it was made of is gone"

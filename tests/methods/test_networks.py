@@ -9,20 +9,22 @@ import numpy.typing as npt
 import pytest
 
 from nsrfc.config import ClusterConfig
-from nsrfc.graph.cohesion import COHESION, REFINED_COHESION
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance
 from nsrfc.knn.build import build_neighbor_graph
-from nsrfc.knn.distinct import distinct_faces
+from nsrfc.knn.copies import distinct_faces
 from nsrfc.methods.base import Run
-from nsrfc.methods.networks import UNCERTAIN, NetworkMethod, listed_cosines, padded
+from nsrfc.methods.networks import NetworkMethod, listed_cosines, padded
 from nsrfc.methods.registry import load_networks
 from nsrfc.model.bundle import NSRFC
+from nsrfc.model.settings import ClusterComparison
 from nsrfc.pipeline import cluster
 from nsrfc.records import Components, DensityGraph, EdgeList, Neighborhood
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
 from ..models import FAMILIES, STRUCTURE, D, K, make_model
+
+USUAL = ClusterComparison()
 
 Floats = npt.NDArray[np.float32]
 
@@ -59,9 +61,9 @@ def test_labels_are_those_of_scoring_every_edge(family: str, caplog: pytest.LogC
     np.testing.assert_array_equal(relabel_by_first_appearance(found.labels), every)
     np.testing.assert_allclose(found.probability[asked], probability[asked], atol=1e-6)
     np.testing.assert_allclose(found.probability[~asked], edges.score[~asked], atol=1e-6)
-    spared = np.count_nonzero(~asked)
-    assert spared > 0
-    assert f"{spared:,} of {len(edges):,} density edges" in caplog.text
+    skipped = np.count_nonzero(~asked)
+    assert skipped > 0
+    assert f"{skipped:,} of {len(edges):,} density edges" in caplog.text
 
 
 def test_a_bridge_between_unlike_groups_is_left_out() -> None:
@@ -71,7 +73,7 @@ def test_a_bridge_between_unlike_groups_is_left_out() -> None:
     X = normalize(np.concatenate((apart, apart[:1] + apart[6:7])))
     settings = {**STRUCTURE, "dimension": None, "used": {}, "tau": 0.3}
     assert cluster(X, make_model(settings)).labels.max() == 0
-    labels = cluster(X, make_model(settings, groups=True)).labels
+    labels = cluster(X, make_model(settings, cluster_comparison=USUAL)).labels
     assert labels[:12].tolist() == [0] * 6 + [1] * 6
     assert labels[12] in (0, 1), "the face between them follows its best edge"
 
@@ -85,7 +87,9 @@ class Compared:
         self.graph = DensityGraph(np.ones(len(X)), edges, edges.where(np.zeros(len(edges), bool)), 0.5)
 
     def components(self, probability: list[float], threshold: float) -> Components:
-        model = make_model(STRUCTURE, dimension=None, used={}, groups=True, connect=threshold)
+        model = make_model(
+            STRUCTURE, dimension=None, used={}, cluster_comparison=USUAL, connect=threshold
+        )
         method, run = method_of(model, self.X.shape[1]), Run()
         near = method.neighborhood(self.X, None, run)
         return method.components(near, self.graph, np.array(probability, np.float32).__getitem__, run)
@@ -117,15 +121,21 @@ def test_groups_are_compared_over_the_edges_that_hold() -> None:
     assert alike.labels([*sure, 0.8, 0.8, 0.1], 0.5) == [0] * 12
 
 
-def test_an_edge_that_was_spared_joins_nothing() -> None:
+def test_an_edge_is_asked_about_where_better_ones_join_unlike_groups() -> None:
     """The second group is like the third, and both are tied to the first, which is unlike them."""
     axis = np.repeat(np.eye(2, 16)[[0, 1, 1]], 4, axis=0)
     score = [1.0] * 9 + [0.9, 0.8, 0.5]
     faces = Compared(normalize(axis + 0.01 * OWN), INSIDE + BETWEEN, score)
-    spared = faces.components([0.9] * 9 + [0.8, 0.8, np.nan], 0.5)
-    assert spared.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert spared.probability[-1] == 0.5, "its score stands for its probability"
-    assert faces.labels([0.9] * 9 + [0.8, 0.1, 0.8], 0.5) == [0] * 4 + [1] * 8
+    assert faces.labels([0.9] * 9 + [0.8, 0.8, 0.8], 0.5) == [0] * 4 + [1] * 8
+    assert faces.labels([0.9] * 9 + [0.8, 0.8, 0.1], 0.5) == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_the_score_of_a_skipped_edge_stands_for_its_probability() -> None:
+    score = [1.0] * 9 + [0.9, 0.8, 0.5]
+    faces = Compared(normalize(np.ones((12, 16)) + 0.01 * OWN), INSIDE + BETWEEN, score)
+    found = faces.components([0.9] * 9 + [0.8, 0.7, np.nan], 0.5)
+    assert found.labels.tolist() == [0] * 12
+    np.testing.assert_allclose(found.probability, [0.9] * 9 + [0.8, 0.7, 0.5], rtol=1e-6)
 
 
 def test_an_edge_somewhat_below_the_threshold_joins_large_groups_that_are_alike() -> None:
@@ -138,18 +148,20 @@ def test_an_edge_somewhat_below_the_threshold_joins_large_groups_that_are_alike(
         return faces.labels(probability, 0.75)
 
     assert labels(0.5) == [0] * 10 + [1] * 5
-    assert labels(0.75 * UNCERTAIN - 0.01) == [0] * 5 + [1] * 5 + [2] * 5
+    assert labels(0.75 * USUAL.uncertain_share - 0.01) == [0] * 5 + [1] * 5 + [2] * 5
 
 
 def test_more_likeness_is_asked_of_refined_embeddings() -> None:
     """Two groups, each without spread, whose directions have a cosine between both bounds."""
-    between = (COHESION + REFINED_COHESION) / 2
+    between = (USUAL.minimum + USUAL.refined_minimum) / 2
     X = np.repeat(np.array([[1, 0], [between, np.sqrt(1 - between**2)]], np.float32), 3, axis=0)
     ids = np.tile(np.arange(6, dtype=np.int32), (6, 1))
     near = Neighborhood(X, X, ids, X @ X.T, ids, impostor_means=(0.0, 0.0))
     pairs = [(1, 0), (2, 1), (4, 3), (5, 4), (3, 2)]
     faces = Compared(X, pairs, [0.9] * 4 + [0.8])
-    method = method_of(make_model(STRUCTURE, dimension=None, used={}, groups=True, connect=0.5), 2)
+    method = method_of(
+        make_model(STRUCTURE, dimension=None, used={}, cluster_comparison=USUAL, connect=0.5), 2
+    )
 
     def labels(near: Neighborhood) -> list[int]:
         probability = faces.graph.density_edges.score
@@ -167,7 +179,9 @@ def test_what_is_refined_is_compared_and_what_was_given_is_kept(family: str) -> 
     X = generate(250, "wild", dimension=D, seed=1).embeddings
     unit = distinct_faces(X).vectors
     for rebuild in (False, True):
-        model = make_model(FAMILIES[family], used={"refine": True, "rebuild": rebuild}, groups=True)
+        model = make_model(
+            FAMILIES[family], used={"refine": True, "rebuild": rebuild}, cluster_comparison=USUAL
+        )
         method = method_of(model)
         first = method.nearest(unit, None, Run())
         near = method.neighborhood(unit, None, Run())

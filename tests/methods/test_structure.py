@@ -15,9 +15,9 @@ from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.methods.base import Run
 from nsrfc.methods.structure import StructureMethod
 from nsrfc.model.settings import NETWORKS, ModelSettings
-from nsrfc.networks.structure.edges import StructureEdges
-from nsrfc.networks.structure.lists import (
+from nsrfc.networks.structure import (
     PairScorer,
+    StructureEdges,
     StructureLists,
     StructurePairs,
     StructureRefinement,

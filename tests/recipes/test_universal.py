@@ -16,8 +16,8 @@ from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_networks
 from nsrfc.methods.structure import StructureMethod
 from nsrfc.metrics import ari
-from nsrfc.model.bundle import NSRFC, UNIVERSAL, load_model
-from nsrfc.model.settings import ModelSettings
+from nsrfc.model.bundle import NSRFC, load_model
+from nsrfc.model.settings import UNIVERSAL, ModelSettings
 from nsrfc.pipeline import cluster
 from nsrfc.synthetic import generate
 from recipes.universal import (

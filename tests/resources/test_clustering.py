@@ -160,16 +160,18 @@ def test_networks_on_structure_rebuild_graphs_in_linear_time(every_step: dict[st
     assert refinement(100_000, "coordinates") > 2.1 * refinement(50_000, "coordinates"), "all pairs"
 
 
-def test_comparing_groups_takes_a_copy_of_the_vectors(every_step: dict[str, Any]) -> None:
-    from nsrfc.model.settings import ModelSettings
+def test_comparing_clusters_takes_a_copy_of_the_vectors(every_step: dict[str, Any]) -> None:
+    from nsrfc.model.settings import ClusterComparison, ModelSettings
 
     without, compared = (
         plan(
             50_000,
             256,
-            model=ModelSettings(family="structure", dimension=None, groups=groups, **every_step),
+            model=ModelSettings(
+                family="structure", dimension=None, cluster_comparison=comparison, **every_step
+            ),
         )
-        for groups in (False, True)
+        for comparison in (None, ClusterComparison())
     )
     assert compared.stages[:-1] == without.stages
     assert compared.stages[-1].name == "clusters"

@@ -16,8 +16,6 @@ from nsrfc.methods.base import Run
 from nsrfc.storage.locks import locked
 from nsrfc.synthetic import generate
 
-pytest.importorskip("fcntl", reason="no such locks on this system")
-
 
 @pytest.fixture(scope="module")
 def X() -> npt.NDArray[np.float32]:  # noqa: N802

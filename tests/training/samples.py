@@ -11,7 +11,7 @@ from torch import nn
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.methods.networks import NetworkMethod, padded
 from nsrfc.methods.registry import method_class
-from nsrfc.model.settings import Family, ModelSettings, NetworkName
+from nsrfc.model.settings import ClusterComparison, Family, ModelSettings, NetworkName
 from nsrfc.records import Neighborhood
 from nsrfc.synthetic import generate
 from nsrfc.training.sample import Sample
@@ -45,7 +45,7 @@ def method_of(
         k=k,
         networks={name: {} for name in networks},
         veto=False,
-        groups=groups,
+        cluster_comparison=ClusterComparison() if groups else None,
         tau=0.0,
     )
     return method_class(family)(settings, networks)

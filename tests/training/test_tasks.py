@@ -16,8 +16,7 @@ from nsrfc.networks.published.cgcn import CGCN
 from nsrfc.networks.published.lcenet import LCENet
 from nsrfc.networks.published.pairnet import PairNetwork
 from nsrfc.networks.published.pcenet import PCENet
-from nsrfc.networks.structure.edges import StructureEdges
-from nsrfc.networks.structure.lists import StructurePairs, StructureRefinement
+from nsrfc.networks.structure import StructureEdges, StructurePairs, StructureRefinement
 from nsrfc.records import Neighborhood
 from nsrfc.training.config import CGCNSettings, TrainingConfig
 from nsrfc.training.loop import Task

@@ -89,7 +89,7 @@ def test_sets_of_different_dimensions_make_a_model_for_any(tmp_path: Path) -> No
     model.save_pretrained(tmp_path / "model")
     again = load_model(tmp_path / "model")
     assert again.settings == model.settings
-    assert again.settings.groups
+    assert again.settings.cluster_comparison
     assert again.settings.weighted
     for dimension in (5, 12, 64):
         X, _ = labelled(60, dimension, seed=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nsrfc.graph.score_normalization import impostor_mean, impostor_scores
+from nsrfc.graph.scores import impostor_mean, impostor_scores
 from nsrfc.synthetic import generate
 
 
