@@ -39,7 +39,7 @@ Setting = dict[str, float]
 Record = dict[str, Any]
 
 SHARED = Path(os.environ.get("NSRFC_SHARED", Path(__file__).parents[2] / "shared"))
-REAL = ("celeba_wild_dev", "lfw", "celeba_lowres")
+REAL = ("celeba_wild_dev", "lfw", "lfw_dlib", "celeba_lowres")
 GENERATED = {"wild": 6_000, "ms1m": 20_000}
 OURS, RULES = "nsrfc", "rules"
 
@@ -110,6 +110,12 @@ def infomap(faces: Faces, graph: NeighborGraph) -> tuple[Setting, Labels]:
     return {"cosine": best.setting}, best.labels
 
 
+def chinese_whispers(faces: Faces, graph: NeighborGraph) -> tuple[Setting, Labels]:
+    """Cluster by chinese whispers on the edges above the best cosine."""
+    best = best_cosine(lambda at: baselines.chinese_whispers(graph, at), faces.identities)
+    return {"cosine": best.setting}, best.labels
+
+
 def ours(faces: Faces, _: NeighborGraph) -> tuple[Setting, Labels]:
     """Cluster by this package: no setting, no label, a neighbour search of its own."""
     labels: Labels = FaceClusterer().fit_predict(faces.X)
@@ -129,6 +135,7 @@ METHODS: dict[str, Callable[[Faces, NeighborGraph], tuple[Setting, Labels]]] = {
     "components": components,
     "HAC": linkage,
     "Infomap": infomap,
+    "chinese whispers": chinese_whispers,
     OURS: ours,
     RULES: rules,
 }
@@ -141,7 +148,7 @@ def best_cosine(labels_at: Callable[[float], Labels], identities: Labels) -> bas
         tried = [round(float(at), 2) for at in thresholds]
         return baselines.best_by_labels(((at, labels_at(at)) for at in tried), identities)
 
-    coarse = best_of(np.arange(0.30, 0.95, 0.05))
+    coarse = best_of(np.arange(0.30, 0.98, 0.05))
     return best_of(coarse.setting + np.arange(-0.04, 0.045, 0.01))
 
 

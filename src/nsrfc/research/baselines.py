@@ -33,6 +33,7 @@ __all__ = [
     "best_average_linkage",
     "best_by_labels",
     "best_threshold_components",
+    "chinese_whispers",
     "dbscan",
     "hdbscan",
     "infomap",
@@ -323,6 +324,41 @@ def infomap(graph: NeighborGraph, threshold: float, seed: int = 1) -> Labels:
     labels = np.empty(graph.n, dtype=np.int64)
     labels[np.fromiter(modules.keys(), np.int64)] = np.fromiter(modules.values(), np.int64)
     return labels
+
+
+def chinese_whispers(graph: NeighborGraph, threshold: float) -> Labels:
+    """Cluster by chinese whispers (Biemann, 2006), as dlib does; edges are weighted by similarity.
+
+    Parameters
+    ----------
+    graph : NeighborGraph
+        Lists of n faces.
+    threshold : float
+        Smallest similarity of an edge that is kept. dlib's own Euclidean distance d of unit vectors is
+        the similarity 1 - d^2 / 2.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+
+    Raises
+    ------
+    OptionalDependencyError
+        If dlib is not installed.
+    """
+    try:
+        import dlib
+    except ImportError:
+        raise OptionalDependencyError("dlib", "bench") from None
+
+    edges = _undirected(graph)
+    kept = edges.where(edges.score >= threshold)
+    # A loop stands for every face, so that those without an edge get a label, too.
+    faces = np.arange(graph.n)
+    ends = np.concatenate((faces, kept.source)), np.concatenate((faces, kept.target))
+    weights = np.concatenate((np.zeros(graph.n), kept.score))
+    rows = zip(*(part.tolist() for part in (*ends, weights)), strict=True)
+    return np.array(dlib.chinese_whispers(list(rows)), np.int64)
 
 
 def _undirected(graph: NeighborGraph) -> EdgeList:

@@ -1,0 +1,32 @@
+"""What is loaded: little, and only what the work at hand needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+FIT = """
+import sys
+import numpy as np
+from nsrfc import FaceClusterer
+X = np.random.default_rng(0).standard_normal((600, 32))
+FaceClusterer(model={model!r}).fit(X)
+print(*sorted(name for name in sys.modules if name.startswith(("nsrfc", "torch"))))
+"""
+
+
+def loaded(code: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("model", [None, "universal"])
+def test_fit_loads_few_modules_of_the_package(model: str | None) -> None:
+    names = loaded(FIT.format(model=model))
+    assert len([name for name in names if name.startswith("nsrfc")]) <= 40
+
+
+def test_the_rules_load_no_torch() -> None:
+    assert not [name for name in loaded(FIT.format(model=None)) if name.startswith("torch")]
