@@ -48,7 +48,8 @@ def test_labels_are_those_of_scoring_every_edge(family: str, caplog: pytest.LogC
     kept = edges.where(probability >= model.settings.connect)
     every = connected_components(len(near.ids), kept + graph.similarity_edges)
     labels = relabel_by_first_appearance(every[faces.place])
-    np.testing.assert_array_equal(labels, cluster(X, model).labels)
+    with caplog.at_level("INFO", "nsrfc"):
+        np.testing.assert_array_equal(labels, cluster(X, model).labels)
 
     scorer, asked = method.edge_scorer(near, graph, run), np.zeros(len(edges), bool)
 
@@ -56,8 +57,7 @@ def test_labels_are_those_of_scoring_every_edge(family: str, caplog: pytest.LogC
         asked[chosen] = True
         return scorer(chosen)
 
-    with caplog.at_level("INFO", "nsrfc"):
-        found = method.components(near, graph, counted, run)
+    found = method.components(near, graph, counted, run)
     np.testing.assert_array_equal(relabel_by_first_appearance(found.labels), every)
     np.testing.assert_allclose(found.probability[asked], probability[asked], atol=1e-6)
     np.testing.assert_allclose(found.probability[~asked], edges.score[~asked], atol=1e-6)
@@ -76,6 +76,11 @@ def test_a_bridge_between_unlike_groups_is_left_out() -> None:
     labels = cluster(X, make_model(settings, cluster_comparison=USUAL)).labels
     assert labels[:12].tolist() == [0] * 6 + [1] * 6
     assert labels[12] in (0, 1), "the face between them follows its best edge"
+
+
+def compared(threshold: float) -> NSRFC:
+    """Return a model of cosines that compares clusters."""
+    return make_model(STRUCTURE, dimension=None, used={}, cluster_comparison=USUAL, connect=threshold)
 
 
 class Compared:

@@ -81,7 +81,7 @@ def test_comparing_clusters_takes_time_and_memory() -> None:
         plan_training(
             20_000, 1024, TrainingConfig.load("default", None, {"cluster_comparison": comparison})
         )
-        for comparison in ({}, None)
+        for comparison in (dict[str, float](), None)
     )
     for one, other in zip(compared.stages[2:], without.stages[2:], strict=True):
         assert one.work_bytes >= other.work_bytes
