@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import nsrfc
-from nsrfc import learned
+from nsrfc.errors import InputError
 from nsrfc.graph.components import relabel_by_first_appearance
+from nsrfc.methods.base import Run
 from nsrfc.metrics import evaluate
 from nsrfc.model.bundle import NSRFC
 from nsrfc.model.settings import ModelSettings
 from nsrfc.synthetic import generate
+
+from .models import FAMILIES, STRUCTURE, D, make_model
 
 EXPECTED_TO_FAIL = {
     "check_estimators_dtypes": "casts small values to integers, which leaves a row of zeros: a face "
@@ -113,18 +118,12 @@ def test_bad_settings_are_named(setting: str, value: object) -> None:
         nsrfc.FaceClusterer().set_params(**{setting: value}).fit(np.eye(4))
 
 
-@pytest.mark.parametrize("tau", [np.nan, 2, "a"])
-def test_tau_is_a_share(tau: Any) -> None:  # noqa: ANN401
-    with pytest.raises(nsrfc.InputError, match=r"tau must be in 0\.\.1"):
-        learned.cluster(np.eye(4), "universal", tau=tau)
-
-
 Cluster = Callable[..., object]
 
 
 @pytest.fixture(params=["rules", "model"])
 def find_people(request: pytest.FixtureRequest) -> Cluster:
-    return nsrfc.cluster if request.param == "rules" else partial(learned.cluster, model="universal")
+    return partial(nsrfc.cluster, model=None if request.param == "rules" else "universal")
 
 
 def test_arguments_of_another_kind_are_named(find_people: Cluster) -> None:
@@ -136,11 +135,9 @@ def test_arguments_of_another_kind_are_named(find_people: Cluster) -> None:
 
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_cache_is_named_by_text_or_path(tmp_path: Path, kind: Callable[[Path], Any]) -> None:
-    cache = kind(tmp_path / "rules")
-    nsrfc.cluster(np.eye(4), cache=cache)
+    nsrfc.cluster(np.eye(4), None, run=Run(cache=kind(tmp_path / "rules")))
     model = NSRFC(ModelSettings(family="structure", dimension=None))
-    execution = learned.Execution(cache=kind(tmp_path / "model"))
-    learned.cluster(np.eye(4), model, execution=execution)
+    nsrfc.cluster(np.eye(4), model, run=Run(cache=kind(tmp_path / "model")))
     assert all(any((tmp_path / name).iterdir()) for name in ("rules", "model"))
 
 
@@ -176,3 +173,64 @@ def test_directions_in_which_all_photos_vary_do_not_keep_people_apart_or_chain_t
     scores = evaluate(identities, nsrfc.FaceClusterer(model=None).fit_predict(X))
     assert scores.pairwise.f > 0.97
     assert scores.bcubed.f > 0.97
+
+
+@pytest.fixture(scope="module")
+def X() -> npt.NDArray[np.float32]:  # noqa: N802
+    faces = generate(250, "wild", dimension=D, seed=1)
+    return np.concatenate([faces.embeddings, faces.embeddings[:20]])
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request: pytest.FixtureRequest) -> NSRFC:
+    return make_model(FAMILIES[request.param])
+
+
+def test_a_model_is_stored_as_given(tmp_path: Path) -> None:
+    model = make_model(STRUCTURE)
+    for given in (model, str(tmp_path), tmp_path, "owner/name"):
+        clusterer = nsrfc.FaceClusterer(model=given, device="cpu", threshold=0.3)
+        assert clusterer.get_params()["model"] is given
+        assert clone(clusterer).get_params()["device"] == "cpu"
+
+
+def test_a_folder_and_the_model_itself_do_the_same(
+    X: npt.NDArray[np.float32], model: NSRFC, tmp_path: Path
+) -> None:
+    labels = nsrfc.cluster(X, model).labels
+    model.save_pretrained(tmp_path)
+    for given in (model, tmp_path, str(tmp_path)):
+        clusterer = nsrfc.FaceClusterer(model=given)
+        np.testing.assert_array_equal(clusterer.fit_predict(X), labels)
+    assert clusterer.confidence_.min() >= 0
+    assert clusterer.confidence_.max() <= 1
+    assert set(clusterer.predict(X[:50])) <= {-1, *labels}
+
+
+def test_minimum_size_and_cache_with_a_model(
+    X: npt.NDArray[np.float32], model: NSRFC, tmp_path: Path
+) -> None:
+    clusterer = nsrfc.FaceClusterer(model=model, min_cluster_size=3, cache=tmp_path, threshold=0.6)
+    found = clusterer.fit_predict(X)
+    assert np.bincount(found[found >= 0]).min() >= 3
+    assert list(tmp_path.iterdir())
+
+
+def test_parameters_that_do_not_fit_the_model_are_refused(
+    X: npt.NDArray[np.float32], model: NSRFC
+) -> None:
+    for parameters, words in (
+        ({"model": model, "device": "abacus"}, "no device 'abacus'"),
+        ({"model": model, "dtype": "int8"}, "dtype must be float32 or bfloat16"),
+        ({"model": 3}, "got int"),
+        ({"model": None, "threshold": 0.5}, "threshold would have no effect, as model=None"),
+        ({"model": None, "precision": 0.5}, "precision would have no effect, as model=None"),
+        ({"threshold": 0.5}, "threshold would have no effect, as the model's networks are for 500"),
+        ({"model": model, "k": 20}, "k would have no effect, as a model brings its own"),
+        ({"model": model, "precision": 2}, "^precision: .* less than or equal to 1, got 2"),
+        ({"model": model, "precision": 0.9}, "was not reached"),
+        ({"model": model, "precision": 0.9, "threshold": 0.5}, "decide the same"),
+        ({"model": make_model(STRUCTURE, dimension=D + 1)}, "dimension 33, these have 32"),
+    ):
+        with pytest.raises(InputError, match=words):
+            nsrfc.FaceClusterer(**parameters).fit(X)

@@ -1,4 +1,4 @@
-"""What must not change the people found: order, copies, threads, blocks, and the form of the input.
+"""What must not change the people that rules find: order, copies, threads, blocks, form of the input.
 
 Where the arithmetic is the same, labels and confidence must be equal to the last bit. Where the
 numbers themselves are rounded anew, the people must be the same but for what rounding can tip.
@@ -26,13 +26,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 import nsrfc.chunks
 import nsrfc.graph
 import nsrfc.knn
-from nsrfc import FaceClusterer, vectors
+from nsrfc import FaceClusterer, pipeline, vectors
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.components import relabel_by_first_appearance
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.metrics import ari, pairwise
-from nsrfc.pipeline import cluster
-from nsrfc.records import Clustering
+from nsrfc.records import Clustering, NeighborGraph
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
@@ -42,6 +41,17 @@ Rows = npt.NDArray[np.int64]
 N = 1000
 OTHER_SETTINGS = (ClusterConfig(search="approximate"), ClusterConfig(k=20, min_cluster_size=3, seed=1))
 SEEDS = st.integers(0, 2**32 - 1)
+
+
+def cluster(
+    X: npt.ArrayLike,
+    config: ClusterConfig | None = None,
+    *,
+    graph: NeighborGraph | None = None,
+    index: faiss.Index | None = None,
+) -> Clustering:
+    """Cluster without a model."""
+    return pipeline.cluster(X, None, config, graph=graph, index=index)
 
 
 def by_settings(config: ClusterConfig) -> str:
@@ -254,7 +264,7 @@ def test_only_angles_count(
 
 
 def test_only_angles_count_beyond_the_sample() -> None:
-    """With more faces than stand for all in the background, other digits choose other ones."""
+    """With more faces than stand for all impostors, other digits choose other ones."""
     X = generate(3000, "wild", seed=1).embeddings
     changed = cluster(rotated(X, np.random.default_rng(0)))
     assert ari(cluster(X).labels, changed.labels) > 0.99

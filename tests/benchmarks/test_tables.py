@@ -25,7 +25,7 @@ from nsrfc.errors import InputError
 from nsrfc.synthetic import generate
 
 SIZE = 300
-STAGES = ("neighbours", "strengths", "whitening", "refinement", "clusters", "others")
+STAGES = ("neighbours", "scores", "whitening", "refinement", "density", "clusters", "others")
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,8 @@ def test_large_runs_are_shown_from_their_records(record: dict[str, Any], tmp_pat
     text = (tmp_path / "page.md").read_text()
     assert "### 120 faces, label-free" in text
     assert f"\nnsrfc {' '.join(words)}\n" in text
-    page.write(tmp_path / "other.md", record, {made: known | {"model": {"name": "universal"}}})
+    default = known | {"model": "universal", "config": known["config"] | {"k": None}}
+    page.write(tmp_path / "other.md", record, {made: default})
     assert f"\nnsrfc {' '.join(words[:4])}\n" in (tmp_path / "other.md").read_text()
     for stage in ("reading", *STAGES[:4], "**all**", "planned"):
         assert f"\n| {stage} | " in text.partition("## Large runs")[2]
@@ -162,21 +163,24 @@ def test_networks_work_as_much_as_torch_counts() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     from benchmarks import network_work as work
+    from benchmarks.work import Work
     from nsrfc.knn.build import build_neighbor_graph
+    from nsrfc.methods.networks import NetworkMethod
+    from nsrfc.methods.registry import method_class
+    from nsrfc.model.settings import NETWORKS, Family, ModelSettings, NetworkName
     from nsrfc.networks.published.adjacency import SparseAdjacency
     from nsrfc.networks.published.cgcn import CGCN
     from nsrfc.networks.published.lcenet import LCENet
     from nsrfc.networks.published.pairnet import PairNetwork
     from nsrfc.networks.published.pcenet import PCENet
-    from nsrfc.networks.structure.edges import StructureEdges
-    from nsrfc.networks.structure.lists import StructureLists, StructurePairs
-    from nsrfc.steps import Faces, edges_of, lists_of
+    from nsrfc.networks.structure import StructureEdges, StructureLists, StructurePairs
+    from nsrfc.records import Neighborhood
 
     n, d, k = 60, 16, 50
     X = generate(n, dimension=d).embeddings
     graph = build_neighbor_graph(X, k)
-    faces = Faces(X, graph.ids, graph.similarities)
-    rows = np.arange(n)
+    near = Neighborhood(X, X, graph.ids, graph.similarities, graph.ids)
+    affinity, rows = np.maximum(graph.similarities, 0), np.arange(n)
 
     def counted(action: Callable[[], object]) -> float:
         # The plain form of attention is made of products, which torch counts.
@@ -188,30 +192,51 @@ def test_networks_work_as_much_as_torch_counts() -> None:
     def applied(network: Any, gather: Any, *chosen: Any) -> object:  # noqa: ANN401
         return network(*gather(*chosen))
 
-    pairs, same, first, second = (
-        PairNetwork(d, hidden=64),
-        LCENet(d, k, hidden=64),
-        StructurePairs(),
-        StructureLists(),
-    )
-    for network, expected in (
-        (pairs, work.pair_network(pairs, k)),
-        (same, work.lcenet(same)),
-        (first, work.structure_lists(first, k, d)),
-        (second, work.structure_lists(second, k, d)),
-    ):
-        gather = lists_of(network.eval(), faces)
-        found = counted(partial(applied, network, gather, rows))
-        assert found == pytest.approx(expected.flop, rel=1e-3), type(network).__name__
+    def method_of(family: Family, **networks: Any) -> NetworkMethod:  # noqa: ANN401
+        named: dict[NetworkName, Any] = {
+            name: networks[name].eval() for name in NETWORKS if name in networks
+        }
+        settings = ModelSettings(family=family, dimension=d, k=k, networks={name: {} for name in named})
+        return method_class(family)(settings, named)
 
-    connected, edges = PCENet(d, k, hidden=64, classifier_hidden=64), StructureEdges()
-    for judge, expected in (
-        (connected, work.pcenet(connected)),
-        (edges, work.structure_edges(edges, d)),
-    ):
-        between = edges_of(judge.eval(), faces)
-        found = counted(partial(applied, judge, between, rows, rows[::-1]))
-        assert found == pytest.approx(expected.flop, rel=0.01), type(judge).__name__
+    published = method_of(
+        "coordinates",
+        pairs=PairNetwork(d, hidden=64),
+        lcenet=LCENet(d, k, hidden=64),
+        pcenet=PCENet(d, k, hidden=64, classifier_hidden=64),
+    )
+    structure = method_of(
+        "structure", pairs=StructurePairs(), lcenet=StructureLists(), pcenet=StructureEdges()
+    )
+    works: list[tuple[NetworkMethod, dict[NetworkName, Callable[[Any], Work]]]] = [
+        (
+            published,
+            {
+                "pairs": lambda network: work.pair_network(network, k),
+                "lcenet": work.lcenet,
+                "pcenet": work.pcenet,
+            },
+        ),
+        (
+            structure,
+            {
+                "pairs": lambda network: work.structure_lists(network, k, d),
+                "lcenet": lambda network: work.structure_lists(network, k, d),
+                "pcenet": lambda network: work.structure_edges(network, d),
+            },
+        ),
+    ]
+    for method, expected in works:
+        between = method.edge_inputs(near, affinity, affinity)
+        for name, count in expected.items():
+            network: Any = method.networks[name]
+            if name == "pcenet":
+                found = counted(partial(applied, network, between, rows, rows[::-1]))
+            else:
+                gather = method.list_inputs(network, near, affinity)
+                found = counted(partial(applied, network, gather, rows))
+            allowed = 0.01 if name == "pcenet" else 1e-3
+            assert found == pytest.approx(count(network).flop, rel=allowed), type(network).__name__
 
     convolution = CGCN(d).eval()
     adjacency = SparseAdjacency.from_lists(torch.from_numpy(graph.ids))

@@ -62,14 +62,14 @@ def test_labelled_people_have_two_to_twenty_photos_and_are_nested() -> None:
     assert universal.labelled(identities, 41) is None
 
 
-def test_every_listed_pair_and_density_edge_is_judged(model: NSRFC) -> None:
+def test_every_listed_pair_and_density_edge_has_a_probability(model: NSRFC) -> None:
     faces = universal.generated("wild", FACES, 0)
-    judged = universal.judged(model, faces)
-    assert {name: len(same) for name, (_, same) in judged.items()} == {
+    found = universal.pair_probabilities(model, faces)
+    assert {name: len(same) for name, (_, same) in found.items()} == {
         "Pair network, listed pairs": FACES * (model.settings.k - 1),
         "Density edges": pytest.approx(FACES, abs=20),
     }
-    for probability, same in judged.values():
+    for probability, same in found.values():
         assert probability.shape == same.shape
         assert ((probability >= 0) & (probability <= 1)).all()
         assert same.any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,9 +24,10 @@ from nsrfc.cli.console import ConsoleProgress
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.records import Clustering
 from nsrfc.storage.embeddings import read_embeddings
+from nsrfc.storage.fingerprints import fingerprint
 from nsrfc.storage.identities import read_identities
 from nsrfc.storage.neighbors import read_neighbors
-from nsrfc.storage.runs import fingerprint, read_labels, write_run
+from nsrfc.storage.runs import read_labels, write_run
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
@@ -114,7 +116,7 @@ def test_from_generated_faces_to_scores_through_the_real_command(tmp_path: Path)
     assert found.stderr.startswith("Expected: ")
     said = found.stderr.splitlines()
     assert len(said) == 2, "no progress where stderr is no terminal"
-    assert "density edges could change nothing" in said[1]
+    assert "density edges were skipped" in said[1]
     assert json.loads(found.stdout)["result"]["faces"] == 1000
     scored = command("evaluate", "out", "faces.npz", "--json", cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr
@@ -136,7 +138,14 @@ def test_cluster_leaves_a_whole_run(faces: Path, clusters: Path) -> None:
     assert table["row"].to_pylist() == list(range(1000))
     assert np.array_equal(table["label"], labels)
     assert 0 <= min(table["confidence"].to_pylist()) <= max(table["confidence"].to_pylist()) <= 1
-    assert record["config"] == {"k": 80, "search": "auto", "min_cluster_size": 1, "seed": 0}
+    assert record["config"] == {
+        **{"k": None, "search": "auto", "min_cluster_size": 1, "seed": 0},
+        **{"threshold": None, "tau": None, "precision": None},
+    }
+    assert record["model"] == "universal"
+    assert record["method"]["name"] == "structure"
+    assert record["method"]["settings"]["k"] == 80
+    assert set(record["method"]["networks"]) == set(record["method"]["settings"]["networks"])
     assert record["versions"]["nsrfc"] == nsrfc.__version__
     assert {"python", "numpy", "faiss"} <= record["versions"].keys()
     assert record["input"]["sha256"] == fingerprint(vectors_of(faces))
@@ -145,6 +154,62 @@ def test_cluster_leaves_a_whole_run(faces: Path, clusters: Path) -> None:
     assert record["result"]["people"] == labels.max() + 1
     assert record["result"]["singletons"] == np.sum(np.bincount(labels) == 1)
     assert record["result"]["largest"] == np.bincount(labels).max()
+
+
+def test_the_record_tells_what_really_ran(tmp_path: Path, faces: Path) -> None:
+    few = tmp_path / "few.npz"
+    run("generate", "-n", "120", "--preset", "wild", "-o", few)
+    record = run_json("cluster", few, "-o", tmp_path / "few")
+    assert (record["model"], record["method"]["name"]) == ("universal", "rules")
+    assert record["method"]["settings"]["k"] == 80
+    record = run_json("cluster", faces, "--model", "none", "--k", "20", "-o", tmp_path / "rules")
+    assert (record["model"], record["method"]["name"]) == (None, "rules")
+    assert (record["method"]["settings"]["k"], record["config"]["k"]) == (20, 20)
+    record = run_json("cluster", faces, "--threshold", "0.7", "-o", tmp_path / "sure")
+    assert (record["method"]["settings"]["connect"], record["config"]["threshold"]) == (0.7, 0.7)
+
+
+SHARES = ("--threshold", "0.5"), ("--tau", "0.5"), ("--precision", "0.9")
+
+
+def test_settings_without_effect_are_refused_and_nothing_is_written(tmp_path: Path, faces: Path) -> None:
+    few, out = tmp_path / "few.npz", tmp_path / "out"
+    run("generate", "-n", "120", "--preset", "wild", "-o", few)
+    assert "k would have no effect, as a model brings its own" in refused(
+        "cluster", faces, "--k", "20", "-o", out
+    )
+    for option, value in SHARES:
+        name = option.removeprefix("--")
+        for args, reason in (
+            ((faces, "--model", "none"), "the rules, has no such setting"),
+            ((few,), "for 500 faces or more, and 120 are clustered by the rules"),
+        ):
+            line = refused("cluster", *args, option, value, "-o", out)
+            assert f"{name} would have no effect" in line
+            assert reason in line
+    assert "decide the same" in refused("cluster", faces, *SHARES[0], *SHARES[2], "-o", out)
+    assert "leave it out" in refused("plan", faces, "--k", "20")
+    assert list(tmp_path.iterdir()) == [few]
+
+
+@pytest.mark.parametrize("option", [option for option, _ in SHARES])
+@pytest.mark.parametrize("value", ["-0.1", "2", "much"])
+def test_thresholds_are_shares(tmp_path: Path, faces: Path, option: str, value: str) -> None:
+    result = CliRunner().invoke(app, ["cluster", str(faces), "-o", str(tmp_path / "out"), option, value])
+    assert result.exit_code == 2
+    assert option in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_without_room_is_told_before_the_work(
+    tmp_path: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    message = refused("cluster", faces, "-o", tmp_path / "out", "--cache", tmp_path / "kept")
+    assert f"{tmp_path / 'kept'} has 0.00 GiB left" in message
+    assert "make room" in message
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_table_names_the_faces_where_the_input_does(tmp_path: Path, faces: Path) -> None:
@@ -262,8 +327,11 @@ def test_generate_repeats_itself_and_writes_two_files_where_one_cannot_hold_both
 
 
 def test_plan_of_a_shape_and_of_a_file(faces: Path) -> None:
-    assert "peak" in run("plan", "-n", "584013", "--dimension", "256")
+    shown = run("plan", "-n", "584013", "--dimension", "256")
+    for words in ("memory kept", "while it runs", "disk", "time", "neighbours", "in all", "at most"):
+        assert words in shown
     record = run_json("plan", faces)
+    assert record["disk_bytes"] == sum(stage["disk_bytes"] for stage in record["stages"]) > 0
     assert (record["n"], record["dimension"], record["method"]) == (1000, 256, "exact")
     assert record["peak_bytes"] == run_json("plan", "-n", "1000", "--dimension", "256")["peak_bytes"]
 

@@ -172,7 +172,7 @@ class TestRefusals:
         line = refused(
             "cluster", faces, "--model", "none", "-o", tmp_path / "clusters", "--threshold", "0.4"
         )
-        assert "are for a model" in line
+        assert "threshold would have no effect" in line
 
 
 def test_another_threshold_runs_no_network_again(faces: Path, model: Path, tmp_path: Path) -> None:
@@ -186,9 +186,10 @@ def test_another_threshold_runs_no_network_again(faces: Path, model: Path, tmp_p
     assert networks <= first["seconds"].keys()
     assert not networks & second["seconds"].keys()
     assert second["result"]["people"] > first["result"]["people"]
-    assert second["model"]["settings"]["connect"] == 0.9
-    assert second["config"]["k"] == 12
-    assert first["model"]["networks"] == second["model"]["networks"]
+    assert second["method"]["settings"]["connect"] == 0.9
+    assert second["method"]["settings"]["k"] == 12
+    assert first["method"]["networks"] == second["method"]["networks"]
+    assert first["model"] == second["model"] == str(model)
     saved = read_labels(tmp_path / "clusters")
     cluster("--cache", str(tmp_path / "elsewhere"), "--threshold", "0.9", "--tau", "0.8")
     np.testing.assert_array_equal(read_labels(tmp_path / "clusters"), saved)

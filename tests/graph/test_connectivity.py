@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +19,19 @@ from nsrfc.graph.connectivity import (
     join_unlinked,
     normalized_similarity,
 )
+from nsrfc.model.settings import ClusterComparison
 from nsrfc.records import EdgeList
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
+USUAL = ClusterComparison()
+
 
 def edges_of(*rows: tuple[int, int, float]) -> EdgeList:
     source, target, score = zip(*rows, strict=True) if rows else ((), (), ())
     ends = np.array(source, np.int32), np.array(target, np.int32)
-    return EdgeList(*ends, np.array(score, np.float32))
+    return EdgeList(ends[0], ends[1], np.array(score, np.float32))
 
 
 @dataclass
@@ -80,7 +84,7 @@ def test_labels_and_edges_asked_about_are_those_of_following_one_by_one(
 
     def drawn(m: int) -> EdgeList:
         ends = rng.integers(n, size=(2, m)).astype(np.int32)
-        return EdgeList(*ends, rng.random(m).astype(np.float32).round(1))
+        return EdgeList(ends[0], ends[1], rng.random(m).astype(np.float32).round(1))
 
     certain, uncertain = drawn(int(rng.integers(n))), drawn(int(rng.integers(3 * n)))
     chance = rng.random(len(uncertain)).astype(np.float32)
@@ -98,7 +102,7 @@ def test_without_a_test_the_clusters_are_components_of_all_edges_that_hold(seed:
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 40))
     ends = rng.integers(n, size=(2, 2 * n)).astype(np.int32)
-    edges = EdgeList(*ends, rng.random(2 * n).astype(np.float32))
+    edges = EdgeList(ends[0], ends[1], rng.random(2 * n).astype(np.float32))
     chance = rng.random(2 * n).astype(np.float32)
     found = connect(n, edges.where(np.arange(n // 2)), edges, chance.__getitem__, 0.6)
     holding = edges.where(np.arange(n // 2)) + edges.where(chance >= 0.6)
@@ -167,3 +171,151 @@ def test_an_uncertain_edge_joins_only_what_is_similar_in_every_view() -> None:
     assert join_uncertain(labels, edge, 5, similar, unlike).max() == 1
     assert join_uncertain(labels, edge, 11, similar, similar).max() == 1
     assert join_uncertain(labels, edges_of(), 5, similar, similar).max() == 1
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_no_edge_is_asked_about_twice(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, asked = int(rng.integers(1, 30)), set[int]()
+    ends = rng.integers(n, size=(2, 2 * n)).astype(np.int32)
+    edges = EdgeList(ends[0], ends[1], rng.random(2 * n).astype(np.float32).round(1))
+    chance = rng.random(2 * n).astype(np.float32)
+
+    def scorer(chosen: npt.NDArray[np.int64]) -> Floats:
+        assert len(chosen) > 0
+        assert asked.isdisjoint(chosen.tolist())
+        asked.update(chosen.tolist())
+        return chance[chosen]
+
+    found = connect(n, edges_of(), edges, scorer, 0.5)
+    assert found.skipped == len(edges) - len(asked)
+
+
+def test_certain_edges_spare_all_that_lies_within_them() -> None:
+    rng = np.random.default_rng(0)
+    ring = np.arange(1000, dtype=np.int32)
+    certain = EdgeList(ring, np.roll(ring, 1), np.ones(1000, np.float32))
+    ends = rng.integers(1000, size=(2, 5000)).astype(np.int32)
+    uncertain = EdgeList(ends[0], ends[1], rng.random(5000).astype(np.float32))
+    found = connect(1000, certain, uncertain, np.zeros(5000, np.float32).__getitem__, 0.5)
+    assert found.skipped == 5000
+    assert set(found.labels) == {0}
+
+
+def around(center: int, size: int, spread: float, d: int = 64) -> Floats:
+    """Draw unit vectors around one axis."""
+    noise = np.random.default_rng(center).standard_normal((size, d)) * spread / np.sqrt(d)
+    points = np.eye(d)[center] + noise
+    unit: Floats = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def chain(faces: range) -> list[tuple[int, int]]:
+    return list(pairwise(faces))
+
+
+def edge_list(pairs: list[tuple[int, int]], score: list[float]) -> EdgeList:
+    return edges_of(*((i, j, strength) for (i, j), strength in zip(pairs, score, strict=True)))
+
+
+def joined(
+    X: Floats, edges: EdgeList, impostor_mean: float = 0.0, minimum: float = USUAL.minimum
+) -> Labels:
+    """Follow edges that all hold."""
+    test = ClusterTest(X, impostor_mean, minimum)
+    return connect(len(X), edges, edges_of(), np.empty(0, np.float32).__getitem__, 0.5, test).labels
+
+
+def test_a_single_edge_does_not_join_two_people() -> None:
+    X = np.concatenate((around(0, 5, 0.6), around(1, 5, 0.6)))
+    pairs = [*chain(range(5)), *chain(range(5, 10)), (4, 5)]
+    assert joined(X, edge_list(pairs, [9.0] * 8 + [5.0])).tolist() == [0] * 5 + [1] * 5
+
+
+def test_halves_of_a_person_are_joined() -> None:
+    X = around(0, 10, 0.6)
+    pairs = [*chain(range(5)), *chain(range(5, 10)), (4, 5)]
+    assert joined(X, edge_list(pairs, [9.0] * 8 + [5.0])).tolist() == [0] * 10
+
+
+def test_a_lone_face_follows_its_edge() -> None:
+    X = np.concatenate((around(0, 5, 0.6), around(1, 1, 0.6)))
+    pairs = [*chain(range(5)), (0, 5)]
+    assert joined(X, edge_list(pairs, [9.0] * 4 + [5.0])).tolist() == [0] * 6
+
+
+def test_best_edges_are_followed_first_whatever_their_order() -> None:
+    X = np.concatenate((around(0, 5, 0.6), around(1, 5, 0.6)))
+    pairs = [(4, 5), *chain(range(5)), *chain(range(5, 10))]
+    edges = edge_list(pairs, [5.0] + [9.0] * 8)
+    expected = joined(X, edges)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(len(edges))
+        np.testing.assert_array_equal(joined(X, edges.where(order)), expected)
+
+
+def test_likeness_is_counted_from_that_of_strangers() -> None:
+    shared = np.concatenate((around(0, 5, 0.4), around(1, 5, 0.4))) + 2 * np.eye(64, dtype=np.float32)[2]
+    X = (shared / np.linalg.norm(shared, axis=1, keepdims=True)).astype(np.float32)
+    stranger = float((X[:5] @ X[5:].T).mean())
+    edges = edge_list([*chain(range(5)), *chain(range(5, 10)), (4, 5)], [9.0] * 8 + [5.0])
+    assert joined(X, edges).max() == 0
+    assert joined(X, edges, stranger).tolist() == [0] * 5 + [1] * 5
+
+
+def test_more_likeness_can_be_asked_for() -> None:
+    """Two groups, each without spread, whose directions have a cosine between two bounds."""
+    between = (USUAL.minimum + USUAL.refined_minimum) / 2
+    X = np.repeat(np.array([[1, 0], [between, np.sqrt(1 - between**2)]], np.float32), 3, axis=0)
+    edges = edge_list([*chain(range(3)), *chain(range(3, 6)), (2, 3)], [9.0] * 4 + [5.0])
+    assert joined(X, edges, minimum=USUAL.minimum).tolist() == [0] * 6
+    assert joined(X, edges, minimum=USUAL.refined_minimum).tolist() == [0] * 3 + [1] * 3
+
+
+def test_no_edges_leave_every_face_alone() -> None:
+    X = around(0, 3, 0.6)
+    assert joined(X, edges_of()).tolist() == [0, 1, 2]
+
+
+def unlinked(X: Floats, labels: Labels, ids: npt.NDArray[np.int32]) -> list[int]:
+    found: list[int] = join_unlinked(
+        X, labels, ids, 0.0, USUAL.unlinked_minimum, USUAL.unlinked_size
+    ).tolist()
+    return found
+
+
+def test_large_parts_of_one_person_are_reunited() -> None:
+    size = 2 * USUAL.unlinked_size
+    X = np.concatenate((around(0, size, 0.6), around(1, size, 0.6)))
+    labels = np.repeat(np.arange(4), USUAL.unlinked_size)
+    ids = np.tile(np.arange(len(X), dtype=np.int32), (len(X), 1))
+    assert unlinked(X, labels, ids) == [0] * size + [1] * size
+    unseen = np.stack((np.arange(len(X)), np.full(len(X), -1)), axis=1).astype(np.int32)
+    assert unlinked(X, labels, unseen) == labels.tolist()
+
+
+def test_small_parts_are_left_as_they_are() -> None:
+    X = around(0, 6, 0.6)
+    labels = np.repeat(np.arange(2), 3)
+    ids = np.tile(np.arange(6, dtype=np.int32), (6, 1))
+    assert unlinked(X, labels, ids) == labels.tolist()
+
+
+def test_an_edge_in_doubt_joins_large_groups_that_are_alike() -> None:
+    half = USUAL.uncertain_size
+    one, two = around(0, 2 * half, 0.6), around(1, 2 * half, 0.6)
+    two[:half] = one[:half]
+    halves = np.repeat([0, 1], half)
+    edge = edge_list([(0, len(halves) - 1)], [0.4])
+
+    def labels(refined: Floats, given: Floats, halves: Labels, edge: EdgeList) -> list[int]:
+        views = (refined, 0.0, USUAL.refined_minimum), (given, 0.0, USUAL.uncertain_minimum)
+        found: list[int] = join_uncertain(halves, edge, half, *views).tolist()
+        return found
+
+    apart = halves.tolist()
+    assert labels(one, one, halves, edge) == [0] * len(halves)
+    assert labels(one, two, halves, edge) == apart, "unlike as given"
+    assert labels(two, one, halves, edge) == apart, "unlike refined"
+    assert labels(one, one, halves, edges_of()) == apart
+    assert max(labels(one[1:], one[1:], halves[1:], edge_list([(0, 8)], [0.4]))) == 1

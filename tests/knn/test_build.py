@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import faiss
@@ -17,14 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsrfc import learned, pipeline
 from nsrfc.errors import InputError
-from nsrfc.graph.reranking import rerank
 from nsrfc.knn import build as neighbors_module
+from nsrfc.knn import exact as exact_module
 from nsrfc.knn import inverted_file as search_module
+from nsrfc.knn import rebuilt as rebuilt_module
 from nsrfc.knn.build import build_neighbor_graph, sampled_recall
-from nsrfc.knn.checks import check_neighbor_graph
-from nsrfc.knn.rebuilt import REBUILD_WIDTH, rebuild_neighbor_graph
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.storage.artifacts import Pieces
@@ -114,7 +111,7 @@ def test_row_order_does_not_matter(faces: Vectors) -> None:
 
 def test_chunk_size_does_not_matter(faces: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = build_neighbor_graph(faces, 20)
-    monkeypatch.setattr(neighbors_module, "_CHUNK", 701)
+    monkeypatch.setattr(exact_module, "_CHUNK", 701)
     assert_same(build_neighbor_graph(faces, 20), whole)
 
 
@@ -158,11 +155,11 @@ def test_an_approximate_search_that_was_cut_off_needs_no_index_to_go_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as first:
-        first.setattr(neighbors_module, "lists_among", cut_off)
+        first.setattr(rebuilt_module, "lists_among", cut_off)
         with pytest.raises(KeyboardInterrupt):
             search()
     with monkeypatch.context() as second:
-        second.setattr(neighbors_module, "inverted_file", cut_off)
+        second.setattr(search_module, "inverted_file", cut_off)
         found = search()
     assert_same(found, build_neighbor_graph(faces, 20, method="approximate"))
     assert [path.name for path in tmp_path.iterdir()] == ["neighbours"], "what it was made of is gone"
@@ -277,31 +274,6 @@ def test_recall_counts_what_is_missing(faces: Vectors) -> None:
     assert sampled_recall(NeighborGraph(ids, similarities), faces) == pytest.approx(0.5)
 
 
-def test_a_graph_of_other_faces_is_refused(faces: Vectors) -> None:
-    graph = build_neighbor_graph(faces[:10], 3)
-    check_neighbor_graph(graph, faces[:10])
-    with pytest.raises(InputError, match="has 10 faces, the embeddings have 11"):
-        check_neighbor_graph(graph, faces[:11])
-    with pytest.raises(InputError, match="from these rows in this order"):
-        check_neighbor_graph(graph, faces[10:20])
-
-
-@pytest.mark.parametrize("model", [None, "universal"])
-def test_a_graph_of_the_rows_in_another_order_is_refused(faces: Vectors, model: str | None) -> None:
-    X = faces[:600]
-    graph = build_neighbor_graph(X[::-1].copy())
-    run = pipeline.cluster if model is None else partial(learned.cluster, model=model)
-    with pytest.raises(InputError, match="from these rows in this order"):
-        run(X, graph=graph)
-
-
-def test_a_graph_of_scores_that_are_no_cosines_is_refused(faces: Vectors) -> None:
-    graph = build_neighbor_graph(faces, 20)
-    for scores in (5 * graph.similarities, rerank(graph).similarities):
-        with pytest.raises(InputError, match="are cosines of the embeddings"):
-            check_neighbor_graph(NeighborGraph(graph.ids, scores), faces)
-
-
 @pytest.mark.parametrize(
     ("X", "reason"),
     [
@@ -353,29 +325,3 @@ def test_progress_shows_the_index_of_an_approximate_search(faces: Vectors) -> No
     n = len(faces)
     assert progress.totals == {"index": [n + n // 4], "neighbours": [n] * (neighbors_module.PASSES + 1)}
     assert not any(progress.left.values())
-
-
-def test_a_rebuilt_graph_holds_the_best_of_the_neighbours_of_neighbours(faces: Vectors) -> None:
-    X = faces[:400]
-    around = build_neighbor_graph(X, 12).ids
-    graph = rebuild_neighbor_graph(X, around)
-    cosine = X.astype(np.float64) @ X.T.astype(np.float64)
-    for face in range(0, len(X), 7):
-        seen = np.setdiff1d(around[around[face, :REBUILD_WIDTH]], face)
-        best = seen[np.argsort(-cosine[face, seen], kind="stable")][: graph.k - 1]
-        assert graph.ids[face].tolist() == [face, *best]
-
-
-def test_a_graph_rebuilt_from_whole_lists_is_the_exact_one(faces: Vectors) -> None:
-    X = faces[:60]
-    whole = build_neighbor_graph(X, 60)
-    assert_same(rebuild_neighbor_graph(X, whole.ids), whole)
-
-
-def test_few_neighbours_leave_minus_one(faces: Vectors) -> None:
-    X = faces[:5]
-    around = np.full((5, 3), -1, np.int32)
-    around[:, 0] = np.arange(5)
-    around[0, 1] = 3
-    graph = rebuild_neighbor_graph(X, around)
-    assert graph.ids.tolist() == [[0, 3, -1], [1, -1, -1], [2, -1, -1], [3, -1, -1], [4, -1, -1]]

@@ -20,6 +20,7 @@ torch = pytest.importorskip("torch")
 
 from nsrfc.knn import gpu as products_module  # noqa: E402
 from nsrfc.knn.gpu import Products  # noqa: E402
+from nsrfc.methods.base import Run  # noqa: E402
 from nsrfc.pipeline import cluster  # noqa: E402
 
 Vectors = npt.NDArray[np.float32]
@@ -138,5 +139,5 @@ def test_a_gpu_gives_the_graph_and_labels_of_the_cpu() -> None:
     graphs: list[NeighborGraph] = [build_neighbor_graph(X, device=place) for place in ("cpu", "cuda")]
     np.testing.assert_array_equal(graphs[0].ids, graphs[1].ids)
     np.testing.assert_array_equal(graphs[0].similarities, graphs[1].similarities)
-    labels = [cluster(X, device=place).labels for place in ("cpu", "cuda")]
+    labels = [cluster(X, None, run=Run(device=place)).labels for place in ("cpu", "cuda")]
     np.testing.assert_array_equal(labels[0], labels[1])

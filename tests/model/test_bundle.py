@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 import nsrfc  # noqa: E402
 from nsrfc.errors import InputError  # noqa: E402
 from nsrfc.model.bundle import NSRFC, load_model  # noqa: E402
-from nsrfc.model.settings import NETWORKS, STEPS, ModelSettings  # noqa: E402
+from nsrfc.model.settings import NETWORKS, STEPS, ClusterComparison, ModelSettings  # noqa: E402
 
 ATTENTION = {"layers": 1, "heads": 2, "hidden": 8}
 NETWORKS_OF: dict[str, dict[str, Any]] = {
@@ -210,10 +210,11 @@ def test_a_model_comes_from_the_hub_by_its_id(tmp_path: Path) -> None:
 
 
 def test_networks_on_structure_may_be_for_any_dimension(tmp_path: Path) -> None:
-    make(dimension=None, groups=True, weighted=True).save_pretrained(tmp_path)
+    comparison = ClusterComparison(minimum=0.55)
+    make(dimension=None, cluster_comparison=comparison, weighted=True).save_pretrained(tmp_path)
     settings = load_model(tmp_path).settings
     assert settings.dimension is None
-    assert settings.groups
+    assert settings.cluster_comparison == comparison
     assert settings.weighted
     for dimension in (1, 32, 512):
         load_model(tmp_path).check_dimension(dimension)

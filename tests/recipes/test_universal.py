@@ -11,15 +11,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import nsrfc
-from nsrfc import learned
-from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.config import ClusterConfig
+from nsrfc.methods.base import Run
+from nsrfc.methods.registry import load_networks
+from nsrfc.methods.structure import StructureMethod
 from nsrfc.metrics import ari
-from nsrfc.model.bundle import NSRFC, UNIVERSAL, load_model
-from nsrfc.model.settings import ModelSettings
-from nsrfc.networks.structure.lists import StructureRefinement
-from nsrfc.pipeline import cluster as rules
-from nsrfc.stages import Stages
-from nsrfc.steps import edges_of, lists_of
+from nsrfc.model.bundle import NSRFC, load_model
+from nsrfc.model.settings import UNIVERSAL, ModelSettings
+from nsrfc.pipeline import cluster
 from nsrfc.synthetic import generate
 from recipes.universal import (
     DIMENSIONS,
@@ -48,7 +47,7 @@ def X() -> Floats:  # noqa: N802
 
 @pytest.fixture(scope="module")
 def labels(X: Floats, model: NSRFC) -> npt.NDArray[np.int64]:
-    return learned.cluster(X, model).labels
+    return cluster(X, model).labels
 
 
 def test_it_is_the_default_and_small(X: Floats, labels: npt.NDArray[np.int64]) -> None:
@@ -63,24 +62,24 @@ def test_a_model_for_another_dimension_is_refused_however_few_the_faces() -> Non
     for count in (20, 600):
         X = np.random.default_rng(0).normal(size=(count, 64))
         with pytest.raises(nsrfc.InputError, match="dimension"):
-            learned.cluster(X, model)
+            cluster(X, model)
 
 
 def test_a_face_takes_less_than_a_tenth_of_a_gigaflop(X: Floats, model: NSRFC) -> None:
-    graph = build_neighbor_graph(X, model.settings.k)
-    stages = Stages(model, X, nsrfc.ClusterConfig())
-    faces = stages.density(stages.pairs(stages.refine(graph))).faces
-    refinement = model.network("cgcn")
-    assert isinstance(refinement, StructureRefinement)
-    rows = np.arange(64)
+    run, rows = Run(), np.arange(64)
+    method = load_networks(model, ClusterConfig(), X.shape[1], run)
+    assert isinstance(method, StructureMethod)
+    near = method.neighborhood(X, None, run)
+    affinity = method.affinity(near, run)
+    same = method.same(near, affinity, run)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        for scorer in (refinement.first, refinement.second):
-            scorer(*lists_of(scorer, faces)(rows))
+        for scorer in (method.refinement.first, method.refinement.second):
+            scorer(*method.list_inputs(scorer, near)(rows))
         for name in set(model.settings.networks) & {"pairs", "lcenet"}:
             network = model.network(name)
-            network(*lists_of(network, faces)(rows))
+            network(*method.list_inputs(network, near, affinity)(rows))
         if model.pcenet is not None:
-            model.pcenet(*edges_of(model.pcenet, faces)(rows, faces.ids[rows, 1]))
+            model.pcenet(*method.edge_inputs(near, affinity, same)(rows, near.ids[rows, 1]))
     assert 0 < counter.get_total_flops() / len(rows) < 1e8
 
 
@@ -88,9 +87,9 @@ def test_zeros_and_the_order_of_rows_change_nothing(
     X: Floats, labels: npt.NDArray[np.int64], model: NSRFC
 ) -> None:
     padded_rows = np.pad(X, ((0, 0), (0, 32)))
-    assert np.array_equal(learned.cluster(padded_rows, model).labels, labels)
+    assert np.array_equal(cluster(padded_rows, model).labels, labels)
     order = np.random.default_rng(0).permutation(len(X))
-    shuffled = learned.cluster(X[order], model).labels
+    shuffled = cluster(X[order], model).labels
     assert ari(labels[order], shuffled) == 1
 
 
@@ -98,20 +97,20 @@ def test_a_rotation_changes_nothing_but_what_hangs_on_rounding(
     X: Floats, labels: npt.NDArray[np.int64], model: NSRFC
 ) -> None:
     rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((96, 96)))[0].astype(np.float32)
-    turned = learned.cluster(X @ rotation, model).labels
+    turned = cluster(X @ rotation, model).labels
     assert ari(labels, turned) > 0.995
 
 
 @pytest.mark.parametrize("dimension", [24, 200, 700])
 def test_it_serves_every_dimension(dimension: int, model: NSRFC) -> None:
     faces = generate(FACES, "wild", dimension=dimension, seed=3)
-    scores = nsrfc.evaluate(faces.identities, learned.cluster(faces.embeddings, model).labels)
+    scores = nsrfc.evaluate(faces.identities, cluster(faces.embeddings, model).labels)
     assert scores.pairwise.f > (0.6 if dimension < 64 else 0.85)
 
 
 def test_it_beats_the_rules_on_look_alikes(model: NSRFC) -> None:
     faces = generate(6000, "ms1m", seed=21)
-    found = [learned.cluster(faces.embeddings, model).labels, rules(faces.embeddings).labels]
+    found = [cluster(faces.embeddings, model).labels, cluster(faces.embeddings, None).labels]
     scores = [nsrfc.evaluate(faces.identities, labels) for labels in found]
     assert scores[0].pairwise.f > scores[1].pairwise.f
     assert scores[0].bcubed.f > scores[1].bcubed.f
@@ -121,7 +120,7 @@ def test_more_precision_splits_more(model: NSRFC) -> None:
     faces = generate(3000, "ms1m", seed=22)
     reached = []
     for wanted in (0.9, 0.97):
-        labels = learned.cluster(faces.embeddings, model, precision=wanted).labels
+        labels = cluster(faces.embeddings, model, ClusterConfig(precision=wanted)).labels
         reached.append(nsrfc.evaluate(faces.identities, labels).pairwise)
     assert reached[0].precision <= reached[1].precision
     assert reached[0].recall >= reached[1].recall
@@ -132,7 +131,7 @@ def test_a_handful_of_faces(model: NSRFC) -> None:
     people = generate(300, "lfw", dimension=256, seed=5).embeddings[:5]
     noise = np.random.default_rng(0).standard_normal((10, 256)).astype(np.float32)
     faces = np.repeat(people, 2, axis=0) + 0.02 * noise
-    labels = learned.cluster(faces, model).labels
+    labels = cluster(faces, model).labels
     assert np.array_equal(labels, np.repeat(np.arange(5), 2))
 
 
@@ -170,4 +169,4 @@ def test_the_recipe_makes_a_model_for_any_dimension(
     assert made.settings.dimension is None
     assert made.settings.precision
     for dimension in (16, 40):
-        assert len(learned.cluster(generate(60, dimension=dimension).embeddings, made).labels) == 60
+        assert len(cluster(generate(60, dimension=dimension).embeddings, made).labels) == 60

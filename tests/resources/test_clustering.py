@@ -28,7 +28,7 @@ def test_memory_grows_in_proportion_to_the_faces() -> None:
 @pytest.mark.parametrize("given", [False, True])
 def test_more_of_anything_takes_more_memory(given: bool) -> None:
     def peak(n: int, d: int, k: int) -> int:
-        return plan(n, d, ClusterConfig(k=k), given_graph=given).peak_bytes
+        return plan(n, d, ClusterConfig(k=k), given_k=k if given else None).peak_bytes
 
     base = peak(50_000, 128, 40)
     assert peak(100_000, 128, 40) > base
@@ -40,7 +40,7 @@ def test_search_becomes_approximate_where_the_pipeline_makes_it_so() -> None:
     assert plan(EXACT_LIMIT, 256).method == "exact"
     assert plan(EXACT_LIMIT + 1, 256).method == "approximate"
     assert plan(EXACT_LIMIT + 1, 256, ClusterConfig(search="exact")).method == "exact"
-    assert plan(10, 256, given_graph=True).method == "given"
+    assert plan(10, 256, given_k=10).method == "given"
 
 
 def test_k_is_clamped_to_the_faces() -> None:
@@ -50,10 +50,29 @@ def test_k_is_clamped_to_the_faces() -> None:
 
 def test_a_given_graph_saves_time_and_a_search_alone_is_less_than_the_whole() -> None:
     whole = plan(50_000, 256)
-    assert plan(50_000, 256, given_graph=True).seconds < whole.seconds
+    assert plan(50_000, 256, given_k=80).seconds < whole.seconds
     assert plan_search(50_000, 256).seconds < whole.seconds
     assert plan_search(50_000, 256).peak_bytes < whole.peak_bytes
     assert plan_reranking(50_000, 80).peak_bytes < whole.peak_bytes
+
+
+def test_longer_lists_than_are_used_take_memory_while_they_are_read() -> None:
+    exact, longer, longest = (plan(50_000, 32, given_k=k) for k in (80, 200, 800))
+    assert exact.peak_bytes <= longer.peak_bytes < longest.peak_bytes
+    held = [sum(stage.held_bytes for stage in each.stages) for each in (exact, longer, longest)]
+    assert held[0] == held[1] == held[2], "what is left of them is what the rules use"
+    shorter = plan(50_000, 32, given_k=20)
+    assert sum(stage.held_bytes for stage in shorter.stages) < held[0]
+
+
+@pytest.mark.parametrize("search", ["exact", "approximate"])
+def test_results_that_are_kept_take_disk_in_proportion_to_the_faces(search: str) -> None:
+    config = ClusterConfig.of(search=search)
+    small, large = (plan(n, 256, config) for n in (100_000, 200_000))
+    assert small.disk_bytes == sum(stage.disk_bytes for stage in small.stages)
+    assert large.disk_bytes == 2 * small.disk_bytes > 0
+    assert small.as_dict()["disk_bytes"] == small.disk_bytes
+    assert plan(100_000, 256, config, given_k=80).disk_bytes < small.disk_bytes, "no search is kept"
 
 
 def test_refusal_names_a_number_of_faces_and_a_k_that_fit() -> None:
@@ -80,47 +99,10 @@ def test_a_plan_within_the_limit_passes() -> None:
     check_plan(planned, ClusterConfig(), None)
 
 
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("8GiB", 8 * 2**30),
-        ("8 gib", 8 * 2**30),
-        ("1.5Gi", 3 * 2**29),
-        ("500MB", 500_000_000),
-        ("2k", 2000),
-        ("123", 123),
-        ("1e9", 10**9),
-    ],
-)
-def test_amounts_of_memory(text: str, count: int) -> None:
-    assert parse_bytes(text) == count
-
-
-@pytest.mark.parametrize("text", ["", "much", "-1GiB", "0", "8 Pib", "1..2", "1e999", "nan", "8ib"])
-def test_what_is_no_amount_of_memory(text: str) -> None:
-    with pytest.raises(InputError, match="amount of memory"):
-        parse_bytes(text)
-
-
 @pytest.mark.parametrize(("n", "d"), [(0, 3), (3, 0)])
 def test_a_plan_of_nothing_is_refused(n: int, d: int) -> None:
     with pytest.raises(InputError, match="at least one face"):
         plan(n, d)
-
-
-def test_peak_memory_is_that_of_this_process_not_of_its_parent() -> None:
-    before = peak_memory()
-    if before is None:
-        pytest.skip("this system does not tell the peak memory of a process")
-    held = bytearray(400 * 2**20)
-    held[::4096] = b"x" * len(held[::4096])
-    after = peak_memory()
-    assert after is not None
-    assert after >= len(held)
-    if sys.platform == "linux":
-        code = "from nsrfc.resources.clustering import peak_memory; print(peak_memory())"
-        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert int(child.stdout) < len(held)
 
 
 @pytest.mark.parametrize("family", ["structure", "coordinates"])
@@ -178,21 +160,44 @@ def test_networks_on_structure_rebuild_graphs_in_linear_time(every_step: dict[st
     assert refinement(100_000, "coordinates") > 2.1 * refinement(50_000, "coordinates"), "all pairs"
 
 
-def test_comparing_groups_takes_a_copy_of_the_vectors(every_step: dict[str, Any]) -> None:
-    from nsrfc.model.settings import ModelSettings
+def test_comparing_clusters_takes_a_copy_of_the_vectors(every_step: dict[str, Any]) -> None:
+    from nsrfc.model.settings import ClusterComparison, ModelSettings
 
     without, compared = (
         plan(
             50_000,
             256,
-            model=ModelSettings(family="structure", dimension=None, groups=groups, **every_step),
+            model=ModelSettings(
+                family="structure", dimension=None, cluster_comparison=comparison, **every_step
+            ),
         )
-        for groups in (False, True)
+        for comparison in (None, ClusterComparison())
     )
     assert compared.stages[:-1] == without.stages
-    assert compared.stages[-1].name == "groups"
+    assert compared.stages[-1].name == "clusters"
     assert compared.stages[-1].work_bytes > 4 * 50_000 * 256
     assert compared.seconds > without.seconds
+
+
+def test_every_network_keeps_its_results_on_disk(every_step: dict[str, Any]) -> None:
+    from nsrfc.model.settings import ModelSettings
+
+    model = ModelSettings(family="structure", dimension=None, **every_step)
+    kept = {stage.name: stage.disk_bytes for stage in plan(50_000, 256, model=model).stages}
+    assert kept["refinement"] >= 4 * 50_000 * 256, "the refined vectors"
+    assert kept["pairs"] == kept["lcenet"] >= 4 * 50_000 * 80, "a probability of each neighbour"
+    assert kept["neighbours"] >= 8 * 50_000 * 80
+    assert kept["edges"] > 0
+    assert kept["model"] == kept["density graph"] == 0
+
+
+def test_what_a_run_keeps_on_disk_is_what_was_planned(tmp_path: Path) -> None:
+    np.save(tmp_path / "faces.npy", generate(3000, "wild", dimension=64, seed=0).embeddings)
+    command = [sys.executable, "-m", "nsrfc", "cluster", "faces.npy", "-o", "people", "--cache", "kept"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    planned = json.loads((tmp_path / "people" / "run.json").read_text())["plan"]["disk_bytes"]
+    found = sum(path.stat().st_size for path in (tmp_path / "kept").rglob("*") if path.is_file())
+    assert 0.8 * found <= planned <= 1.5 * found
 
 
 def test_fifty_thousand_faces_take_no_more_memory_than_planned(tmp_path: Path) -> None:

@@ -76,10 +76,12 @@ def test_short_epochs_take_less_time() -> None:
     assert seconds(600) < seconds(6000) < seconds(None) == seconds(20_000)
 
 
-def test_comparing_groups_takes_time_and_memory() -> None:
+def test_comparing_clusters_takes_time_and_memory() -> None:
     compared, without = (
-        plan_training(20_000, 1024, TrainingConfig.load("default", None, {"groups": groups}))
-        for groups in (True, False)
+        plan_training(
+            20_000, 1024, TrainingConfig.load("default", None, {"cluster_comparison": comparison})
+        )
+        for comparison in (dict[str, float](), None)
     )
     for one, other in zip(compared.stages[2:], without.stages[2:], strict=True):
         assert one.work_bytes >= other.work_bytes

@@ -8,14 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from nsrfc.errors import InputError
 from nsrfc.rowstore import MemoryRows, RowStore
 from nsrfc.storage import artifacts
-from nsrfc.storage.artifacts import Pieces, key_of
+from nsrfc.storage.artifacts import Artifacts, Pieces, key_of
 from nsrfc.storage.runs import UNFINISHED, read_labels
 from nsrfc.synthetic import generate
 
@@ -95,6 +97,21 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         Pieces(tmp_path / "file" / "x", "key").array("numbers", (ROWS,))
+
+
+def test_an_interrupted_stage_keeps_nothing(tmp_path: Path) -> None:
+    kept, key = Artifacts(tmp_path), key_of("stage", {"a": 1})
+
+    def interrupted() -> dict[str, npt.NDArray[Any]]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        kept.get("stage", key, interrupted)
+    assert kept.find("stage", key) is None
+    kept.keep("stage", key, {"x": np.arange(3)})
+    found = kept.find("stage", key)
+    assert found is not None
+    np.testing.assert_array_equal(found["x"], np.arange(3))
 
 
 def test_a_killed_clustering_goes_on_and_finds_the_same(tmp_path: Path) -> None:

@@ -11,12 +11,10 @@ import numpy.typing as npt
 import pytest
 
 import nsrfc
-from nsrfc import learned
 from nsrfc.errors import InputError
+from nsrfc.methods.base import Run
 from nsrfc.storage.locks import locked
 from nsrfc.synthetic import generate
-
-pytest.importorskip("fcntl", reason="no such locks on this system")
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +58,7 @@ def test_a_second_run_is_refused_and_may_go_on_later(
     X: npt.NDArray[np.float32], model: str | None, tmp_path: Path
 ) -> None:
     def labels(cache: Path | None) -> npt.NDArray[np.int64]:
-        if model is None:
-            return nsrfc.cluster(X, cache=cache).labels
-        return learned.cluster(X, model, execution=learned.Execution(cache=cache)).labels
+        return nsrfc.cluster(X, model, run=Run(cache=cache)).labels
 
     with locked(tmp_path / "cache", "run"), pytest.raises(InputError, match="give another folder"):
         labels(tmp_path / "cache")

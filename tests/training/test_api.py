@@ -12,13 +12,15 @@ import pytest
 
 import nsrfc
 from nsrfc.errors import InputError
+from nsrfc.knn.copies import canonical_rows
 from nsrfc.model.bundle import NSRFC, load_model
 from nsrfc.model.settings import STEPS
 from nsrfc.networks.published.pairnet import PairNetwork
-from nsrfc.pipeline import cluster
 from nsrfc.storage.locks import locked
 from nsrfc.synthetic import generate
 from nsrfc.training.config import TrainingConfig
+from nsrfc.training.split import split_people
+from nsrfc.vectors import normalize
 
 LOOP = {"epochs": 2, "batch": 32}
 LISTS = {"network": {"width": 16, "heads": 2, "hidden": 16}, "loop": LOOP}
@@ -84,12 +86,36 @@ def test_steps_that_are_used_cluster_validation_people_better(model: Path) -> No
 
 def test_a_model_of_tiny_networks_beats_the_label_free_clusterer_on_other_people(model: Path) -> None:
     others = generate(900, "ms1m", dimension=64, seed=1)
-    label_free = nsrfc.cluster(others.embeddings)
-    learned = cluster(others.embeddings, model)
+    label_free = nsrfc.cluster(others.embeddings, None)
+    learned = nsrfc.cluster(others.embeddings, model)
     before, after = (nsrfc.evaluate(others.identities, found.labels) for found in (label_free, learned))
     assert after.pairwise.f > before.pairwise.f
     assert after.bcubed.f > before.bcubed.f
     assert after.pairwise.f > 0.8
+
+
+def test_validation_people_are_clustered_as_well_as_training_said() -> None:
+    loop = {"epochs": 1}
+    lists = {"network": {"width": 16, "heads": 2, "hidden": 16}, "loop": loop}
+    changes = {
+        "k": 20,
+        "cgcn": {"network": {"hidden": 16}, "loop": loop},
+        "pairs": lists,
+        "lcenet": lists,
+        "pcenet": {"network": {"reach": 8, "width": 16, "heads": 2, "hidden": 16}, "loop": loop},
+    }
+    faces = generate(600, "ms1m", dimension=64, seed=0)
+    config = TrainingConfig.load("default", None, changes)
+    model = nsrfc.train(faces.embeddings, faces.identities, config)
+    unit = normalize(faces.embeddings)
+    rows = canonical_rows(unit)[0]
+    identity = np.unique(faces.identities, return_inverse=True)[1][rows]
+    held_out = split_people(identity, config.validation, config.seed).validation
+    found = nsrfc.cluster(unit[rows][held_out], model)
+    scores = nsrfc.evaluate(identity[held_out], found.labels)
+    left_out = {step for step, used in model.settings.used.items() if not used}
+    said = max(quality for step, quality in model.metrics.items() if step not in left_out)
+    assert (scores.pairwise.f + scores.bcubed.f) / 2 == pytest.approx(said, abs=1e-6)
 
 
 def test_the_order_of_rows_and_the_names_of_people_change_nothing(

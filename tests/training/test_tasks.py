@@ -1,43 +1,39 @@
-"""What the networks learn from, and what validation people say."""
+"""What the networks learn from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
-from nsrfc.steps import EdgeJudge, Faces, list_probability
-from torch import nn
+from torch import Tensor
 
-from nsrfc.cli import refine
-from nsrfc.graph.subgraphs import local_adjacency
-from nsrfc.knn.build import build_neighbor_graph
-from nsrfc.methods.networks import padded
+from nsrfc.methods.base import Run
+from nsrfc.methods.structure import StructureMethod
 from nsrfc.networks.published.cgcn import CGCN
 from nsrfc.networks.published.lcenet import LCENet
 from nsrfc.networks.published.pairnet import PairNetwork
 from nsrfc.networks.published.pcenet import PCENet
-from nsrfc.networks.structure.edges import StructureEdges
-from nsrfc.networks.structure.lists import StructurePairs, StructureRefinement
-from nsrfc.records import EdgeList, NeighborGraph
-from nsrfc.synthetic import generate
+from nsrfc.networks.structure import StructureEdges, StructurePairs, StructureRefinement
+from nsrfc.records import Neighborhood
 from nsrfc.training.config import CGCNSettings, TrainingConfig
 from nsrfc.training.loop import Task
-from nsrfc.training.pieces import cut_piece, grow_piece
+from nsrfc.training.sample import Sample
 from nsrfc.training.tasks import (
     EdgeTask,
     ListTask,
-    People,
     RefineTask,
     Shuffle,
+    Together,
+    edge_task,
     hard_pairs,
+    list_task,
     refinement_tasks,
 )
-from nsrfc.training.thresholds import TOLERANCE, Judged, best_clusters, ranking_quality
+
+from .samples import method_of, sample_of
 
 K, D = 12, 16
 PIECES = {"form": "pieces", "piece": 128, "loop": {"batch": 4}}
@@ -45,54 +41,59 @@ SMALL = {"loop": {"batch": 32}}
 CONFIG = TrainingConfig.load(
     "paper", None, {"cgcn": PIECES, "pairs": SMALL, "lcenet": SMALL, "pcenet": SMALL}
 )
+SHORT: dict[str, Any] = {"of_a_set": 60, "sets_in_batch": 3, "loop": {"epochs": 1, "batch": 16}}
+SHORT_EPOCHS = TrainingConfig.load("universal", None, {"pairs": SHORT, "pcenet": SHORT})
 
 
 @pytest.fixture(scope="module")
-def people() -> People:
-    found = generate(400, "wild", dimension=D, seed=0)
-    X = np.ascontiguousarray(found.embeddings / np.linalg.norm(found.embeddings, axis=1)[:, None])
-    faces = Faces(X, *padded(build_neighbor_graph(X, K), K))
-    return People(faces, found.identities, faces.ids)
+def sample() -> Sample:
+    return sample_of(400, D, K)
 
 
-def tasks(people: People) -> Iterator[Task]:
+def tasks_of_all_networks(sample: Sample) -> Iterator[Task]:
     torch.manual_seed(0)
     small: dict[str, Any] = {"heads": 2, "hidden": 8}
     pieces = CONFIG.cgcn
     assert isinstance(pieces, CGCNSettings)
     subgraphs = pieces.model_copy(update={"form": "subgraphs"})
-    yield RefineTask(CGCN(D), people, people, pieces, 0)
-    yield RefineTask(CGCN(D), people, people, subgraphs, 0)
-    yield ListTask("pairs", PairNetwork(D, **small), people, people, CONFIG.pairs, 0)
-    yield ListTask("lcenet", LCENet(D, K, **small), people, people, CONFIG.lcenet, 0)
-    yield EdgeTask(PCENet(D, K, classifier_hidden=8, **small), people, people, CONFIG.pcenet, 0)
-    yield ListTask("pairs", StructurePairs(), people, people, CONFIG.pairs, 0)
-    yield EdgeTask(StructureEdges(), people, people, CONFIG.pcenet, 0)
+    both = sample, sample
+    for form in (pieces, subgraphs):
+        yield RefineTask(method_of("coordinates", K, {"cgcn": CGCN(D)}), *both, form, 0)
+    published, structure = method_of("coordinates", K), method_of("structure", K)
+    yield ListTask("pairs", published, PairNetwork(D, **small), *both, CONFIG.pairs, 0)
+    yield ListTask("lcenet", published, LCENet(D, K, **small), *both, CONFIG.lcenet, 0)
+    connected = method_of("coordinates", K, {"pcenet": PCENet(D, K, classifier_hidden=8, **small)})
+    yield EdgeTask(connected, *both, CONFIG.pcenet, 0)
+    yield ListTask("pairs", structure, StructurePairs(), *both, CONFIG.pairs, 0)
+    yield EdgeTask(method_of("structure", K, {"pcenet": StructureEdges()}), *both, CONFIG.pcenet, 0)
 
 
-def test_a_refinement_of_two_scorers_learns_the_second_on_what_the_first_gives(people: People) -> None:
-    network = StructureRefinement()
-    searched = []
-
-    def search(X: npt.NDArray[np.float32]) -> NeighborGraph:
-        searched.append(X)
-        return build_neighbor_graph(X, K)
-
-    found = refinement_tasks(network, [people], [people], CONFIG.pairs, search, 0)
+def test_a_refinement_of_two_scorers_learns_the_second_on_what_the_first_gives(sample: Sample) -> None:
+    network, run = StructureRefinement(), Run()
+    method = method_of("structure", K, {"cgcn": network})
+    assert isinstance(method, StructureMethod)
+    found = refinement_tasks(method, [sample], [sample], CONFIG.pairs, run, 0)
     first = next(found)
     assert first.network is network.first
-    assert not searched
+    assert not run.progress.seconds, "nothing is searched yet"
     with torch.no_grad():
         network.eval()
-        network.first.evidence.even.add_(0.3)
+        network.first.evidence.even.sub_(0.3)  # finds neighbours likely, which show a scatter
     second = next(found)
     assert second.network is network.second
-    assert np.array_equal(searched[0], network.whiten(people.faces.vectors, people.graph))
+    assert isinstance(second, ListTask)
+    assert set(run.progress.seconds) == {"neighbours"}
+    white = method.whitened(sample.near, Run())
+    assert not np.array_equal(white.vectors, sample.near.vectors)
+    assert np.array_equal(second.validating.near.vectors, white.vectors)
+    assert np.array_equal(second.validating.near.ids, white.ids)
+    expected = ListTask("", method, network.second, second.validating, sample, CONFIG.pairs, 0)
+    assert equal(tensors(second.batch(0, 0)), tensors(expected.batch(0, 0)))
     assert next(found, None) is None
 
 
-def test_every_task_lowers_its_loss_and_a_batch_is_a_function_of_its_place(people: People) -> None:
-    for task in tasks(people):
+def test_every_task_lowers_its_loss_and_a_batch_is_a_function_of_its_place(sample: Sample) -> None:
+    for task in tasks_of_all_networks(sample):
         task.network.train()
         torch.manual_seed(0)
         losses = []
@@ -142,126 +143,94 @@ def test_a_short_epoch_shows_some_numbers_and_the_next_one_others() -> None:
     assert np.array_equal(ample(1, 2), whole(1, 2))
 
 
-def test_a_piece_holds_its_starts_and_the_ties_of_the_whole_graph(people: People) -> None:
-    faces = people.faces
-    local = local_adjacency(faces.ids, faces.similarities)
-    starts = np.array([7, 300])
-    nodes = grow_piece(faces.ids, starts, 60, np.random.default_rng(0))
-    assert len(nodes) == len(set(nodes)) == 60
-    assert set(starts) | set(faces.ids[starts].ravel()) <= set(nodes)
-    piece = cut_piece(faces.ids, local, nodes)
-    assert np.array_equal(piece.local.toarray(), local.toarray()[np.ix_(nodes, nodes)])
-    inside = np.isin(faces.ids[nodes], nodes)
-    assert np.array_equal(piece.lists >= 0, inside)
-    assert np.array_equal(nodes[piece.lists][inside], faces.ids[nodes][inside])
-
-
-def test_a_piece_is_no_larger_than_what_can_be_reached() -> None:
-    lists = np.array([[0, 1], [1, 0], [2, 3], [3, 2]], np.int32)
-    nodes = grow_piece(lists, np.array([2]), 10, np.random.default_rng(0))
-    assert nodes.tolist() == [2, 3]
-
-
 def test_hard_pairs_are_the_strongest_stranger_and_the_weakest_own_photo() -> None:
     ids = np.array([[0, 1, 2, 3], [1, 0, 2, -1], [2, 0, 1, 3], [3, 0, 1, 2]], np.int32)
     similarities = np.array(
         [[1, 0.9, 0.8, 0.7], [1, 0.9, 0.5, 0], [1, 0.8, 0.5, 0.1], [1, 0.7, 0.3, 0.1]], np.float32
     )
     X = np.eye(4, dtype=np.float32)
-    pairs = hard_pairs(People(Faces(X, ids, similarities), np.array([0, 0, 1, 0]), ids))
+    near = Neighborhood(X, X, ids, similarities, ids)
+    pairs = hard_pairs(Sample(near, np.array([0, 0, 1, 0]), ids), method_of("structure", 4))
     found = {*zip(pairs.source.tolist(), pairs.target.tolist(), strict=True)}
     assert {(0, 2), (1, 2), (2, 0), (3, 2)} <= found, "strangers"
     assert {(0, 3), (1, 0), (3, 1)} <= found, "own photos"
     assert len(pairs) == 7, "face 2 has no own photo"
 
 
-def test_ranking_quality_is_the_share_of_pairs_of_pairs_in_order() -> None:
-    score = np.array([0.9, 0.8, 0.7, 0.1, 0.1], np.float32)
-    same = np.array([True, False, True, False, True])
-    assert ranking_quality(score, same) == pytest.approx((2 + 1 + 0.5) / 6)
-    assert ranking_quality(score, np.ones(5, bool)) == 1
+SETS = (150, 12), (90, 20), (120, 7)
+"""Faces and dimension."""
 
 
-def test_thresholds_cluster_a_clear_case_perfectly() -> None:
-    rng = np.random.default_rng(0)
-    identity = np.repeat(np.arange(20), 6)
-    X = np.eye(20, 32, dtype=np.float32)[identity] + rng.normal(0, 0.06, (120, 32)).astype(np.float32)
-    X /= np.linalg.norm(X, axis=1)[:, None]
-    faces = Faces(X, *padded(build_neighbor_graph(X, K), K))
-    assert best_clusters(Judged(faces, identity)).quality == 1
-    edges = faces.density_graph().density_edges
-    same = (identity[edges.source] == identity[edges.target]).astype(np.float32)
-    known = best_clusters(Judged(faces, identity, EdgeList(edges.source, edges.target, same)))
-    assert known.quality == 1
-    assert 0 < known.connect <= 1
+@pytest.fixture(scope="module")
+def sets() -> list[Sample]:
+    return [sample_of(*shape, 10) for shape in SETS]
 
 
-def test_rounding_flips_no_edge_at_the_thresholds_found(people: People) -> None:
-    found = best_clusters(Judged(people.faces, people.identity))
-    graph = people.faces.density_graph(tau=0.0)
-    pairs = (graph.similarity_edges.score, found.tau), (graph.density_edges.score, found.connect)
-    for score, threshold in pairs:
-        assert np.abs(score - threshold).min() > 1e-6
-
-
-def test_groups_are_compared_where_that_is_wanted() -> None:
-    """Two people, and a face between them that is as near to both."""
-    X = np.repeat(np.eye(2, 16, dtype=np.float32), 6, axis=0)
-    X += np.random.default_rng(0).normal(0, 0.05, X.shape).astype(np.float32)
-    X = np.concatenate((X, X[:1] + X[6:7]))
-    X /= np.linalg.norm(X, axis=1, keepdims=True)
-    identity = np.array([0] * 6 + [1] * 6 + [0])
-    faces = Faces(X, *padded(build_neighbor_graph(X, K), K))
-    chained, compared = Judged(faces, identity), Judged(faces, identity, groups=True)
-    assert chained.labels(0.3, 0.3).max() == 0
-    assert compared.labels(0.3, 0.3)[:12].tolist() == [0] * 6 + [1] * 6
-    assert compared.quality(0.3, 0.3) > chained.quality(0.3, 0.3)
-
-
-def test_several_sets_are_given_the_thresholds_that_are_best_in_the_mean(people: People) -> None:
-    faces = people.faces
-    judged = Judged(faces, people.identity)
-    blurred = Judged(replace(faces, similarities=faces.similarities**2), people.identity)
-    found = best_clusters(judged, blurred)
-    alone = [each.quality(found.tau, found.connect) for each in (judged, blurred)]
-    assert found.quality == pytest.approx(np.mean(alone))
-    for each in (judged, blurred):
-        own = best_clusters(each)
-        both = [other.quality(own.tau, own.connect) for other in (judged, blurred)]
-        assert found.quality >= np.mean(both) - 2 * TOLERANCE
-
-
-def test_batch_size_and_lists_cut_short_do_not_change_a_verdict(people: People) -> None:
+@pytest.fixture(scope="module", params=["lists", "edges"])
+def tasks(request: pytest.FixtureRequest, sets: list[Sample]) -> list[ListTask] | list[EdgeTask]:
     torch.manual_seed(0)
-    faces = people.faces
-    ids = faces.ids.copy()
-    ids[::3, 7:] = -1
-    faces = replace(faces, ids=ids)
-    judges: list[nn.Module] = [PairNetwork(D, heads=2), LCENet(D, K, heads=2)]
-    for network in judges:
-        network.eval()
-        probability = list_probability(network, faces)
-        np.testing.assert_allclose(list_probability(network, faces, batch=7), probability, atol=1e-6)
-        assert (probability[:, 0] == 1).all()
-        assert (probability[ids < 0] == 0).all()
-    edge_judge = PCENet(D, K, heads=2).eval()
-    edges = faces.density_graph().density_edges
-    several = EdgeJudge(edge_judge, faces, batch=9)(edges)
-    whole = EdgeJudge(edge_judge, faces)(edges)
-    np.testing.assert_allclose(several, whole, atol=1e-6)
+    if request.param == "edges":
+        method = method_of("structure", 10, {"pcenet": StructureEdges(reach=5).eval()})
+        return [EdgeTask(method, one, one, SHORT_EPOCHS.pcenet, 0) for one in sets]
+    method, network = method_of("structure", 10), StructurePairs().eval()
+    return [ListTask("pairs", method, network, one, one, SHORT_EPOCHS.pairs, 0) for one in sets]
 
 
-def test_chunks_of_the_refinement_are_invisible(people: People) -> None:
-    torch.manual_seed(0)
-    network = CGCN(D).eval()
-    faces = people.faces
-    graph = NeighborGraph(faces.ids, faces.similarities)
+def tensors(batch: tuple[tuple[Tensor, ...], Tensor]) -> list[Tensor]:
+    """Return inputs and targets, each with the samples along its first axis."""
+    inputs, target = batch
+    return [*inputs, target.movedim(1, 0)]
 
-    def search(X: npt.NDArray[np.float32]) -> NeighborGraph:
-        raise AssertionError("a C-GCN needs no other graph")
 
-    whole = refine(network, faces.vectors, graph, faces.ids, search)
-    np.testing.assert_allclose(
-        refine(network, faces.vectors, graph, faces.ids, search, rows=33), whole, atol=1e-6
-    )
-    np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-5)
+def equal(one: list[Tensor], other: list[Tensor]) -> bool:
+    return all(map(torch.equal, one, other))
+
+
+def test_an_epoch_holds_every_batch_of_every_set_once(tasks: list[ListTask] | list[EdgeTask]) -> None:
+    together = Together(tasks, tasks, 1, seed=0)
+    found = [tensors(together.batch(2, step)) for step in range(together.steps)]
+    wanted = [tensors(task.batch(2, step)) for task in tasks for step in range(task.steps)]
+    assert len(found) == len(wanted)
+    for batch in wanted:
+        assert sum(equal(batch, other) for other in found) == 1
+
+
+def test_a_batch_holds_what_its_tasks_gather(tasks: list[ListTask] | list[EdgeTask]) -> None:
+    alone, together = (Together(tasks, tasks, parts, seed=0) for parts in (1, 3))
+    assert together.steps == -(-alone.steps // 3)
+    for step in range(together.steps):
+        parts = range(3 * step, min(3 * step + 3, alone.steps))
+        joined = zip(*(tensors(alone.batch(1, part)) for part in parts), strict=True)
+        assert equal(tensors(together.batch(1, step)), [torch.cat(part) for part in joined])
+
+
+def test_a_batch_follows_from_its_place_whatever_was_gathered_before(
+    tasks: list[ListTask] | list[EdgeTask],
+) -> None:
+    resumed, whole = (Together(tasks, tasks, 2, seed=0) for _ in range(2))
+    for step in range(whole.steps):
+        whole.batch(0, step)
+    last = whole.steps - 1
+    expected = tensors(whole.batch(1, last))
+    assert equal(tensors(resumed.batch(1, last)), expected)
+    assert not equal(tensors(whole.batch(2, last)), expected), "another epoch, another order"
+
+
+def test_the_score_is_the_mean_over_the_sets_that_validate(
+    tasks: list[ListTask] | list[EdgeTask],
+) -> None:
+    together = Together(tasks, tasks[:2], 2, seed=0)
+    scores = [task.score() for task in tasks]
+    assert together.score() == pytest.approx((scores[0] + scores[1]) / 2)
+    with torch.no_grad():
+        assert torch.isfinite(together.loss(together.batch(0, 0)))
+
+
+def test_one_set_alone_is_a_task_of_its_own(sets: list[Sample]) -> None:
+    pairs = StructurePairs()
+    method = method_of("structure", 10, {"pairs": pairs, "pcenet": StructureEdges(reach=5)})
+    lists, edges, one = SHORT_EPOCHS.pairs, SHORT_EPOCHS.pcenet, sets[:1]
+    assert isinstance(list_task("pairs", method, pairs, sets, one, lists, 0), Together)
+    assert isinstance(list_task("pairs", method, pairs, one, one, lists, 0), ListTask)
+    assert isinstance(edge_task(method, sets, one, edges, 0), Together)
+    assert isinstance(edge_task(method, one, one, edges, 0), EdgeTask)

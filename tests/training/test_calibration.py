@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from nsrfc.model.calibration import UNCHANGED, calibrated, fit_calibration
+from nsrfc.methods.networks import calibrated
+from nsrfc.model.settings import UNCHANGED
+from nsrfc.training.calibration import fit_calibration
 
 
 def edges(n: int, slope: float, offset: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
