@@ -186,10 +186,13 @@ class _ListedDots(torch.autograd.Function):
         offsets: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(x, own, ids, offsets)
-        with torch.enable_grad():
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            # What was made in inference mode takes no part in a derivative; a copy of it does.
+            given = (x.detach(), own, ids, offsets)
+            x, own, ids, offsets = (each.clone() if each.is_inference() else each for each in given)
             weights = x.new_ones(len(ids), requires_grad=True)
-            sums = _weighted_sums(x.detach(), weights, ids, offsets)
-        return torch.autograd.grad(sums, weights, own)[0]
+            sums = _weighted_sums(x, weights, ids, offsets)
+            return torch.autograd.grad(sums, weights, own)[0]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
