@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from nsrfc.model.bundle import NSRFC
 
 __all__ = ["cluster", "pair_probabilities", "refine_embeddings"]
+
+_logger = logging.getLogger(__name__)
 
 
 def cluster(
@@ -73,6 +76,9 @@ def cluster(
         density = method.density_graph(near, affinity, run)  # 2  rho, E_d, E_s
         scorer = method.edge_scorer(near, density, run)  # 3  which density edges hold; lazy
         found = method.components(near, density, scorer, run)  # 4
+    if found.skipped is not None:
+        share = f"{found.skipped:,} of {len(found.probability):,}"
+        _logger.info("%s density edges were skipped: their ends were joined already.", share)
     sure = confidence(found.labels, density.density_edges, found.probability)
     labels = drop_small(relabel_by_first_appearance(found.labels[faces.place]), config.min_cluster_size)
     return Clustering(labels, sure[faces.place], method.record())

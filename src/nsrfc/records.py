@@ -214,10 +214,13 @@ class Components:
         0..c-1.
     probability : ndarray of float32, shape (m,)
         That a density edge joins one identity, in 0..1.
+    skipped : int, optional
+        Density edges that were not scored, where a scorer can be spared any.
     """
 
     labels: npt.NDArray[np.int64]
     probability: npt.NDArray[np.float32]
+    skipped: int | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ that no edge ties.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,8 +45,6 @@ _LEAST_WITHIN = 1e-4
 
 _REFUSED, _UNKNOWN, _HOLDS = -1, 0, 1
 _DECIDED, _WAITS, _ASKED = 0, 1, 2
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def connect(
     Returns
     -------
     Connected
-        Clusters as if every edge had been scored. The number of skipped edges goes to the log.
+        Clusters as if every edge had been scored.
 
     Notes
     -----
@@ -146,11 +143,7 @@ def connect(
             probability[asked] = scorer(asked)
             verdict[asked] = np.where(probability[asked] >= threshold, _HOLDS, _REFUSED)
         waiting = waiting[kind != _DECIDED]
-    found = Connected(relabel_by_first_appearance(roots(clusters.parent)), probability)
-    if len(uncertain):
-        share = f"{found.skipped:,} of {len(uncertain):,}"
-        _logger.info("%s density edges were skipped: their ends were joined already.", share)
-    return found
+    return Connected(relabel_by_first_appearance(roots(clusters.parent)), probability)
 
 
 class _Clusters:

@@ -366,7 +366,7 @@ class NetworkMethod(ABC):
                 advance(n)
         score = calibrated(edges.score, settings.calibration)
         probability = np.where(np.isnan(found.probability), score, found.probability)
-        return Components(labels, probability.clip(0, 1))
+        return Components(labels, probability.clip(0, 1), found.skipped)
 
     def _joined_large(
         self,
