@@ -25,6 +25,7 @@ def test_top_level_names() -> None:
         "MemoryPlanError",
         "NsrfcError",
         "OptionalDependencyError",
+        "Run",
         "TrainingConfig",
         "cluster",
         "evaluate",
