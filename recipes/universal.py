@@ -47,16 +47,16 @@ from nsrfc.training.trainer import LabelledFaces, Trainer
 
 __all__ = ["GeneratedSet", "draw_set", "main", "train_universal"]
 
-TEACHING = 120
+TRAINING_SETS = 120
 """Sets of faces that teach."""
 
-FIRST_VALIDATING = 1_000_000
+FIRST_VALIDATION_SEED = 1_000_000
 """Seeds of the sets that validate begin here."""
 
-VALIDATING_FACES, VALIDATING_DIMENSIONS = 6_000, (128, 512)
+VALIDATION_FACES, VALIDATION_DIMENSIONS = 6_000, (128, 512)
 """Of every preset there is a set of so many faces in each of these dimensions."""
 
-FEWEST, USUAL, MOST = 500, 4_000, 40_000
+MIN_FACES, USUAL_FACES, MAX_FACES = 500, 4_000, 40_000
 """Faces of a set: five in six have up to the second number, the others up to the third."""
 
 DIMENSIONS = 64, 1024
@@ -76,18 +76,18 @@ class GeneratedSet(NamedTuple):
 
     Attributes
     ----------
-    law : FaceDistribution
+    distribution : FaceDistribution
     faces : int
     dimension : int
     """
 
-    law: FaceDistribution
+    distribution: FaceDistribution
     faces: int
     dimension: int
 
 
 def draw_set(seed: int) -> GeneratedSet:
-    """Draw the law, the size and the dimension of a set of faces.
+    """Draw the distribution, the size and the dimension of a set of faces.
 
     Every parameter of a preset is moved by a factor or an offset; half of the sets have look-alikes
     of another order altogether, up to hundreds of people who resemble each other as people of one
@@ -106,7 +106,7 @@ def draw_set(seed: int) -> GeneratedSet:
         return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
     base = PRESETS[str(rng.choice(list(_BASES), p=list(_BASES.values())))]
-    law = replace(
+    distribution = replace(
         base,
         spectrum_knee=base.spectrum_knee * about(0.7, 1.5),
         spectrum_decay=base.spectrum_decay * between(0.85, 1.15),
@@ -124,18 +124,24 @@ def draw_set(seed: int) -> GeneratedSet:
         wrong=between(0, 0.03),
     )
     if rng.random() < 0.5:
-        law = replace(
-            law, family_size=about(3, 200), kin=between(0.05, 0.4), kin_concentration=about(1, 20)
+        distribution = replace(
+            distribution,
+            family_size=about(3, 200),
+            kin=between(0.05, 0.4),
+            kin_concentration=about(1, 20),
         )
     sizes = rng.choice(3, p=[0.5, 0.25, 0.25])
     if sizes == 1:
-        law = replace(
-            law, tail_share=1.0, tail_exponent=between(0.7, 1.8), max_size=round(about(20, 1000))
+        distribution = replace(
+            distribution,
+            tail_share=1.0,
+            tail_exponent=between(0.7, 1.8),
+            max_size=round(about(20, 1000)),
         )
     elif sizes == 2:
         mean = about(2, 100)
-        law = replace(
-            law,
+        distribution = replace(
+            distribution,
             body_size=mean,
             body_spread=mean * between(0.1, 0.6),
             tail_share=between(0, 0.3),
@@ -143,24 +149,24 @@ def draw_set(seed: int) -> GeneratedSet:
             max_size=max(4, round(mean * between(1.5, 4))),
         )
     large = rng.random() < 1 / 6
-    faces = round(about(USUAL, MOST) if large else about(FEWEST, USUAL))
-    return GeneratedSet(law, faces, round(about(*DIMENSIONS)))
+    faces = round(about(USUAL_FACES, MAX_FACES) if large else about(MIN_FACES, USUAL_FACES))
+    return GeneratedSet(distribution, faces, round(about(*DIMENSIONS)))
 
 
-def validating_sets(faces: int = VALIDATING_FACES) -> list[GeneratedSet]:
+def validation_sets(faces: int = VALIDATION_FACES) -> list[GeneratedSet]:
     """List the sets that validate: the presets, in several dimensions."""
     return [
-        GeneratedSet(law, faces, dimension)
-        for law in PRESETS.values()
-        for dimension in VALIDATING_DIMENSIONS
+        GeneratedSet(distribution, faces, dimension)
+        for distribution in PRESETS.values()
+        for dimension in VALIDATION_DIMENSIONS
     ]
 
 
 def train_universal(
     output: Path,
     *,
-    teaching: int = TEACHING,
-    faces: int = VALIDATING_FACES,
+    training_sets: int = TRAINING_SETS,
+    faces: int = VALIDATION_FACES,
     config: TrainingConfig | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
@@ -171,7 +177,7 @@ def train_universal(
     ----------
     output : Path
         Folder for the model, its card, the curves and the record.
-    teaching : int
+    training_sets : int
         Number of sets of faces, at least two.
     faces : int
         Faces of a set that validates.
@@ -192,10 +198,10 @@ def train_universal(
     place = find_device(device)
     for name in NETWORKS:
         outline(config, name, None)
-    drawn = [draw_set(seed) for seed in range(teaching)], validating_sets(faces)
+    drawn = [draw_set(seed) for seed in range(training_sets)], validation_sets(faces)
     data = {
         "faces": "generated (recipes.universal), none of them real",
-        "sets that teach": teaching,
+        "sets that teach": training_sets,
         "sets that validate": len(drawn[1]),
         "faces that teach": sum(one.faces for one in drawn[0]),
         "faces that validate": sum(one.faces for one in drawn[1]),
@@ -220,13 +226,13 @@ def train_universal(
             given=steps_given(config),
             report=report,
         )
-        teaching_sets = [] if known else list(_labelled(drawn[0], 0))
-        trainer.train(teaching_sets, list(_labelled(drawn[1], FIRST_VALIDATING)))
+        labelled_sets = [] if known else list(_labelled(drawn[0], 0))
+        trainer.train(labelled_sets, list(_labelled(drawn[1], FIRST_VALIDATION_SEED)))
         report.close()
         model = trained_model(trainer, None, data)
         precise = [connect for precision, connect in trainer.precision if precision >= PRECISION]
         connect = max(model.settings.connect, (precise or [trainer.precision[-1][1]])[0])
-        model.settings = model.settings.model_copy(update={"fewest": FEWEST, "connect": connect})
+        model.settings = model.settings.model_copy(update={"fewest": MIN_FACES, "connect": connect})
         draw_curves(output / CURVES, trainer.curves)
         write_json(output / RECORD, run | outcome(trainer))
         model.save_pretrained(output)
@@ -234,8 +240,8 @@ def train_universal(
 
 def _labelled(sets: list[GeneratedSet], first_seed: int) -> Iterator[LabelledFaces]:
     """Generate sets: distinct unit vectors in canonical order, and identities."""
-    for seed, (law, faces, dimension) in enumerate(sets, first_seed):
-        found = generate(faces, law, dimension=dimension, seed=seed)
+    for seed, (distribution, faces, dimension) in enumerate(sets, first_seed):
+        found = generate(faces, distribution, dimension=dimension, seed=seed)
         rows = canonical_rows(found.embeddings)[0]
         yield found.embeddings[rows], found.identities[rows]
 
@@ -244,7 +250,7 @@ def main() -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the model")
-    parser.add_argument("--sets", type=int, default=TEACHING, help="sets of faces that teach")
+    parser.add_argument("--sets", type=int, default=TRAINING_SETS, help="sets of faces that teach")
     parser.add_argument(
         "--weights", metavar="MODEL", help="take its networks; measure steps and thresholds alone"
     )
@@ -253,7 +259,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     train_universal(
         arguments.output,
-        teaching=arguments.sets,
+        training_sets=arguments.sets,
         weights=arguments.weights,
         device=arguments.device,
     )

@@ -192,7 +192,7 @@ class DensityGraph:
         E_s, pairs that are joined at once.
     threshold : float
         tau: score from which on a pair is a similarity edge.
-    affinity, same : ndarray of float32, shape (n, k), optional
+    affinity, genuine_probability : ndarray of float32, shape (n, k), optional
         a_ij and S_ij, of which the graph was made, where the next step reads them.
     """
 
@@ -201,7 +201,7 @@ class DensityGraph:
     similarity_edges: EdgeList
     threshold: float
     affinity: npt.NDArray[np.float32] | None = None
-    same: npt.NDArray[np.float32] | None = None
+    genuine_probability: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def _add_part(record: dict[str, Any], benchmark: Benchmark, part: Part, differen
     scores = evaluate(part.identities, read_labels(benchmark.folder / part.name))
     record["parts"][part.name] = {
         "faces": len(part.vectors),
-        "people": part.people,
+        "people": part.n_identities,
         "difference": difference,
         "scores": scores.as_dict(),
         "seconds": found["seconds"],

@@ -134,14 +134,14 @@ def connect(
     clusters = _Clusters(n, test)
     clusters.follow(certain, np.argsort(-certain.score, kind="stable"), None)
     probability = np.full(len(uncertain), np.nan, np.float32)
-    verdict = np.full(len(uncertain), _UNKNOWN, np.int8)
+    decision = np.full(len(uncertain), _UNKNOWN, np.int8)
     waiting = np.argsort(-uncertain.score, kind="stable")
     while len(waiting):
-        kind = clusters.follow(uncertain, waiting, verdict)
+        kind = clusters.follow(uncertain, waiting, decision)
         asked = waiting[kind == _ASKED]
         if len(asked):
             probability[asked] = scorer(asked)
-            verdict[asked] = np.where(probability[asked] >= threshold, _HOLDS, _REFUSED)
+            decision[asked] = np.where(probability[asked] >= threshold, _HOLDS, _REFUSED)
         waiting = waiting[kind != _DECIDED]
     return Connected(relabel_by_first_appearance(roots(clusters.parent)), probability)
 
@@ -158,14 +158,14 @@ class _Clusters:
         )
 
     def follow(
-        self, edges: EdgeList, order: _Numbers, verdict: npt.NDArray[np.int8] | None
+        self, edges: EdgeList, order: _Numbers, decision: npt.NDArray[np.int8] | None
     ) -> npt.NDArray[np.uint8]:
         """Follow edges in order, as far as their verdicts (m,) are known; say what becomes of each."""
-        verdict = np.full(len(edges), _HOLDS, np.int8) if verdict is None else verdict
+        decision = np.full(len(edges), _HOLDS, np.int8) if decision is None else decision
         kind = np.empty(len(order), np.uint8)
         opened = np.zeros(len(self.parent), np.bool_)
         state = (self.parent, self.parent.copy()), self._size, self._sums, opened
-        _follow(edges.source, edges.target, order, verdict, self._limits, *state, kind)
+        _follow(edges.source, edges.target, order, decision, self._limits, *state, kind)
         return kind
 
 
@@ -174,7 +174,7 @@ def _follow(
     source: _Ids,
     target: _Ids,
     order: _Numbers,
-    verdict: npt.NDArray[np.int8],
+    decision: npt.NDArray[np.int8],
     limits: _Floats,
     forests: tuple[_Labels, _Labels],
     size: _Labels,
@@ -188,31 +188,31 @@ def _follow(
     edge held. ``opened`` marks clusters that an open edge touches, of which it is not known yet what
     they will be at the turn of a later edge.
     """
-    parent, hoped = forests
+    parent, optimistic = forests
     compared = sums.shape[1] > 0
     for position, edge in enumerate(order):
         a, b = root(parent, source[edge]), root(parent, target[edge])
-        if a == b or verdict[edge] == _REFUSED:
+        if a == b or decision[edge] == _REFUSED:
             kind[position] = _DECIDED
-        elif verdict[edge] == _HOLDS and not (compared and (opened[a] or opened[b])):
+        elif decision[edge] == _HOLDS and not (compared and (opened[a] or opened[b])):
             kind[position] = _DECIDED
-            if not compared or _alike(a, b, size, sums, limits):
+            if not compared or _similar_enough(a, b, size, sums, limits):
                 if size[a] < size[b]:
                     a, b = b, a
                 parent[b] = a
                 size[a] += size[b]
                 if compared:
                     sums[a] += sums[b]
-                hoped[root(hoped, b)] = root(hoped, a)
+                optimistic[root(optimistic, b)] = root(optimistic, a)
         else:
-            one, other = root(hoped, a), root(hoped, b)
-            kind[position] = _ASKED if verdict[edge] == _UNKNOWN and one != other else _WAITS
-            hoped[one] = other
+            one, other = root(optimistic, a), root(optimistic, b)
+            kind[position] = _ASKED if decision[edge] == _UNKNOWN and one != other else _WAITS
+            optimistic[one] = other
             opened[a] = opened[b] = True
 
 
 @njit(cache=True, nogil=True)
-def _alike(a: int, b: int, size: _Labels, sums: _Floats, limits: _Floats) -> bool:
+def _similar_enough(a: int, b: int, size: _Labels, sums: _Floats, limits: _Floats) -> bool:
     """Whether the clusters with roots ``a`` and ``b`` may become one."""
     if min(size[a], size[b]) == 1:
         return True
@@ -263,8 +263,8 @@ def join_unlinked(
     """
     sizes = np.bincount(labels)
     a, b = np.divmod(_listed_pairs(labels, sizes, ids, size), len(sizes))
-    alike = normalized_similarity(X, labels, a, b, impostor_mean) >= minimum
-    return _joined(labels, a[alike], b[alike])
+    similar = normalized_similarity(X, labels, a, b, impostor_mean) >= minimum
+    return _joined(labels, a[similar], b[similar])
 
 
 def join_uncertain(
@@ -299,8 +299,8 @@ def join_uncertain(
     large = (a != b) & (np.minimum(sizes[a], sizes[b]) >= size)
     a, b = a[large], b[large]
     for X, impostor_mean, minimum in views:
-        alike = normalized_similarity(X, labels, a, b, impostor_mean) >= minimum
-        a, b = a[alike], b[alike]
+        similar = normalized_similarity(X, labels, a, b, impostor_mean) >= minimum
+        a, b = a[similar], b[similar]
     return _joined(labels, a, b)
 
 

@@ -51,7 +51,7 @@ _TOP_WEIGHTS = (0.7, 0.2, 0.1)
 def build_density_graph(
     ids: _Ids,
     affinity: _Floats,
-    same: _Floats,
+    genuine: _Floats,
     threshold: float | None = None,
     mutual: Mutual = "published",
     weight: _Floats | None = None,
@@ -64,7 +64,7 @@ def build_density_graph(
         Neighbours, the face itself in column 0; -1 = none.
     affinity : ndarray of float32, shape (n, k)
         a_ij in [0, 1], in the order of ``ids``, which it need not follow.
-    same : ndarray of float32, shape (n, k)
+    genuine : ndarray of float32, shape (n, k)
         S_ij in [0, 1].
     threshold : float, optional
         tau, if not that of :func:`similarity_threshold`.
@@ -79,7 +79,7 @@ def build_density_graph(
     """
     n = len(ids)
     tau = similarity_threshold(affinity, ids) if threshold is None else threshold
-    score = affinity * mutual_probability(ids, same, mutual)
+    score = affinity * mutual_probability(ids, genuine, mutual)
     score[ids < 0] = 0
     score[:, 0] = 0
     density = np.empty(n)
@@ -100,7 +100,7 @@ def build_density_graph(
         similar.append(EdgeList(*ends, upward[row, column]))
     joined = EdgeList.joined(similar)
     order = np.lexsort((joined.target, joined.source))
-    return DensityGraph(density, EdgeList.joined(strongest), joined.where(order), tau, affinity, same)
+    return DensityGraph(density, EdgeList.joined(strongest), joined.where(order), tau, affinity, genuine)
 
 
 def similarity_threshold(similarity: _Floats, ids: _Ids) -> float:
@@ -130,14 +130,14 @@ def similarity_threshold(similarity: _Floats, ids: _Ids) -> float:
     return float(np.average(np.where(weights > 0, top, 0), axis=1, weights=weights).mean())
 
 
-def mutual_probability(ids: _Ids, same: _Floats, mutual: Mutual = "published") -> _Floats:
+def mutual_probability(ids: _Ids, genuine: _Floats, mutual: Mutual = "published") -> _Floats:
     """Average the probability of each listed pair over both directions.
 
     Parameters
     ----------
     ids : ndarray of int32, shape (n, k)
         Neighbours; -1 = none.
-    same : ndarray of float32, shape (n, k)
+    genuine : ndarray of float32, shape (n, k)
     mutual : {"published", "present"}
 
     Returns
@@ -145,23 +145,23 @@ def mutual_probability(ids: _Ids, same: _Floats, mutual: Mutual = "published") -
     ndarray of float32, shape (n, k)
         p_ij; 0 where there is no neighbour.
     """
-    out = np.zeros_like(same)
-    _average_directions(np.ascontiguousarray(ids), same, mutual == "present", out)
+    out = np.zeros_like(genuine)
+    _average_directions(np.ascontiguousarray(ids), genuine, mutual == "present", out)
     return out
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _average_directions(ids: _Ids, same: _Floats, present: bool, out: _Floats) -> None:
+def _average_directions(ids: _Ids, genuine: _Floats, present: bool, out: _Floats) -> None:
     for i in prange(len(ids)):
         for c in range(ids.shape[1]):
             j = ids[i, c]
             if j < 0:
                 continue
-            reverse = same[i, c] if present else np.float32(0)
+            reverse = genuine[i, c] if present else np.float32(0)
             column = column_in_list(ids, j, i)
             if column >= 0:
-                reverse = same[j, column]
-            out[i, c] = (same[i, c] + reverse) / 2
+                reverse = genuine[j, column]
+            out[i, c] = (genuine[i, c] + reverse) / 2
 
 
 def neighbor_density(score: _Floats, probability: _Floats) -> _Floats:

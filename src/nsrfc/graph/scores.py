@@ -11,7 +11,7 @@ strangers only: people fill the upper tail.
 
 Score model. Each face contributes one edge, its best. Best edges to strangers are maxima of many
 similarities and follow a Gumbel law (extreme value theory); edges within a person are taken as normal.
-The two laws and their shares are fitted by expectation maximisation. A prior stands for what is known
+The two mixture and their shares are fitted by expectation maximisation. A prior stands for what is known
 before looking, so that the fit holds with few faces, or where one kind of edge is missing.
 """
 
@@ -148,8 +148,8 @@ def normalized_scores(
     """
     of_own = (similarities - own.center[:, None]) / own.deviation[:, None]
     of_listed = (similarities - listed.center[ids]) / listed.deviation[ids]
-    strength: _Floats = (of_own + of_listed) * np.float32(0.5)
-    return strength
+    score: _Floats = (of_own + of_listed) * np.float32(0.5)
+    return score
 
 
 def _on_grid(unit: _Floats) -> _Floats:
@@ -192,11 +192,11 @@ further 0.45 deviations divide their number by e: measured on two embedders and 
 values are 2.45 to 2.61 and 0.39 to 0.49 (docs/clustering.md)."""
 
 GENUINE_MEAN, GENUINE_DEVIATION = 0.72, 0.15
-"""Edges within a person before looking, in units of the strength of two identical faces: the median is
+"""Edges within a person before looking, in units of the score of two identical faces: the median is
 0.71 to 0.78 for every embedder, dimension and set tried but images of very poor quality."""
 
 REACH = 1.2
-"""In the same units: beyond, strength speaks of a face's own small deviation and not of its likeness."""
+"""In the same units: beyond, score speaks of a face's own small deviation and not of its likeness."""
 
 STARTS = (0.35, 0.5, 0.65, 0.8)
 """In the same units, where the search for the best fit puts the edges within a person at first."""
@@ -205,7 +205,7 @@ PRIOR_EDGES, PRIOR_SHARE = 20, 0.02
 """The prior weighs as much as 20 edges and another 2 % of all."""
 
 MAX_EDGES = 100_000
-"""Of more edges every second, third, ... in order of strength is taken: the laws stay the same."""
+"""Of more edges every second, third, ... in order of score is taken: the mixture stay the same."""
 
 _EULER_GAMMA = 0.5772156649
 _ROUNDS = 60
@@ -221,24 +221,24 @@ class ScoreModel:
     threshold : float
         Strength at which both are equally likely.
     slope : float
-        Gain of log-odds per unit of strength at the threshold. The line is followed everywhere, since
+        Gain of log-odds per unit of score at the threshold. The line is followed everywhere, since
         the ratio of two fitted tails would turn round far from where the data are.
     """
 
     threshold: float
     slope: float
 
-    def log_odds(self, strength: _Floats) -> _Floats:
-        """Log-odds of edges of given strengths, in the shape of ``strength``."""
-        return (strength - np.float32(self.threshold)) * np.float32(self.slope)
+    def log_odds(self, score: _Floats) -> _Floats:
+        """Log-odds of edges of given strengths, in the shape of ``score``."""
+        return (score - np.float32(self.threshold)) * np.float32(self.slope)
 
 
-def fit_score_model(strength: npt.NDArray[np.floating], n: int, identical: float) -> ScoreModel:
-    """Fit the two laws to the best edges of a set of faces.
+def fit_score_model(score: npt.NDArray[np.floating], n: int, identical: float) -> ScoreModel:
+    """Fit the two mixture to the best edges of a set of faces.
 
     Parameters
     ----------
-    strength : ndarray of float, shape (m,)
+    score : ndarray of float, shape (m,)
         Strength of one edge per face, in deviations above the background. Infinite ones are left out.
     n : int
         Number of faces, which tells how far the best of all strangers reaches.
@@ -249,15 +249,15 @@ def fit_score_model(strength: npt.NDArray[np.floating], n: int, identical: float
     -------
     ScoreModel
     """
-    x = strength[np.isfinite(strength)].astype(np.float64)
+    x = score[np.isfinite(score)].astype(np.float64)
     x = np.sort(np.clip(x, _LOWEST, REACH * identical))
     x = x[:: 1 + len(x) // MAX_EDGES]
     reach = IMPOSTOR_BASE + IMPOSTOR_SCALE * np.log(max(n, 100) / 100 / np.log(2))
-    stranger, deviation = reach + _EULER_GAMMA * IMPOSTOR_SCALE, np.pi * IMPOSTOR_SCALE / np.sqrt(6)
+    impostor, deviation = reach + _EULER_GAMMA * IMPOSTOR_SCALE, np.pi * IMPOSTOR_SCALE / np.sqrt(6)
     # In a few dimensions strangers reach as far as people do: then only what stands out is joined.
-    same = max(GENUINE_MEAN * identical, stranger + 2 * deviation)
-    prior = _Laws(
-        mean=np.array([stranger, same]),
+    genuine = max(GENUINE_MEAN * identical, impostor + 2 * deviation)
+    prior = _Mixture(
+        mean=np.array([impostor, genuine]),
         variance=np.array([deviation**2, (GENUINE_DEVIATION * identical) ** 2]),
         share=0.5,
     )
@@ -273,7 +273,7 @@ def probability(log_odds: _Floats) -> _Floats:
 
 
 @dataclass(frozen=True)
-class _Laws:
+class _Mixture:
     """Mean and variance (2,) of strangers and of one person, and the share of one person."""
 
     mean: _Doubles
@@ -284,45 +284,45 @@ class _Laws:
         """Logarithm of share times density, shape (2, m)."""
         scale = np.sqrt(6 * self.variance[0]) / np.pi
         reduced = (x - self.mean[0]) / scale + _EULER_GAMMA
-        stranger = np.log((1 - self.share) / scale) - reduced - np.exp(np.minimum(-reduced, 50))
+        impostor = np.log((1 - self.share) / scale) - reduced - np.exp(np.minimum(-reduced, 50))
         off = (x - self.mean[1]) ** 2 / self.variance[1]
-        same = np.log(self.share) - (np.log(2 * np.pi * self.variance[1]) + off) / 2
-        return np.stack((stranger, same))
+        genuine = np.log(self.share) - (np.log(2 * np.pi * self.variance[1]) + off) / 2
+        return np.stack((impostor, genuine))
 
     def log_odds(self, x: _Doubles) -> _Doubles:
-        """Log-odds (m,) that edges of strength ``x`` join one person."""
-        stranger, same = self.log_densities(x)
-        odds: _Doubles = same - stranger
+        """Log-odds (m,) that edges of score ``x`` join one person."""
+        impostor, genuine = self.log_densities(x)
+        odds: _Doubles = genuine - impostor
         return odds
 
 
-def _fit(x: _Doubles, prior: _Laws, start: float) -> tuple[_Laws, float]:
-    """Climb from a first guess to a most probable pair of laws, and say how probable it is."""
+def _fit(x: _Doubles, prior: _Mixture, start: float) -> tuple[_Mixture, float]:
+    """Climb from a first guess to a most probable pair of mixture, and say how probable it is."""
     weight = PRIOR_EDGES + PRIOR_SHARE * len(x)
-    laws = _Laws(np.array([min(prior.mean[0], start - 1), start]), prior.variance, prior.share)
+    mixture = _Mixture(np.array([min(prior.mean[0], start - 1), start]), prior.variance, prior.share)
     for _ in range(_ROUNDS):
-        odds = laws.log_odds(x)
-        # Beyond the two means the laws' tails say nothing: the nearer law takes all.
-        odds[x < laws.mean[0]] = -np.inf
-        odds[x > laws.mean[1]] = np.inf
-        same = expit(odds)
-        belongs = np.stack([1 - same, same])
+        odds = mixture.log_odds(x)
+        # Beyond the two means the mixture' tails say nothing: the nearer law takes all.
+        odds[x < mixture.mean[0]] = -np.inf
+        odds[x > mixture.mean[1]] = np.inf
+        genuine = expit(odds)
+        belongs = np.stack([1 - genuine, genuine])
         total = belongs.sum(axis=1)
         mean = (belongs @ x + weight * prior.mean) / (total + weight)
         spread = (belongs * (x - mean[:, None]) ** 2).sum(axis=1)
         spread += weight * (prior.variance + (mean - prior.mean) ** 2)
         share = (total[1] + weight / 2) / (len(x) + weight)
-        laws = _Laws(mean, spread / (total + weight), float(share))
-    seen = np.logaddexp.reduce(laws.log_densities(x), axis=0).sum()
-    off = ((laws.mean - prior.mean) ** 2 + prior.variance) / laws.variance
-    before = -weight / 2 * (off + np.log(laws.variance)).sum()
-    return laws, float(seen + before)
+        mixture = _Mixture(mean, spread / (total + weight), float(share))
+    seen = np.logaddexp.reduce(mixture.log_densities(x), axis=0).sum()
+    off = ((mixture.mean - prior.mean) ** 2 + prior.variance) / mixture.variance
+    before = -weight / 2 * (off + np.log(mixture.variance)).sum()
+    return mixture, float(seen + before)
 
 
-def _line(laws: _Laws) -> ScoreModel:
+def _line(mixture: _Mixture) -> ScoreModel:
     """Where the log-odds first pass zero between the means, and how steeply."""
-    grid = np.linspace(laws.mean[0], laws.mean[1], 2001)
-    odds = laws.log_odds(grid)
+    grid = np.linspace(mixture.mean[0], mixture.mean[1], 2001)
+    odds = mixture.log_odds(grid)
     at = int(np.clip(np.argmax(odds > 0), 1, len(grid) - 2))
     slope = (odds[at + 1] - odds[at - 1]) / (grid[at + 1] - grid[at - 1])
     return ScoreModel(float(grid[at]), float(slope))

@@ -16,7 +16,7 @@ C less, which is safer where people have few photos and C is poorly known.
 
 Not every set gains: where strangers are among the likely neighbours, C shows what tells people apart as
 well. Whether a set does is read off it, again without a label: after a power that helps, fewer best
-neighbours are in doubt (:func:`doubt`).
+neighbours are in doubt (:func:`neighbor_entropy`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from nsrfc.graph.neighborhood_means import weighted_sums
 from nsrfc.graph.scores import fit_score_model, impostor_scores, normalized_scores, probability
 from nsrfc.knn.exact import exact_lists
 
-__all__ = ["Scatter", "doubt", "neighborhood_scatter", "whiten"]
+__all__ = ["Scatter", "neighbor_entropy", "neighborhood_scatter", "whiten"]
 
 _Floats = npt.NDArray[np.float32]
 _Doubles = npt.NDArray[np.float64]
@@ -94,14 +94,14 @@ def whiten(X: _Floats, scatter: Scatter | None, powers: Sequence[float] = (0.5,)
 
     if len(powers) == 1:
         return scaled(powers[0])
-    left = [doubt(scaled(power)) for power in powers]
+    left = [neighbor_entropy(scaled(power)) for power in powers]
     least = min(left)
     if least > _CLEARLY * left[0]:
         return scaled(powers[0])
     return scaled(max(power for power, its in zip(powers, left, strict=True) if its < least + _ALIKE))
 
 
-def doubt(X: _Floats) -> float:
+def neighbor_entropy(X: _Floats) -> float:
     """Measure how hard the best neighbours of faces are to tell from strangers.
 
     Parameters
@@ -128,10 +128,10 @@ def doubt(X: _Floats) -> float:
     ends, place = np.unique(ids, return_inverse=True)
     measured = impostor_scores(X[ends], X[faces])
     own, nearest = place.reshape(ids.shape).T
-    strength = normalized_scores(similarities[:, 1:], nearest[:, None], measured[own], measured)
-    law = fit_score_model(strength.ravel(), n, measured[np.concatenate((own, nearest))].identical)
-    same = probability(law.log_odds(strength)).astype(np.float64).clip(_SUREST, 1 - _SUREST)
-    return float(-(same * np.log(same) + (1 - same) * np.log1p(-same)).mean())
+    score = normalized_scores(similarities[:, 1:], nearest[:, None], measured[own], measured)
+    model = fit_score_model(score.ravel(), n, measured[np.concatenate((own, nearest))].identical)
+    genuine = probability(model.log_odds(score)).astype(np.float64).clip(_SUREST, 1 - _SUREST)
+    return float(-(genuine * np.log(genuine) + (1 - genuine) * np.log1p(-genuine)).mean())
 
 
 def neighborhood_scatter(X: _Floats, ids: npt.NDArray[np.int32], weights: _Floats) -> Scatter | None:

@@ -76,14 +76,14 @@ def exact_lists(
     similarities = np.empty((len(rows), k), np.float32)
     unsure = np.arange(len(rows))
     for largest, width, rounding in _proposals(vectors, k, products):
-        doubted = []
+        uncertain = []
         for part in chunks(len(unsure), max(1, len(rows) * (k + SPARE) // width)):
             places = unsure[part]
             scores, candidates = largest(rows[places], width)
             ids[places], similarities[places] = ranked(vectors, rows[places], candidates, k)
             # A row that was not proposed scores no more than the last that was.
-            doubted.append(places[scores[:, -1] + rounding >= similarities[places, -1]])
-        unsure = np.concatenate(doubted)
+            uncertain.append(places[scores[:, -1] + rounding >= similarities[places, -1]])
+        unsure = np.concatenate(uncertain)
         if width == len(vectors) or not len(unsure):
             break
     return ids, similarities

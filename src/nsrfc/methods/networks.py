@@ -140,7 +140,7 @@ class NetworkMethod(ABC):
         """Return what gathers the lists that a network scores; ``affinity`` is for LCENet."""
 
     @abstractmethod
-    def edge_inputs(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> EdgeInputs:
+    def edge_inputs(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> EdgeInputs:
         """Return what gathers the edges that PCENet scores."""
 
     def log_odds(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -228,7 +228,7 @@ class NetworkMethod(ABC):
 
     # Step 2
 
-    def same(self, near: Neighborhood, affinity: _Floats, run: Run) -> _Floats:
+    def genuine_probability(self, near: Neighborhood, affinity: _Floats, run: Run) -> _Floats:
         """S_ij by LCENet; without it a_ij."""
         if not self.settings.uses("density"):
             return affinity
@@ -236,13 +236,13 @@ class NetworkMethod(ABC):
 
     def density_graph(self, near: Neighborhood, affinity: _Floats, run: Run) -> DensityGraph:
         """Make the density graph of a_ij and S_ij."""
-        return self.graph_of(near, affinity, self.same(near, affinity, run))
+        return self.graph_of(near, affinity, self.genuine_probability(near, affinity, run))
 
-    def graph_of(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> DensityGraph:
+    def graph_of(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> DensityGraph:
         """Make the density graph of given a_ij and S_ij."""
         settings = self.settings
         weight = near.similarities if settings.weighted else None
-        return build_density_graph(near.ids, affinity, same, settings.tau, settings.mutual, weight)
+        return build_density_graph(near.ids, affinity, genuine, settings.tau, settings.mutual, weight)
 
     def list_probability(
         self, name: NetworkName, near: Neighborhood, run: Run, affinity: _Floats | None = None
@@ -295,13 +295,13 @@ class NetworkMethod(ABC):
             known = calibrated(edges.score, calibration)
             return lambda chosen: known[chosen]
         assert density.affinity is not None
-        assert density.same is not None
+        assert density.genuine_probability is not None
         rules = self.settings.model_dump(include={"mutual", "weighted", "veto"})
         key = run.results.key("edges", {"of": self._key("pcenet", near, run), **rules})
         kept = run.results.find("edges", key)
         # Edges that other thresholds skipped are scored when a run first asks for them.
         scores = np.full(len(edges), np.nan, np.float32) if kept is None else kept["probability"]
-        ask = self.edge_scores("pcenet", near, density.affinity, density.same, run)
+        ask = self.edge_scores("pcenet", near, density.affinity, density.genuine_probability, run)
 
         def scorer(chosen: npt.NDArray[np.int64]) -> _Floats:
             new = chosen[np.isnan(scores[chosen])]
@@ -313,7 +313,7 @@ class NetworkMethod(ABC):
         return scorer
 
     def edge_scores(
-        self, name: NetworkName, near: Neighborhood, affinity: _Floats, same: _Floats, run: Run
+        self, name: NetworkName, near: Neighborhood, affinity: _Floats, genuine: _Floats, run: Run
     ) -> Callable[[EdgeList], _Floats]:
         """Return what scores edges with a network; what is read off all faces is read once.
 
@@ -321,7 +321,7 @@ class NetworkMethod(ABC):
         probability is multiplied by the score. Otherwise it takes the place of the score, as published.
         """
         network, near = self.networks[name], self.read_by(name, near)
-        gather = self.edge_inputs(near, affinity, same)
+        gather = self.edge_inputs(near, affinity, genuine)
 
         def scores(edges: EdgeList) -> _Floats:
             found = np.empty(len(edges), np.float32)
@@ -345,10 +345,10 @@ class NetworkMethod(ABC):
         probability of an edge that was skipped, because others had joined its ends, is its score.
         """
         n, edges, settings = len(near.ids), density.density_edges, self.settings
-        alike = settings.cluster_comparison
+        comparison = settings.cluster_comparison
         test: ClusterTest | None = None
-        if alike is not None:
-            minimum = alike.refined_minimum if near.refined else alike.minimum
+        if comparison is not None:
+            minimum = comparison.refined_minimum if near.refined else comparison.minimum
             test = ClusterTest(near.vectors, near.impostor_means[0], minimum)
         with run.progress.stage("edges", len(edges)) as advance:
 
@@ -360,9 +360,9 @@ class NetworkMethod(ABC):
             found = connect(n, density.similarity_edges, edges, counted, settings.connect, test)
             advance(found.skipped)
         labels = found.labels
-        if alike is not None:
+        if comparison is not None:
             with run.progress.stage("clusters", n) as advance:
-                labels = self._joined_large(near, labels, edges, found.probability, alike)
+                labels = self._joined_large(near, labels, edges, found.probability, comparison)
                 advance(n)
         score = calibrated(edges.score, settings.calibration)
         probability = np.where(np.isnan(found.probability), score, found.probability)
@@ -374,21 +374,26 @@ class NetworkMethod(ABC):
         labels: npt.NDArray[np.int64],
         edges: EdgeList,
         probability: _Floats,
-        alike: ClusterComparison,
+        comparison: ClusterComparison,
     ) -> npt.NDArray[np.int64]:
         """Join large clusters that are alike: tied by an uncertain edge, or by none."""
         threshold = self.settings.connect
-        uncertain = (probability < threshold) & (probability >= alike.uncertain_share * threshold)
+        uncertain = (probability < threshold) & (probability >= comparison.uncertain_share * threshold)
         mean, mean_given = near.impostor_means
         labels = join_uncertain(
             labels,
             edges.where(uncertain),
-            alike.uncertain_size,
-            (near.vectors, mean, alike.refined_minimum),
-            (near.faces, mean_given, alike.uncertain_minimum),
+            comparison.uncertain_size,
+            (near.vectors, mean, comparison.refined_minimum),
+            (near.faces, mean_given, comparison.uncertain_minimum),
         )
         return join_unlinked(
-            near.faces, labels, near.nearest, mean_given, alike.unlinked_minimum, alike.unlinked_size
+            near.faces,
+            labels,
+            near.nearest,
+            mean_given,
+            comparison.unlinked_minimum,
+            comparison.unlinked_size,
         )
 
     # New faces

@@ -72,9 +72,9 @@ class PublishedMethod(NetworkMethod):
         del network, affinity
         return lambda rows: _vectors(near.vectors, near.ids[rows])
 
-    def edge_inputs(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> EdgeInputs:
+    def edge_inputs(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> EdgeInputs:
         """Gather the lists of both ends: vectors (b, 2, k, d), and where there are any (b, 2, k)."""
-        del affinity, same
+        del affinity, genuine
         return lambda source, target: _vectors(
             near.vectors, near.ids[np.stack((source, target), axis=1)]
         )

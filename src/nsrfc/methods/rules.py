@@ -71,7 +71,7 @@ class Rules:
         pass, since the clusters that they would join are compared first.
     margin : float
         Local score above the threshold of density edges at which a pair is joined at once.
-    alike : ClusterComparison
+    cluster_comparison : ClusterComparison
         When clusters are alike enough to become one.
     search : {"auto", "exact", "approximate"}
         How neighbours are found.
@@ -84,14 +84,17 @@ class Rules:
     refinements: tuple[tuple[int, float], ...] = ((10, -1.0), (20, 1.0))
     followed: float = -1.0
     margin: float = 1.0
-    alike: ClusterComparison = field(default_factory=ClusterComparison)
+    cluster_comparison: ClusterComparison = field(default_factory=ClusterComparison)
     search: str = "auto"
     seed: int = 0
 
     def record(self) -> Mapping[str, Any]:
         """Say what decides, in values of JSON."""
         settings = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {"name": "rules", "settings": settings | {"alike": self.alike.model_dump()}}
+        return {
+            "name": "rules",
+            "settings": settings | {"cluster_comparison": self.cluster_comparison.model_dump()},
+        }
 
     def neighborhood(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
         """Search, whiten, and refine twice.
@@ -177,12 +180,17 @@ class Rules:
         chance = scorer(np.arange(len(edges)))
         with run.progress.stage("clusters", n) as advance:
             followed = edges.where(chance >= probability(np.array(self.followed, np.float32)))
-            vectors, mean, alike = near.vectors, near.impostor_means[0], self.alike
+            vectors, mean, comparison = near.vectors, near.impostor_means[0], self.cluster_comparison
             every, none = followed + density.similarity_edges, edges.where(np.arange(0))
-            test = ClusterTest(vectors, mean, alike.minimum)
+            test = ClusterTest(vectors, mean, comparison.minimum)
             labels = connect(n, every, none, scorer, 0, test).labels
             labels = join_unlinked(
-                vectors, labels, near.nearest, mean, alike.unlinked_minimum, alike.unlinked_size
+                vectors,
+                labels,
+                near.nearest,
+                mean,
+                comparison.unlinked_minimum,
+                comparison.unlinked_size,
             )
             advance(n)
         return Components(labels, chance)

@@ -106,14 +106,14 @@ class StructureMethod(NetworkMethod):
             more = both_directions(near.ids, _log_odds(affinity)) * np.float32(0.1)
         return _list_inputs(network, structure, near.vectors, more)
 
-    def edge_inputs(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> EdgeInputs:
+    def edge_inputs(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> EdgeInputs:
         """Gather the best neighbours of both ends by a_ij, and the odds of the edge."""
         network = self.networks["pcenet"]
         assert isinstance(network, StructureEdges)
         structure = list_structure(near.vectors, near.ids, near.similarities)
         best = np.argsort(-affinity, axis=1, kind="stable")[:, : network.reach].astype(np.int32)
         read = np.take_along_axis(near.ids, best, axis=1)
-        values = [affinity, same, np.log1p(structure.rank).astype(np.float32)]
+        values = [affinity, genuine, np.log1p(structure.rank).astype(np.float32)]
         tokens = np.stack([np.take_along_axis(value, best, axis=1) for value in values], axis=-1)
         tokens[read < 0] = 0
 
@@ -121,7 +121,7 @@ class StructureMethod(NetworkMethod):
             ends = np.stack((source, target), axis=1)
             ids = read[ends]
             within = _similarity_within(near.vectors, structure, ids.reshape(len(ends), -1))
-            odds = _edge_odds(near.ids, (affinity, same), source, target)
+            odds = _edge_odds(near.ids, (affinity, genuine), source, target)
             return (
                 torch.from_numpy(odds),
                 torch.from_numpy(tokens[ends]),

@@ -61,13 +61,13 @@ class PublishedPart:
 
     Attributes
     ----------
-    faces, people : int
+    faces, n_identities : int
     features_md5, knn_md5 : str or None
         Checksums of two of its files, where they are published.
     """
 
     faces: int
-    people: int
+    n_identities: int
     features_md5: str | None = None
     knn_md5: str | None = None
 
@@ -140,7 +140,7 @@ class Part:
     knn_md5: str | None
 
     @cached_property
-    def people(self) -> int:
+    def n_identities(self) -> int:
         """Number of identities."""
         return len(np.unique(self.identities))
 
@@ -155,7 +155,7 @@ class Part:
         """
         for path, found, expected, what in (
             (self.files.features, len(self.vectors), published.faces, "faces"),
-            (self.files.labels, self.people, published.people, "people"),
+            (self.files.labels, self.n_identities, published.n_identities, "people"),
         ):
             if found != expected:
                 return (

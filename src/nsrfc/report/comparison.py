@@ -94,7 +94,7 @@ def compare(
     """
     progress = progress or Progress()
     graph = build_neighbor_graph(X, progress=progress)
-    people = len(np.unique(identities))
+    n_identities = len(np.unique(identities))
     run = Run(progress=progress)
     own = {
         OURS: lambda: cluster(X, graph=graph, run=run).labels,
@@ -108,7 +108,7 @@ def compare(
         "threshold": lambda: _best_threshold(graph, identities),
         "DBSCAN": lambda: _best_dbscan(graph, identities),
         "HDBSCAN": lambda: _best_hdbscan(graph, identities),
-        "k-means": lambda: (f"k = {people:,}", baselines.kmeans(X, people, seed)),
+        "k-means": lambda: (f"k = {n_identities:,}", baselines.kmeans(X, n_identities, seed)),
     }
     for name, method in methods.items():
         with progress.stage(name, len(X)) as advance:

@@ -20,7 +20,7 @@ __all__ = ["draw", "require_matplotlib"]
 INK, TRUTH, LINK, FAINT = "#222222", "#8a8a8a", "#a8a8a8", "#d4d4d4"
 COLORS = ("#d1495b", "#2e6f95", "#e0a030", "#5b8e55", "#8a63a8", "#6d5a4c")
 MARKERS = "oDs^vP"
-MAP_PEOPLE = 36
+MAP_IDENTITIES = 36
 MAP_FACES = 900
 
 
@@ -161,7 +161,7 @@ def _draw_map(
     import matplotlib
     from sklearn.manifold import TSNE
 
-    faces = _some_people(identities)
+    faces = _some_identities(identities)
     if len(faces) > 3:
         place = TSNE(
             perplexity=min(30, (len(faces) - 1) / 3), init="pca", random_state=0, metric="cosine"
@@ -192,25 +192,25 @@ def _draw_links(axes: Axes, place: npt.NDArray[np.float32], labels: npt.NDArray[
     """Tie each face to the middle of its group."""
     from matplotlib.collections import LineCollection
 
-    group, size = np.unique(labels, return_inverse=True, return_counts=True)[1:]
+    cluster, size = np.unique(labels, return_inverse=True, return_counts=True)[1:]
     middle = np.zeros((len(size), 2))
-    np.add.at(middle, group, place)
+    np.add.at(middle, cluster, place)
     middle /= size[:, None]
-    ends = np.stack([place, middle[group]], axis=1)[labels >= 0]
+    ends = np.stack([place, middle[cluster]], axis=1)[labels >= 0]
     axes.add_collection(LineCollection(list(ends), colors=LINK, linewidths=0.7, zorder=1))
 
 
-def _some_people(identities: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+def _some_identities(identities: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
     """Rows of the first people with at least five faces, or of the first people at all."""
     size = np.bincount(identities)
-    people = np.flatnonzero(size >= min(5, size.max()))[:MAP_PEOPLE]
-    return np.flatnonzero(np.isin(identities, people))[:MAP_FACES]
+    chosen = np.flatnonzero(size >= min(5, size.max()))[:MAP_IDENTITIES]
+    return np.flatnonzero(np.isin(identities, chosen))[:MAP_FACES]
 
 
 def _with_most(person: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Whether a face is in the group that holds most faces of its person."""
-    groups, group = np.unique(labels, return_inverse=True)
-    count = np.zeros((person.max() + 1, len(groups)), np.int64)
-    np.add.at(count, (person, group), 1)
-    main: npt.NDArray[np.bool_] = count.argmax(axis=1)[person] == group
+    clusters, cluster = np.unique(labels, return_inverse=True)
+    count = np.zeros((person.max() + 1, len(clusters)), np.int64)
+    np.add.at(count, (person, cluster), 1)
+    main: npt.NDArray[np.bool_] = count.argmax(axis=1)[person] == cluster
     return main

@@ -57,10 +57,10 @@ DENSITY_BYTES_PER_NEIGHBOR = 32
 EDGE_BYTES_PER_NEIGHBOR = 10
 """Per face and neighbour: that graph, if every pair is a similarity edge."""
 
-GROUPS_BYTES_PER_VALUE = 4
+COMPARISON_BYTES_PER_VALUE = 4
 """Per face and dimension beside the vectors: sums of groups that are compared."""
 
-GROUPS_BYTES_PER_NEIGHBOR = 16
+COMPARISON_BYTES_PER_NEIGHBOR = 16
 """Per face and neighbour beside the density graph: its edges once more, in their order."""
 
 START_SECONDS = 1.0
@@ -87,7 +87,7 @@ REBUILD_SECONDS = 6e-9
 STRUCTURE_SECONDS = 4e-4
 """Everything but search and rebuilding on one core, per face."""
 
-GROUPS_SECONDS = 1e-7
+COMPARISON_SECONDS = 1e-7
 """Comparing groups on one core, per face and neighbour: most of it orders edges and reads lists."""
 
 RERANKING_SECONDS = 6e-7
@@ -236,8 +236,8 @@ def _plan_networks(
         seconds = costs.edge_seconds(entries, model.k, width) / cores
         stages.append(Stage("edges", 0, lists + 2 * batch, seconds, 4 * n))
     if model.cluster_comparison:
-        compared = GROUPS_BYTES_PER_VALUE * n * dimension + GROUPS_BYTES_PER_NEIGHBOR * entries
-        stages.append(Stage("clusters", 0, BLOCK_BYTES + compared, GROUPS_SECONDS * entries / cores))
+        compared = COMPARISON_BYTES_PER_VALUE * n * dimension + COMPARISON_BYTES_PER_NEIGHBOR * entries
+        stages.append(Stage("clusters", 0, BLOCK_BYTES + compared, COMPARISON_SECONDS * entries / cores))
     method = search.method if given_k is None else "given"
     return Plan(n, dimension, model.k, method, tuple(stages))
 

@@ -19,7 +19,7 @@ from nsrfc.config import ClusterConfig
 from nsrfc.model.settings import NETWORKS, Family, NetworkName
 from nsrfc.resources.clustering import (
     BLOCK_BYTES,
-    GROUPS_BYTES_PER_VALUE,
+    COMPARISON_BYTES_PER_VALUE,
     REBUILD_SECONDS,
     RERANKING_BYTES_PER_NEIGHBOR,
     TORCH_BYTES,
@@ -35,7 +35,7 @@ from nsrfc.training.networks import outline
 __all__ = ["check_training_plan", "plan_training"]
 
 VECTOR_BYTES_PER_VALUE = 12
-"""Per face and dimension: embeddings as they were given, as distinct unit vectors, and in two groups."""
+"""Per face and dimension: embeddings as they were given, as distinct unit vectors, and in two sides."""
 
 MEAN_BYTES_PER_NEIGHBOR = 52
 """Per face of the larger group and neighbour: their weights and order, and lists of refined vectors."""
@@ -63,7 +63,7 @@ SCORING_SECONDS = 5e-4
 """Finding thresholds for the validation people on one core, per face of theirs."""
 
 COMPARING_SECONDS = 6e-4
-"""More of it where groups are compared."""
+"""More of it where sides are compared."""
 
 SEARCHES = 2
 """More searches: of refined vectors of twice the length for networks on coordinates, of whitened ones
@@ -99,16 +99,16 @@ def plan_training(
     InputError
         If ``n`` or ``dimension`` is below 1, or a network cannot be made as ``config`` wants it.
     """
-    groups = _Groups.of(n, config)
-    search = plan_search(groups.larger, dimension, ClusterConfig(k=config.k, search=config.search))
+    sides = _Sides.of(n, config)
+    search = plan_search(sides.larger, dimension, ClusterConfig(k=config.k, search=config.search))
     vectors, neighbors = search.stages
-    searching = neighbors.seconds * n / groups.larger
-    lists = groups.larger * config.k
+    searching = neighbors.seconds * n / sides.larger
+    lists = sides.larger * config.k
     judged = BLOCK_BYTES + LEARNING_BYTES_PER_NEIGHBOR * lists
-    scoring = SCORING_SECONDS * groups.validating / available_cores()
+    scoring = SCORING_SECONDS * sides.validation / available_cores()
     if config.cluster_comparison:
-        judged += GROUPS_BYTES_PER_VALUE * groups.validating * dimension
-        scoring += COMPARING_SECONDS * groups.validating / available_cores()
+        judged += COMPARISON_BYTES_PER_VALUE * sides.validation * dimension
+        scoring += COMPARING_SECONDS * sides.validation / available_cores()
     rebuilding = SEARCHES * searching
     costs = COSTS[config.family]
     if not costs.searches_anew:
@@ -124,13 +124,13 @@ def plan_training(
         stages.append(Stage("re-ranking", 4 * n * config.k, reranking, seconds))
     retained = 0
     for name in NETWORKS if only is None else NETWORKS[: NETWORKS.index(only) + 1]:
-        load = _load(name, config, dimension, groups)
+        load = _load(name, config, dimension, sides)
         epochs = getattr(config, name).loop.epochs if only in (None, name) else 0
         held, work = 4 * n * config.k, judged
         seconds = load.seconds(epochs) + scoring
         if name == "cgcn":
             width = dimension * costs.width_factor
-            held, work = 4 * n * width, _refinement_bytes(groups.larger, config, dimension, width)
+            held, work = 4 * n * width, _refinement_bytes(sides.larger, config, dimension, width)
             seconds += 2 * scoring + rebuilding
         stages.append(Stage(name, held, work + load.bytes(epochs) + retained, seconds))
         if isinstance(getattr(config, name), CGCNSettings):
@@ -157,20 +157,20 @@ def check_training_plan(
 
 
 @dataclass(frozen=True)
-class _Groups:
+class _Sides:
     """How many faces teach, and how many validate."""
 
-    teaching: int
-    validating: int
+    training: int
+    validation: int
 
     @classmethod
-    def of(cls, n: int, config: TrainingConfig) -> _Groups:
-        validating = round(config.validation * n)
-        return cls(n - validating, validating)
+    def of(cls, n: int, config: TrainingConfig) -> _Sides:
+        validation = round(config.validation * n)
+        return cls(n - validation, validation)
 
     @property
     def larger(self) -> int:
-        return max(self.teaching, self.validating)
+        return max(self.training, self.validation)
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class _Load:
     shown : float
         Tokens of an epoch.
     learned, judged : float
-        Tokens of the two groups.
+        Tokens of the two sides.
     """
 
     parameters: int
@@ -210,29 +210,29 @@ class _Load:
         return round(4 * (WEIGHT_COPIES * self.parameters + max(self.step * self.learning, judging)))
 
     def seconds(self, epochs: int) -> float:
-        """Training, then verdicts on both groups."""
+        """Training, then verdicts on both sides."""
         tokens = epochs * (STEP_PASSES * self.shown + self.judged) + self.learned + self.judged
         return tokens * self.token_seconds / available_cores()
 
 
-def _load(name: NetworkName, config: TrainingConfig, dimension: int, groups: _Groups) -> _Load:
+def _load(name: NetworkName, config: TrainingConfig, dimension: int, sides: _Sides) -> _Load:
     settings = getattr(config, name)
     network: Any = outline(config, name, dimension)
     if isinstance(settings, CGCNSettings):
-        return _convolution_load(network, settings, config.k, groups)
+        return _convolution_load(network, settings, config.k, sides)
     tokens, learning, judging, token_seconds = _TOKENS[config.family](name, network, config.k, dimension)
-    samples = groups.teaching * (1 + settings.hard_pairs if isinstance(settings, EdgeSettings) else 1)
+    samples = sides.training * (1 + settings.hard_pairs if isinstance(settings, EdgeSettings) else 1)
     shown = samples if settings.of_a_set is None else min(samples, settings.of_a_set)
     return _Load(
         _parameters(network),
         learning,
         judging,
-        min(settings.loop.batch, groups.teaching),
-        min(BATCH, groups.larger),
+        min(settings.loop.batch, sides.training),
+        min(BATCH, sides.larger),
         token_seconds,
         shown * tokens,
         samples * tokens,
-        groups.validating * tokens,
+        sides.validation * tokens,
     )
 
 
@@ -240,24 +240,24 @@ def _convolution_load(
     network: Any,  # noqa: ANN401
     settings: CGCNSettings,
     k: int,
-    groups: _Groups,
+    sides: _Sides,
 ) -> _Load:
     """Of a C-GCN, which learns on subgraphs or pieces and judges in one pass over all faces."""
     first, second = SUBGRAPH_HOPS
     published = settings.form == "subgraphs"
-    faces = min(groups.teaching, 1 + min(k, first) * second if published else settings.piece)
+    faces = min(sides.training, 1 + min(k, first) * second if published else settings.piece)
     # Half of a full subgraph is what one holds with its padding, in the mean over data sets.
     repeated = max(1, faces / 2) if published else 1
     return _Load(
         _parameters(network),
         faces * (90 * network.dimension + 12 * faces),
         0.0,  # the pass over all faces is counted with what it refines
-        min(settings.loop.batch, groups.teaching) if published else 1,
+        min(settings.loop.batch, sides.training) if published else 1,
         0,
         2 * _parameters(network) / MULTIPLY_FLOP_PER_SECOND,
-        repeated * groups.teaching,
-        repeated * groups.teaching,
-        groups.validating,
+        repeated * sides.training,
+        repeated * sides.training,
+        sides.validation,
     )
 
 

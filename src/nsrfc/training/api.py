@@ -37,7 +37,7 @@ from nsrfc.training.result import (
     trained_model,
     training_versions,
 )
-from nsrfc.training.split import Split, split_people
+from nsrfc.training.split import Split, split_identities
 from nsrfc.training.trainer import Trainer
 from nsrfc.vectors import normalize
 
@@ -105,7 +105,7 @@ def train(
         outline(config, name, dimension)
     kept = first.settings if first is not None and only is None else None
     known = _known(config, dimension, wanted, output, only, first)
-    split = split_people(identity, config.validation, config.seed)
+    split = split_identities(identity, config.validation, config.seed)
     data = _facts(faces, identity, split)
     run: dict[str, Any] = {"config": config.model_dump(mode="json"), "only": only, "data": data}
     if first is not None:

@@ -92,7 +92,7 @@ class _NetworkSettings(_Settings):
     loop: LoopSettings
 
 
-class _JudgeSettings(_NetworkSettings):
+class _ScorerSettings(_NetworkSettings):
     of_a_set: Count | None = None
     """Lists or edges of a set of faces in an epoch, at most; others in each."""
 
@@ -111,11 +111,11 @@ class CGCNSettings(_NetworkSettings):
     """Faces of a piece."""
 
 
-class ListSettings(_JudgeSettings):
+class ListSettings(_ScorerSettings):
     """Pair network, LCENet, and the refinement of the family "structure", which judges lists as well."""
 
 
-class EdgeSettings(_JudgeSettings):
+class EdgeSettings(_ScorerSettings):
     """PCENet."""
 
     hard_pairs: Annotated[float, Field(ge=0)]

@@ -25,7 +25,7 @@ class Sample:
     identity : ndarray of int64, shape (n,)
     lists : ndarray of int32, shape (n, k)
         The neighbours that the refinement works on: re-ranked, or those found first.
-    pair, list_same : ndarray of float32, shape (n, k), optional
+    pair, list_probability : ndarray of float32, shape (n, k), optional
         What the pair network and LCENet made of the lists, if they have a part.
     """
 
@@ -33,7 +33,7 @@ class Sample:
     identity: npt.NDArray[np.int64]
     lists: npt.NDArray[np.int32]
     pair: _Floats | None = None
-    list_same: _Floats | None = None
+    list_probability: _Floats | None = None
 
     @property
     def affinity(self) -> _Floats:
@@ -41,9 +41,9 @@ class Sample:
         return np.maximum(self.near.similarities, 0) if self.pair is None else self.pair
 
     @property
-    def same_probability(self) -> _Floats:
+    def genuine_probability(self) -> _Floats:
         """S_ij (n, k); where no LCENet gave it, a_ij."""
-        return self.affinity if self.list_same is None else self.list_same
+        return self.affinity if self.list_probability is None else self.list_probability
 
     @property
     def listed(self) -> _Bools:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from nsrfc.errors import InputError
 
-__all__ = ["Split", "split_people"]
+__all__ = ["Split", "split_identities"]
 
 _Identities = npt.NDArray[np.int64]
 _Rows = npt.NDArray[np.int64]
@@ -33,7 +33,7 @@ class Split:
     validation: _Rows
 
 
-def split_people(identity: _Identities, share: float, seed: int) -> Split:
+def split_identities(identity: _Identities, share: float, seed: int) -> Split:
     """Draw the validation people.
 
     People with one photo are drawn apart from the others, so that both groups hold the same share of

@@ -65,11 +65,11 @@ class ScoredSet:
     identity: npt.NDArray[np.int64]
 
     @property
-    def same(self) -> _Bools:
+    def genuine(self) -> _Bools:
         """Whether each density edge joins faces of one identity."""
         edges = self.graph.density_edges
-        same: _Bools = self.identity[edges.source] == self.identity[edges.target]
-        return same
+        genuine: _Bools = self.identity[edges.source] == self.identity[edges.target]
+        return genuine
 
     def calibrated(self, calibration: Calibration) -> ScoredSet:
         """Return the same faces, with calibrated probabilities."""
@@ -107,7 +107,7 @@ class Clusters(NamedTuple):
     connect: float
 
 
-def ranking_quality(score: _Floats, same: _Bools) -> float:
+def ranking_quality(score: _Floats, genuine: _Bools) -> float:
     """Probability that a pair of one person has a higher score than a pair of two (area under the ROC).
 
     Wrong labels cost it little, however rare one kind of pair is.
@@ -125,7 +125,7 @@ def ranking_quality(score: _Floats, same: _Bools) -> float:
     """
     from sklearn.metrics import roc_auc_score
 
-    return 1.0 if same.all() or not same.any() else float(roc_auc_score(same, score))
+    return 1.0 if genuine.all() or not genuine.any() else float(roc_auc_score(genuine, score))
 
 
 def best_clusters(*sets: ScoredSet) -> Clusters:

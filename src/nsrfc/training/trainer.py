@@ -52,8 +52,8 @@ LabelledFaces = tuple[_Floats, _Identities]
 class _Sides(NamedTuple):
     """The sets of faces that teach, and those that validate."""
 
-    teaching: list[Sample]
-    validating: list[Sample]
+    training: list[Sample]
+    validation: list[Sample]
 
 
 @dataclass
@@ -116,18 +116,18 @@ class Trainer:
     _calibrations: dict[str, Calibration] = field(default_factory=dict)
     _precision: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
-    def train(self, teaching: Sequence[LabelledFaces], validating: Sequence[LabelledFaces]) -> None:
+    def train(self, training: Sequence[LabelledFaces], validation: Sequence[LabelledFaces]) -> None:
         """Train every network that is wanted.
 
         Parameters
         ----------
-        teaching, validating : sequence of (ndarray of float32, (n, d); ndarray of int64, (n,))
+        training, validation : sequence of (ndarray of float32, (n, d); ndarray of int64, (n,))
             Unit vectors and identities: one set of faces that teaches and one that validates, or
             several of each, whose dimensions may differ if the networks read structure. Each set is a
             graph of its own, as those will be that are clustered later.
         """
-        sides = _Sides(*(list(itertools.starmap(self._sample, side)) for side in (teaching, validating)))
-        self._measure(_START, sides.validating)
+        sides = _Sides(*(list(itertools.starmap(self._sample, side)) for side in (training, validation)))
+        self._measure(_START, sides.validation)
         sides = self._train_refinement(sides)
         sides = self._train_on_lists("pairs", sides)
         sides = self._train_on_lists("lcenet", sides)
@@ -170,12 +170,12 @@ class Trainer:
             moved = method.rebuilt(near, vectors, run) if rebuild else method.rescored(near, vectors)
             return replace(sample, near=moved)
 
-        rescored = [refined(sample, rebuild=False) for sample in sides.validating]
-        rebuilt = [refined(sample, rebuild=True) for sample in sides.validating]
+        rescored = [refined(sample, rebuild=False) for sample in sides.validation]
+        rebuilt = [refined(sample, rebuild=True) for sample in sides.validation]
         self._accept("refine", rescored)
         self._accept("rebuild", rebuilt)
         if method.whitens:
-            whitened = [refined(sample, rebuild=True, whiten=True) for sample in sides.validating]
+            whitened = [refined(sample, rebuild=True, whiten=True) for sample in sides.validation]
             # It stands beside the steps before it, not on top of them, so no harm is forgiven.
             if self._accept("whiten", whitened, slack=0):
                 self.used["rebuild"], rebuilt = True, whitened
@@ -183,8 +183,8 @@ class Trainer:
         if not self.used["refine"]:
             return sides
         rebuild, whiten = self.used["rebuild"], self.used.get("whiten", False)
-        teaching = [refined(sample, rebuild=rebuild, whiten=whiten) for sample in sides.teaching]
-        return _Sides(teaching, rebuilt if rebuild else rescored)
+        training = [refined(sample, rebuild=rebuild, whiten=whiten) for sample in sides.training]
+        return _Sides(training, rebuilt if rebuild else rescored)
 
     def _train_on_lists(self, name: NetworkName, sides: _Sides) -> _Sides:
         """Train a network of lists; return both groups with what it finds, if that is used."""
@@ -201,13 +201,17 @@ class Trainer:
 
         def scored(sample: Sample, run: Run) -> Sample:
             found = method.list_scores(network, sample.near, run, sample.affinity, name)
-            return replace(sample, pair=found) if name == "pairs" else replace(sample, list_same=found)
+            return (
+                replace(sample, pair=found)
+                if name == "pairs"
+                else replace(sample, list_probability=found)
+            )
 
         quiet = replace(self._run, progress=Progress())
-        validating = [scored(sample, quiet) for sample in sides.validating]
-        if not self._accept("pairs" if name == "pairs" else "density", validating):
+        validation = [scored(sample, quiet) for sample in sides.validation]
+        if not self._accept("pairs" if name == "pairs" else "density", validation):
             return sides
-        return _Sides([scored(sample, self._run) for sample in sides.teaching], validating)
+        return _Sides([scored(sample, self._run) for sample in sides.training], validation)
 
     def _train_on_edges(self, sides: _Sides) -> None:
         """Train PCENet."""
@@ -223,12 +227,12 @@ class Trainer:
         method = self._method()
 
         def probability(sample: Sample) -> _Floats:
-            near, affinity, same = sample.near, sample.affinity, sample.same_probability
-            edges = method.graph_of(near, affinity, same).density_edges
-            return method.edge_scores("pcenet", near, affinity, same, self._run)(edges)
+            near, affinity, genuine = sample.near, sample.affinity, sample.genuine_probability
+            edges = method.graph_of(near, affinity, genuine).density_edges
+            return method.edge_scores("pcenet", near, affinity, genuine, self._run)(edges)
 
-        scores = [probability(sample) for sample in sides.validating]
-        self._accept("connect", sides.validating, scores)
+        scores = [probability(sample) for sample in sides.validation]
+        self._accept("connect", sides.validation, scores)
 
     def _trained(
         self,
@@ -268,13 +272,13 @@ class Trainer:
     def _accept(
         self,
         step: Step,
-        validating: list[Sample],
+        validation: list[Sample],
         scores: list[_Floats] | None = None,
         slack: float | None = None,
     ) -> bool:
         """Whether the steps to come are to learn on what this one gives: unless it does harm."""
         before = self.measured[self._last() or _START].quality
-        found = self._measure(step, validating, scores)
+        found = self._measure(step, validation, scores)
         slack = self.config.slack if slack is None else slack
         if self.given is None:
             self.used[step] = found.quality >= before - slack
@@ -287,20 +291,20 @@ class Trainer:
         return self.used[step]
 
     def _measure(
-        self, step: str, validating: list[Sample], scores: list[_Floats] | None = None
+        self, step: str, validation: list[Sample], scores: list[_Floats] | None = None
     ) -> Clusters:
         """Find out how well the validation identities are clustered.
 
         ``scores`` are PCENet's, of the density edges; without them an edge has a_ij p_ij.
         """
         method, sets = self._method(), []
-        for number, sample in enumerate(validating):
-            graph = method.graph_of(sample.near, sample.affinity, sample.same_probability)
+        for number, sample in enumerate(validation):
+            graph = method.graph_of(sample.near, sample.affinity, sample.genuine_probability)
             known = graph.density_edges.score if scores is None else scores[number]
             sets.append(ScoredSet(method, sample.near, graph, known, sample.identity))
         found = UNCHANGED
         if self.given is None:
-            found = fit_calibration([(each.probability, each.same) for each in sets])
+            found = fit_calibration([(each.probability, each.genuine) for each in sets])
         self._calibrations[step] = found
         sets = [each.calibrated(found) for each in sets]
         best = self.measured[step] = best_clusters(*sets)

@@ -68,11 +68,11 @@ def hardest_pairs(cosine: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
     negative : Tensor of int64, shape (..., n)
         -1 where there is no stranger. Both are without meaning for padding.
     """
-    same = identity[..., :, None] == identity[..., None, :]
-    stranger = ~same & (identity >= 0)[..., None, :]
-    positive = cosine.masked_fill(~same, torch.inf).argmin(-1)
-    negative = cosine.masked_fill(~stranger, -torch.inf).argmax(-1)
-    return positive, negative.masked_fill(~stranger.any(-1), -1)
+    genuine = identity[..., :, None] == identity[..., None, :]
+    impostor = ~genuine & (identity >= 0)[..., None, :]
+    positive = cosine.masked_fill(~genuine, torch.inf).argmin(-1)
+    negative = cosine.masked_fill(~impostor, -torch.inf).argmax(-1)
+    return positive, negative.masked_fill(~impostor.any(-1), -1)
 
 
 def triplet_loss(to_positive: Tensor, to_negative: Tensor, a: float = _MARGIN) -> Tensor:

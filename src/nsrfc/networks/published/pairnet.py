@@ -80,9 +80,9 @@ class PairNetwork(nn.Module):
         Tensor, shape (b, k)
             Logits; without meaning where there is no neighbour.
         """
-        return self.judge(self.encoder(x, present=present, code=rank_code(x.shape[1], x)))
+        return self.score(self.encoder(x, present=present, code=rank_code(x.shape[1], x)))
 
-    def judge(self, encoded: Tensor) -> Tensor:
+    def score(self, encoded: Tensor) -> Tensor:
         """Return the logits (b, k) of encoded lists (b, k, D)."""
         logits: Tensor = self.classifier(beside_first(encoded))
         return logits.squeeze(-1)
