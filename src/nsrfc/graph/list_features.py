@@ -1,21 +1,20 @@
-"""What the structure of a neighbour graph says about each listed pair, without any coordinates.
+"""Features of each listed pair from the structure of the neighbour graph, without coordinates.
 
-Lists are read in units of the data: score is similarity in deviations above what strangers show
-(:mod:`nsrfc.graph.scores`), and the rank of a neighbour is its place in that order. No
-feature changes when all embeddings are rotated or padded with zeros. For face i, its neighbour j, and a
-list of k:
+They are based on normalised scores s_ij (:mod:`nsrfc.graph.scores`); the rank of a neighbour is its
+place in the list by descending score. No feature changes if all embeddings are rotated or padded with
+zeros. For face i, its neighbour j, and lists of length k:
 
-    score       s_ij / 10
+    score          s_ij / 10
     rank           log(1 + rank of j in the list of i) / log 80
-    reverse rank   the same of i in the list of j; its rank counts as k where it is not listed
+    reverse rank   the same for i in the list of j; its rank counts as k if it is not listed
     mutual         1 if i is in the list of j
     shared m       |N_m(i) ∩ N_m(j)| / m for m = 5, 10, 20, 40, 80
-    company        cosine of the two lists as sparse vectors of squared strengths
+    company        cosine of the two lists as sparse vectors of squared scores
     own r          score / 10 of the r-th best neighbour of i, r = 1, 2, 3, 5, 10, 20, 40, 79
-    other r        the same of j
-    odds           log-odds / 10 of s_ij by :mod:`nsrfc.graph.scores`, within 12
+    other r        the same for j
+    odds           log-odds / 10 of s_ij by the score model, the log-odds bounded to +-12
 
-Where a list is shorter than m or r, its end stands for what is missing.
+If a list is shorter than m or r, its last neighbour is used.
 """
 
 from __future__ import annotations
@@ -69,26 +68,26 @@ LIST_FEATURES = (
 
 @dataclass(frozen=True)
 class ListStructure:
-    """Neighbour lists in units of the background.
+    """Neighbour lists with normalised scores.
 
     Attributes
     ----------
     ids : ndarray of int32, shape (n, k)
         Neighbours, the face itself in column 0; -1 = none.
     score : ndarray of float32, shape (n, k)
-        In the order of ``ids``, bounded to -5..40; the upper bound in column 0.
+        Normalised scores in the order of ``ids``, bounded to -5..40; the upper bound in column 0.
     rank : ndarray of int32, shape (n, k)
-        Place of each column in order of score; 0 for the face itself.
+        Rank of each column by descending score; 0 for the face itself.
     curve : ndarray of float32, shape (n, k)
-        Strengths, descending; where there is no neighbour, that of the last there is (0 if none).
+        Scores, descending; where there is no neighbour, the last score of the list (0 if empty).
     squared_length : ndarray of float32, shape (n,)
-        Of the list as a sparse vector of squared strengths, the face itself left out.
+        Of the list as a sparse vector of squared scores, without the face itself.
     center, deviation : ndarray of float32, shape (n,)
-        The background, see :class:`~nsrfc.graph.scores.ImpostorScores`.
+        Impostor score statistics, see :class:`~nsrfc.graph.scores.ImpostorScores`.
     score_model : ScoreModel
-        Odds of scores, fitted to the best neighbour of every face.
+        Fitted to the best neighbour of every face.
     place : ndarray of int32, shape (threads, n + 1)
-        Where faces stand in the list that a thread works on; k everywhere between calls.
+        Scratch: column of each face in the list that a thread works on; k everywhere between calls.
     """
 
     ids: _Ids
@@ -103,21 +102,21 @@ class ListStructure:
 
 
 def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListStructure:
-    """Read the structure of neighbour lists.
+    """Compute the structure of neighbour lists.
 
     Parameters
     ----------
     vectors : ndarray of float32, shape (n, d)
-        Unit vectors, read for the background only.
+        Unit vectors, used only for impostor score statistics.
     ids : ndarray of int32, shape (n, k)
-        Neighbours in any order, but the face itself in column 0; -1 = none.
+        Neighbours in any order, except the face itself in column 0; -1 = none.
     similarities : ndarray of float32, shape (n, k)
         Cosines.
 
     Returns
     -------
     ListStructure
-        16 n k bytes with ``ids``.
+        16 n k bytes, including ``ids``.
     """
     impostors = impostor_scores(vectors, vectors[sample_faces(len(ids))])
     lists = _described(ids, normalized_scores(similarities, ids, impostors, impostors))
@@ -132,20 +131,20 @@ def with_more_faces(
     ids: npt.NDArray[np.integer],
     similarities: _Floats,
 ) -> ListStructure:
-    """Add faces that list those there are, and that nobody lists.
+    """Append new faces, which list known faces but are not listed themselves.
 
-    Nothing that is known changes, and what is found of a face does not depend on the others added.
+    The structure of known faces does not change, and new faces do not depend on each other.
 
     Parameters
     ----------
     structure : ListStructure
-        Of n faces.
+        Of n known faces.
     vectors : ndarray of float32, shape (n, d)
         Their unit vectors.
     more : ndarray of float32, shape (m, d)
-        Those of the faces added.
+        Unit vectors of the new faces.
     ids : ndarray of int, shape (m, k - 1)
-        Their neighbours among the n faces.
+        Neighbours of the new faces among the known ones.
     similarities : ndarray of float32, shape (m, k - 1)
         Cosines.
 
@@ -197,14 +196,14 @@ def _room(ids: _Ids) -> _Ids:
 
 
 def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
-    """Features of all pairs in some lists.
+    """Compute the features of all pairs in some lists.
 
     Parameters
     ----------
     structure : ListStructure
         Of n faces.
     rows : ndarray of int, shape (b,)
-        The faces whose lists are described.
+        The faces whose lists are used.
 
     Returns
     -------
@@ -213,7 +212,7 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
 
     Notes
     -----
-    O(k^2) time per list, whatever the number of faces.
+    O(k^2) time per list, independent of the number of faces.
     """
     k = structure.ids.shape[1]
     out = np.zeros((len(rows), k, len(LIST_FEATURES)), np.float32)
@@ -236,9 +235,9 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
 
 
 def normalize_within(structure: ListStructure, ids: _Ids, similarity: _Floats) -> None:
-    """Express similarities between all faces of some lists in tens of deviations, in place.
+    """Turn similarities between the faces of some lists into normalised scores / 10, in place.
 
-    Bounded like the strengths of lists.
+    They are bounded like the scores of lists.
 
     Parameters
     ----------
@@ -246,7 +245,7 @@ def normalize_within(structure: ListStructure, ids: _Ids, similarity: _Floats) -
     ids : ndarray of int32, shape (b, t)
         The faces; -1 = none.
     similarity : ndarray of float32, shape (b, t, t)
-        Cosines; afterwards 0 where a face is missing.
+        Cosines; replaced by scores, 0 where a face is missing.
     """
     _normalize_within(similarity, ids, structure.center, structure.deviation)
 
@@ -287,8 +286,8 @@ def _describe(
     log_rank = (np.log1p(np.arange(k + 1)) * _RANK_UNIT).astype(np.float32)
     tasks = len(place)
     for task in prange(tasks):
-        # Column k stands for all who are not listed: without a branch many are looked up at once. The
-        # last entry answers for -1, where a list is shorter.
+        # Column k stands for faces that are not listed, so that the lookup needs no branch and can be
+        # vectorised. The last entry is for the id -1.
         column_of = place[task]
         weight = np.zeros(k + 1, np.float32)
         own_rank = np.full(k + 1, k, np.int32)
@@ -321,7 +320,7 @@ def _describe(
                 row[2] = log_rank[reverse]
                 row[3] = 1 if reverse < k else 0
                 for m in range(len(depths)):
-                    # The face j, which its own list holds, is in column 0 there.
+                    # Face j is in column 0 of its own list.
                     total, depth = np.int64(own_rank[c] < depths[m]), min(depths[m], k)
                     for d in range(1, k):
                         total += deepest[d] < depth
