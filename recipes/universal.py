@@ -1,15 +1,16 @@
-"""The recipe of the model that the package brings: one for every embedder.
+"""Train the model that ships with the package: one model for every embedder.
 
     python -m recipes.universal -o FOLDER
-    python -m recipes.universal -o FOLDER --weights MODEL    # measures thresholds alone
+    python -m recipes.universal -o FOLDER --weights MODEL    # only measures thresholds
 
-Networks that read neighbour structure alone have no tie to coordinates. What ties them still is the kind
-of faces they learned from; so these learn from many generated sets (:mod:`nsrfc.synthetic`) that
-differ in all that embedders and collections differ in: dimension, spectrum, noise, look-alikes,
-sub-modes, quality of images, faces per person from one to a thousand, number of faces, wrong labels. No
-real face is read. The presets as they are, which are calibrated on real faces, validate.
+Networks that read neighbour structure do not depend on the coordinates of an embedder, but they do
+depend on the kind of faces in their training set. They are therefore trained on many generated sets
+(:mod:`nsrfc.synthetic`) that vary in everything embedders and collections vary in: dimension, spectrum,
+noise, look-alikes, sub-modes, image quality, faces per identity from one to a thousand, number of faces,
+wrong labels. No real face is read. The validation sets are drawn from the unmodified presets, which are
+calibrated on real faces.
 
-The same command, given again, goes on where it was cut off. All draws follow from the seeds.
+An interrupted command resumes when it is given again. Everything random follows from the seeds.
 """
 
 from __future__ import annotations
@@ -48,23 +49,24 @@ from nsrfc.training.trainer import LabelledFaces, Trainer
 __all__ = ["GeneratedSet", "draw_set", "main", "train_universal"]
 
 TRAINING_SETS = 120
-"""Sets of faces that teach."""
+"""Number of training sets."""
 
 FIRST_VALIDATION_SEED = 1_000_000
-"""Seeds of the sets that validate begin here."""
+"""Seed of the first validation set."""
 
 VALIDATION_FACES, VALIDATION_DIMENSIONS = 6_000, (128, 512)
-"""Of every preset there is a set of so many faces in each of these dimensions."""
+"""There is one validation set of this size for every preset and each of these dimensions."""
 
 MIN_FACES, USUAL_FACES, MAX_FACES = 500, 4_000, 40_000
-"""Faces of a set: five in six have up to the second number, the others up to the third."""
+"""Sizes of the training sets: five in six are between the first two numbers, the others between the last
+two."""
 
 DIMENSIONS = 64, 1024
 
 PRECISION = 0.975
-"""Pairwise precision that three in four of the sets that validate reach, at least, with the threshold
-that becomes the default, even where their F is higher below: joining two people is worse than splitting
-one. Where none reaches it, that of the highest precision is taken."""
+"""Minimum pairwise precision of the default threshold, reached on three in four validation sets. It
+takes precedence over F, as joining two people is worse than splitting one. If no threshold reaches it,
+the one of the highest precision is taken."""
 
 _BASES = {"wild": 0.25, "lfw": 0.3, "lowres": 0.15, "ms1m": 0.3}
 
@@ -72,7 +74,7 @@ _logger = logging.getLogger(__name__)
 
 
 class GeneratedSet(NamedTuple):
-    """What a set is drawn from.
+    """Parameters of a generated set.
 
     Attributes
     ----------
@@ -89,9 +91,9 @@ class GeneratedSet(NamedTuple):
 def draw_set(seed: int) -> GeneratedSet:
     """Draw the distribution, the size and the dimension of a set of faces.
 
-    Every parameter of a preset is moved by a factor or an offset; half of the sets have look-alikes
-    of another order altogether, up to hundreds of people who resemble each other as people of one
-    descent, age and sex do to an embedder that saw few of them.
+    Every parameter of a preset is changed by a random factor or offset. Half of the sets also get
+    families of other sizes: up to hundreds of people who resemble each other, as people of one descent,
+    age and sex do to an embedder that was trained on few of them.
 
     Parameters
     ----------
@@ -154,7 +156,7 @@ def draw_set(seed: int) -> GeneratedSet:
 
 
 def validation_sets(faces: int = VALIDATION_FACES) -> list[GeneratedSet]:
-    """List the sets that validate: the presets, in several dimensions."""
+    """List the validation sets: the presets, in several dimensions."""
     return [
         GeneratedSet(distribution, faces, dimension)
         for distribution in PRESETS.values()
@@ -178,13 +180,13 @@ def train_universal(
     output : Path
         Folder for the model, its card, the curves and the record.
     training_sets : int
-        Number of sets of faces, at least two.
+        Number of training sets, at least two.
     faces : int
-        Faces of a set that validates.
+        Faces in a validation set.
     config : TrainingConfig, optional
         The preset ``universal`` by default.
     weights : path-like or str, optional
-        Model whose networks are taken as they are: steps and thresholds alone are measured.
+        Model whose networks are used as they are; only steps and thresholds are measured.
     device : str
         "auto", "cpu", "cuda", ...
 
@@ -239,7 +241,7 @@ def train_universal(
 
 
 def _labelled(sets: list[GeneratedSet], first_seed: int) -> Iterator[LabelledFaces]:
-    """Generate sets: distinct unit vectors in canonical order, and identities."""
+    """Yield generated sets: distinct unit vectors in canonical order, and identities."""
     for seed, (distribution, faces, dimension) in enumerate(sets, first_seed):
         found = generate(faces, distribution, dimension=dimension, seed=seed)
         rows = canonical_rows(found.embeddings)[0]
@@ -250,9 +252,9 @@ def main() -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the model")
-    parser.add_argument("--sets", type=int, default=TRAINING_SETS, help="sets of faces that teach")
+    parser.add_argument("--sets", type=int, default=TRAINING_SETS, help="number of training sets")
     parser.add_argument(
-        "--weights", metavar="MODEL", help="take its networks; measure steps and thresholds alone"
+        "--weights", metavar="MODEL", help="use its networks; only measure steps and thresholds"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     arguments = parser.parse_args()

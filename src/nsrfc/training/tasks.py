@@ -1,13 +1,13 @@
-"""What each network learns from: the tasks of the training loop.
+"""The tasks of the training loop: batches, loss and validation score of each network.
 
     RefineTask      C-GCN           pieces of the graph; triplet and margin loss
     ListTask        pair network    lists; cross-entropy over the listed neighbours
                     LCENet
     EdgeTask        PCENet          density edges and hard pairs; cross-entropy
-    Together        any of these, on several sets of faces at once
+    Together        any of these, on several training sets at once
 
-A task gathers its batches on the fly and never loops over faces. It scores its network by how well it
-ranks pairs of validation identities.
+A task gathers its batches on the fly and never loops over faces. Its validation score is how well the
+network ranks pairs of validation identities.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ ScoredBatch = tuple[tuple[Tensor, ...], Tensor]
 
 
 class Shuffle:
-    """Numbers 0..n-1 in a new order every epoch, in batches; a function of seed, epoch and step.
+    """The numbers 0..n-1 in batches, in a new order every epoch; a function of seed, epoch and step.
 
     Parameters
     ----------
     n : int
-        Numbers that every epoch holds.
+        Every epoch contains the numbers 0..n-1.
     batch : int
     seed : int
     pool, drawn : int
-        Every epoch holds ``drawn`` of the numbers n..n+pool-1 beside them.
+        Every epoch also contains ``drawn`` random numbers from n..n+pool-1.
     most : int, optional
-        Numbers in an epoch, at most: others in each.
+        Maximum number of numbers in an epoch, of which each epoch has others.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Shuffle:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
+        """Batches per epoch."""
         return -(-self.held // self.batch)
 
     def __call__(self, epoch: int, step: int) -> _Rows:
@@ -142,13 +142,13 @@ class RefineTask:
         )
 
     def loss(self, batch: GraphBatch) -> Tensor:
-        """Triplet and margin loss, every face of the batch being an anchor."""
+        """Triplet and margin loss, with every face of the batch as an anchor."""
         x, local, listed, identity = batch
         refined: Tensor = self.network(x, local, listed)
         return cgcn_loss(refined, identity)
 
     def score(self) -> float:
-        """How well refined cosines rank the pairs of the lists as they were."""
+        """How well cosines of refined embeddings rank the pairs of the original lists."""
         sample = self.validation
         refined = self.method.refined(sample.near, Run(), whiten=False, lists=sample.lists)
         return listed_ranking(sample, listed_cosines(refined, sample.near.ids))
@@ -174,7 +174,7 @@ class ListTask:
     ----------
     name : str
     method : NetworkMethod
-        Gathers what the network reads.
+        Gathers the input of the network.
     network : Module
     training, validation : Sample
     settings : ListSettings
@@ -198,7 +198,7 @@ class ListTask:
         self._genuine, self._listed = training.genuine, training.listed
 
     def batch(self, epoch: int, step: int) -> ScoredBatch:
-        """Gather lists; of their neighbours, target and weight (2, b, k)."""
+        """Gather lists, and target and weight of their neighbours (2, b, k)."""
         rows = self._rows(epoch, step)
         target = np.stack((self._genuine[rows], self._listed[rows])).astype(np.float32)
         return self._gather(rows), torch.from_numpy(target)
@@ -217,8 +217,8 @@ class ListTask:
 class EdgeTask:
     """A network that scores edges: PCENet.
 
-    It learns from the density edges, which it will score, and from hard pairs, which hold more
-    impostors.
+    It is trained on density edges, which it will score, and on hard pairs, which contain more impostor
+    pairs.
 
     Parameters
     ----------
@@ -257,10 +257,10 @@ class EdgeTask:
         )
 
     def batch(self, epoch: int, step: int) -> ScoredBatch:
-        """Gather edges; their target and weight (2, b)."""
+        """Gather edges, and their target and weight (2, b)."""
         edges = self._chosen(epoch, step)
-        same = self._genuine[edges]
-        target = np.stack((same, np.ones_like(same))).astype(np.float32)
+        genuine = self._genuine[edges]
+        target = np.stack((genuine, np.ones_like(genuine))).astype(np.float32)
         return self._gather(self._source[edges], self._target[edges]), torch.from_numpy(target)
 
     def loss(self, batch: ScoredBatch) -> Tensor:
@@ -274,16 +274,16 @@ class EdgeTask:
 
 
 class Together:
-    """One network on several sets of faces at once: a batch holds some lists, or edges, of many sets.
+    """One network on several training sets at once: a batch contains lists, or edges, of several sets.
 
     Parameters
     ----------
     tasks : sequence of ListTask or EdgeTask
-        Of one network, each on its own set.
+        Of one network, each on its own training set.
     validation : sequence of ListTask or EdgeTask
-        Of that network, on sets that validate: the score is the mean of theirs.
+        Of that network, on validation sets: the score is their mean.
     parts : int
-        Batches of the tasks that make one.
+        Number of batches of the tasks in a batch.
     seed : int
     """
 
@@ -303,7 +303,7 @@ class Together:
         self.steps = self._order.steps
 
     def batch(self, epoch: int, step: int) -> ScoredBatch:
-        """Gather what some tasks gather, one after the other."""
+        """Gather batches of some tasks and concatenate them."""
         places = self._places[self._order(epoch, step)]
         batches = [self._tasks[number].batch(epoch, part) for number, part in places]
         inputs, targets = zip(*batches, strict=True)
@@ -311,11 +311,11 @@ class Together:
         return joined, torch.cat(targets, dim=1)
 
     def loss(self, batch: ScoredBatch) -> Tensor:
-        """Cross-entropy over all of them."""
+        """Cross-entropy over the whole batch."""
         return _cross_entropy(self.method, self.network, batch)
 
     def score(self) -> float:
-        """How well the network ranks pairs, in the mean over the sets that validate."""
+        """How well the network ranks pairs, averaged over the validation sets."""
         return float(np.mean([task.score() for task in self._validation]))
 
 
@@ -327,10 +327,10 @@ def refinement_tasks(
     run: Run,
     seed: int,
 ) -> Iterator[Task]:
-    """Yield what the refinement learns, one task after the other.
+    """Yield the tasks of the refinement, one after the other.
 
-    A C-GCN has one. The refinement of the family "structure" learns to score the lists of the
-    embeddings, then those of what it makes of them: a task is made when the one before it is done.
+    A C-GCN has one task. The refinement of the family "structure" first learns to score lists of the
+    embeddings, then lists of whitened embeddings; the second task is made after the first was trained.
     """
     if isinstance(settings, CGCNSettings):
         (one,), (other,) = training, validation
@@ -344,8 +344,8 @@ def refinement_tasks(
         near = structure.whitened(sample.near, run)
         return replace(sample, near=near, lists=near.ids)
 
-    taught, validated = ([whitened(sample) for sample in side] for side in (training, validation))
-    yield list_task("cgcn-second", method, second, taught, validated, settings, seed)
+    trained, validated = ([whitened(sample) for sample in side] for side in (training, validation))
+    yield list_task("cgcn-second", method, second, trained, validated, settings, seed)
 
 
 def list_task(
@@ -357,7 +357,7 @@ def list_task(
     settings: ListSettings,
     seed: int,
 ) -> Task:
-    """Make the task of a network that scores lists, on one set of faces or on several."""
+    """Make the task of a network that scores lists, on one training set or several."""
 
     def make(training: Sample, validation: Sample) -> ListTask:
         return ListTask(name, method, network, training, validation, settings, seed)
@@ -372,7 +372,7 @@ def edge_task(
     settings: EdgeSettings,
     seed: int,
 ) -> Task:
-    """Make the task of a network that scores edges, on one set of faces or on several."""
+    """Make the task of a network that scores edges, on one training set or several."""
 
     def make(training: Sample, validation: Sample) -> EdgeTask:
         return EdgeTask(method, training, validation, settings, seed)
@@ -381,18 +381,19 @@ def edge_task(
 
 
 def hard_pairs(sample: Sample, method: NetworkMethod) -> EdgeList:
-    """Pair every face with its best-scored impostor and its worst-scored own photo in its list.
+    """Return the impostor pair of highest score and the genuine pair of lowest score in each list.
 
     Parameters
     ----------
     sample : Sample
     method : NetworkMethod
-        Tells how p_ij is made.
+        Defines how p_ij is computed.
 
     Returns
     -------
     EdgeList
-        With a_ij p_ij as scores; nothing for a face that lists no impostor, or no photo of its own.
+        With a_ij p_ij as scores; lists without an impostor pair, or without a genuine pair, give none of
+        that kind.
     """
     ids, genuine = sample.near.ids, sample.genuine
     mutual = mutual_probability(ids, sample.genuine_probability, method.settings.mutual)
@@ -432,7 +433,7 @@ def _task(
 def _cross_entropy(method: NetworkMethod, network: nn.Module, batch: ScoredBatch) -> Tensor:
     inputs, target = batch
     odds = method.log_odds(network, inputs).float()
-    same, weight = target.to(odds.device)
-    total = functional.binary_cross_entropy_with_logits(odds, same, weight, reduction="sum")
+    genuine, weight = target.to(odds.device)
+    total = functional.binary_cross_entropy_with_logits(odds, genuine, weight, reduction="sum")
     mean: Tensor = total / weight.sum().clamp(min=1e-6)
     return mean
