@@ -111,7 +111,9 @@ def pcenet(network: PCENet) -> Work:
     """Count an edge: 2 k tokens of w + 2 k numbers, two of which ask and go on in the last layer."""
     tokens, w = 2 * network.k, network.dimension
     *first, last = network.encoder.layers
-    rows = {"query": 2, "key": tokens, "value": tokens, "joined": 2, "widen": 2, "narrow": 2}
+    # Of the projection a third is for the two that ask, two thirds are for all.
+    projected = (2 + 2 * tokens) / 3
+    rows = {"project": projected, "joined": 2, "widen": 2, "narrow": 2}
     layers = total(linear_layers(layer, tokens) for layer in first)
     layers += total(linear_layers(last.get_submodule(name), count) for name, count in rows.items())
     layers += linear_layers(network.adjust, 2) + linear_layers(network.classifier, 1)
@@ -142,7 +144,7 @@ def structure_edges(network: StructureEdges, d: int) -> Work:
     return work + layers + linear_layers(network.correction, 1)
 
 
-def linear_layers(network: nn.Module, rows: int) -> Work:
+def linear_layers(network: nn.Module, rows: float) -> Work:
     """Count all linear layers of a network: two FLOP for each weight and row."""
     layers = (module for module in network.modules() if isinstance(module, nn.Linear))
     return Work(flop=2.0 * rows * sum(layer.weight.numel() for layer in layers))

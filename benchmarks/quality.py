@@ -38,7 +38,7 @@ from nsrfc.records import NeighborGraph, Neighborhood
 from nsrfc.storage.runs import versions, write_json
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.sample import Sample
-from nsrfc.training.split import split_people
+from nsrfc.training.split import split_identities
 from nsrfc.training.thresholds import ScoredSet, best_clusters
 from nsrfc.vectors import normalize
 
@@ -184,7 +184,7 @@ def ablation(model: NSRFC, known: People, unknown: People, config: TrainingConfi
     X = normalize(known.vectors)
     rows = canonical_rows(X)[0]
     X, identity = X[rows], np.unique(known.identity, return_inverse=True)[1][rows]
-    held_out = split_people(identity, config.validation, config.seed).validation
+    held_out = split_identities(identity, config.validation, config.seed).validation
     validating = People(X[held_out], identity[held_out])
     test = People(normalize(unknown.vectors), unknown.identity)
     for name, validation, tested in steps(model, validating, test):
@@ -239,7 +239,9 @@ def steps(model: NSRFC, *sets: People) -> Iterator[tuple[str, ScoredSet, ScoredS
     ]
     yield pair("+ pair distances", paired)
     same = [
-        replace(sample, list_same=method.list_probability("lcenet", sample.near, run, sample.affinity))
+        replace(
+            sample, list_probability=method.list_probability("lcenet", sample.near, run, sample.affinity)
+        )
         for sample in paired
     ]
     yield pair("+ LCENet density edges", same)
@@ -266,7 +268,7 @@ def reranked(sample: Sample) -> Sample:
 
 def scored(method: NetworkMethod, sample: Sample, *, pcenet: bool) -> ScoredSet:
     """Return faces with their density edges scored: by PCENet, or with a_ij p_ij."""
-    near, affinity, same = sample.near, sample.affinity, sample.same_probability
+    near, affinity, same = sample.near, sample.affinity, sample.genuine_probability
     graph = method.graph_of(near, affinity, same)
     scores = graph.density_edges.score
     if pcenet:

@@ -254,8 +254,8 @@ def pair_probabilities(model: NSRFC, faces: Faces) -> dict[str, tuple[Floats, np
     found = {}
     if method.settings.uses("pairs"):
         found["Pair network, listed pairs"] = affinity[:, 1:][listed], same[listed]
-    if method.settings.uses("density") and graph.same is not None:
-        found["LCENet, listed pairs"] = graph.same[:, 1:][listed], same[listed]
+    if method.settings.uses("density") and graph.genuine_probability is not None:
+        found["LCENet, listed pairs"] = graph.genuine_probability[:, 1:][listed], same[listed]
     edges = graph.density_edges
     probability = method.edge_scorer(near, graph, run)(np.arange(len(edges)))
     found["Density edges"] = probability, identities[edges.source] == identities[edges.target]

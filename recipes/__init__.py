@@ -1,1 +1,1 @@
-"""How the shipped model and the generated benchmarks were made: scripts to read from top to bottom."""
+"""Scripts that made the shipped model and the generated benchmarks, to be read from top to bottom."""

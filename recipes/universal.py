@@ -1,15 +1,16 @@
-"""The recipe of the model that the package brings: one for every embedder.
+"""Train the model that ships with the package: one model for every embedder.
 
     python -m recipes.universal -o FOLDER
-    python -m recipes.universal -o FOLDER --weights MODEL    # measures thresholds alone
+    python -m recipes.universal -o FOLDER --weights MODEL    # only measures thresholds
 
-Networks that read neighbour structure alone have no tie to coordinates. What ties them still is the kind
-of faces they learned from; so these learn from many generated sets (:mod:`nsrfc.synthetic`) that
-differ in all that embedders and collections differ in: dimension, spectrum, noise, look-alikes,
-sub-modes, quality of images, faces per person from one to a thousand, number of faces, wrong labels. No
-real face is read. The presets as they are, which are calibrated on real faces, validate.
+Networks that read neighbour structure do not depend on the coordinates of an embedder, but they do
+depend on the kind of faces in their training set. They are therefore trained on many generated sets
+(:mod:`nsrfc.synthetic`) that vary in everything embedders and collections vary in: dimension, spectrum,
+noise, look-alikes, sub-modes, image quality, faces per identity from one to a thousand, number of faces,
+wrong labels. No real face is read. The validation sets are drawn from the unmodified presets, which are
+calibrated on real faces.
 
-The same command, given again, goes on where it was cut off. All draws follow from the seeds.
+An interrupted command resumes when it is given again. Everything random follows from the seeds.
 """
 
 from __future__ import annotations
@@ -47,24 +48,25 @@ from nsrfc.training.trainer import LabelledFaces, Trainer
 
 __all__ = ["GeneratedSet", "draw_set", "main", "train_universal"]
 
-TEACHING = 120
-"""Sets of faces that teach."""
+TRAINING_SETS = 120
+"""Number of training sets."""
 
-FIRST_VALIDATING = 1_000_000
-"""Seeds of the sets that validate begin here."""
+FIRST_VALIDATION_SEED = 1_000_000
+"""Seed of the first validation set."""
 
-VALIDATING_FACES, VALIDATING_DIMENSIONS = 6_000, (128, 512)
-"""Of every preset there is a set of so many faces in each of these dimensions."""
+VALIDATION_FACES, VALIDATION_DIMENSIONS = 6_000, (128, 512)
+"""There is one validation set of this size for every preset and each of these dimensions."""
 
-FEWEST, USUAL, MOST = 500, 4_000, 40_000
-"""Faces of a set: five in six have up to the second number, the others up to the third."""
+MIN_FACES, USUAL_FACES, MAX_FACES = 500, 4_000, 40_000
+"""Sizes of the training sets: five in six are between the first two numbers, the others between the last
+two."""
 
 DIMENSIONS = 64, 1024
 
 PRECISION = 0.975
-"""Pairwise precision that three in four of the sets that validate reach, at least, with the threshold
-that becomes the default, even where their F is higher below: joining two people is worse than splitting
-one. Where none reaches it, that of the highest precision is taken."""
+"""Minimum pairwise precision of the default threshold, reached on three in four validation sets. It
+takes precedence over F, as joining two people is worse than splitting one. If no threshold reaches it,
+the one of the highest precision is taken."""
 
 _BASES = {"wild": 0.25, "lfw": 0.3, "lowres": 0.15, "ms1m": 0.3}
 
@@ -72,26 +74,26 @@ _logger = logging.getLogger(__name__)
 
 
 class GeneratedSet(NamedTuple):
-    """What a set is drawn from.
+    """Parameters of a generated set.
 
     Attributes
     ----------
-    law : FaceDistribution
+    distribution : FaceDistribution
     faces : int
     dimension : int
     """
 
-    law: FaceDistribution
+    distribution: FaceDistribution
     faces: int
     dimension: int
 
 
 def draw_set(seed: int) -> GeneratedSet:
-    """Draw the law, the size and the dimension of a set of faces.
+    """Draw the distribution, the size and the dimension of a set of faces.
 
-    Every parameter of a preset is moved by a factor or an offset; half of the sets have look-alikes
-    of another order altogether, up to hundreds of people who resemble each other as people of one
-    descent, age and sex do to an embedder that saw few of them.
+    Every parameter of a preset is changed by a random factor or offset. Half of the sets also get
+    families of other sizes: up to hundreds of people who resemble each other, as people of one descent,
+    age and sex do to an embedder that was trained on few of them.
 
     Parameters
     ----------
@@ -106,7 +108,7 @@ def draw_set(seed: int) -> GeneratedSet:
         return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
     base = PRESETS[str(rng.choice(list(_BASES), p=list(_BASES.values())))]
-    law = replace(
+    distribution = replace(
         base,
         spectrum_knee=base.spectrum_knee * about(0.7, 1.5),
         spectrum_decay=base.spectrum_decay * between(0.85, 1.15),
@@ -124,18 +126,24 @@ def draw_set(seed: int) -> GeneratedSet:
         wrong=between(0, 0.03),
     )
     if rng.random() < 0.5:
-        law = replace(
-            law, family_size=about(3, 200), kin=between(0.05, 0.4), kin_concentration=about(1, 20)
+        distribution = replace(
+            distribution,
+            family_size=about(3, 200),
+            kin=between(0.05, 0.4),
+            kin_concentration=about(1, 20),
         )
     sizes = rng.choice(3, p=[0.5, 0.25, 0.25])
     if sizes == 1:
-        law = replace(
-            law, tail_share=1.0, tail_exponent=between(0.7, 1.8), max_size=round(about(20, 1000))
+        distribution = replace(
+            distribution,
+            tail_share=1.0,
+            tail_exponent=between(0.7, 1.8),
+            max_size=round(about(20, 1000)),
         )
     elif sizes == 2:
         mean = about(2, 100)
-        law = replace(
-            law,
+        distribution = replace(
+            distribution,
             body_size=mean,
             body_spread=mean * between(0.1, 0.6),
             tail_share=between(0, 0.3),
@@ -143,24 +151,24 @@ def draw_set(seed: int) -> GeneratedSet:
             max_size=max(4, round(mean * between(1.5, 4))),
         )
     large = rng.random() < 1 / 6
-    faces = round(about(USUAL, MOST) if large else about(FEWEST, USUAL))
-    return GeneratedSet(law, faces, round(about(*DIMENSIONS)))
+    faces = round(about(USUAL_FACES, MAX_FACES) if large else about(MIN_FACES, USUAL_FACES))
+    return GeneratedSet(distribution, faces, round(about(*DIMENSIONS)))
 
 
-def validating_sets(faces: int = VALIDATING_FACES) -> list[GeneratedSet]:
-    """List the sets that validate: the presets, in several dimensions."""
+def validation_sets(faces: int = VALIDATION_FACES) -> list[GeneratedSet]:
+    """List the validation sets: the presets, in several dimensions."""
     return [
-        GeneratedSet(law, faces, dimension)
-        for law in PRESETS.values()
-        for dimension in VALIDATING_DIMENSIONS
+        GeneratedSet(distribution, faces, dimension)
+        for distribution in PRESETS.values()
+        for dimension in VALIDATION_DIMENSIONS
     ]
 
 
 def train_universal(
     output: Path,
     *,
-    teaching: int = TEACHING,
-    faces: int = VALIDATING_FACES,
+    training_sets: int = TRAINING_SETS,
+    faces: int = VALIDATION_FACES,
     config: TrainingConfig | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
@@ -171,14 +179,14 @@ def train_universal(
     ----------
     output : Path
         Folder for the model, its card, the curves and the record.
-    teaching : int
-        Number of sets of faces, at least two.
+    training_sets : int
+        Number of training sets, at least two.
     faces : int
-        Faces of a set that validates.
+        Faces in a validation set.
     config : TrainingConfig, optional
         The preset ``universal`` by default.
     weights : path-like or str, optional
-        Model whose networks are taken as they are: steps and thresholds alone are measured.
+        Model whose networks are used as they are; only steps and thresholds are measured.
     device : str
         "auto", "cpu", "cuda", ...
 
@@ -192,10 +200,10 @@ def train_universal(
     place = find_device(device)
     for name in NETWORKS:
         outline(config, name, None)
-    drawn = [draw_set(seed) for seed in range(teaching)], validating_sets(faces)
+    drawn = [draw_set(seed) for seed in range(training_sets)], validation_sets(faces)
     data = {
         "faces": "generated (recipes.universal), none of them real",
-        "sets that teach": teaching,
+        "sets that teach": training_sets,
         "sets that validate": len(drawn[1]),
         "faces that teach": sum(one.faces for one in drawn[0]),
         "faces that validate": sum(one.faces for one in drawn[1]),
@@ -220,22 +228,22 @@ def train_universal(
             given=steps_given(config),
             report=report,
         )
-        teaching_sets = [] if known else list(_labelled(drawn[0], 0))
-        trainer.train(teaching_sets, list(_labelled(drawn[1], FIRST_VALIDATING)))
+        labelled_sets = [] if known else list(_labelled(drawn[0], 0))
+        trainer.train(labelled_sets, list(_labelled(drawn[1], FIRST_VALIDATION_SEED)))
         report.close()
         model = trained_model(trainer, None, data)
         precise = [connect for precision, connect in trainer.precision if precision >= PRECISION]
         connect = max(model.settings.connect, (precise or [trainer.precision[-1][1]])[0])
-        model.settings = model.settings.model_copy(update={"fewest": FEWEST, "connect": connect})
+        model.settings = model.settings.model_copy(update={"fewest": MIN_FACES, "connect": connect})
         draw_curves(output / CURVES, trainer.curves)
         write_json(output / RECORD, run | outcome(trainer))
         model.save_pretrained(output)
 
 
 def _labelled(sets: list[GeneratedSet], first_seed: int) -> Iterator[LabelledFaces]:
-    """Generate sets: distinct unit vectors in canonical order, and identities."""
-    for seed, (law, faces, dimension) in enumerate(sets, first_seed):
-        found = generate(faces, law, dimension=dimension, seed=seed)
+    """Yield generated sets: distinct unit vectors in canonical order, and identities."""
+    for seed, (distribution, faces, dimension) in enumerate(sets, first_seed):
+        found = generate(faces, distribution, dimension=dimension, seed=seed)
         rows = canonical_rows(found.embeddings)[0]
         yield found.embeddings[rows], found.identities[rows]
 
@@ -244,16 +252,16 @@ def main() -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the model")
-    parser.add_argument("--sets", type=int, default=TEACHING, help="sets of faces that teach")
+    parser.add_argument("--sets", type=int, default=TRAINING_SETS, help="number of training sets")
     parser.add_argument(
-        "--weights", metavar="MODEL", help="take its networks; measure steps and thresholds alone"
+        "--weights", metavar="MODEL", help="use its networks; only measure steps and thresholds"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     train_universal(
         arguments.output,
-        teaching=arguments.sets,
+        training_sets=arguments.sets,
         weights=arguments.weights,
         device=arguments.device,
     )

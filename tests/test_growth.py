@@ -46,7 +46,7 @@ def features_of_some_lists(n: int) -> Callable[[], object]:
         np.tile(np.eye(8, dtype=np.float32), (n // 8, 1)), ring(n), descending(n)
     )
     out = np.zeros((LISTS, K, len(list_features.LIST_FEATURES)), np.float32)
-    known = s.ids, s.strength, s.rank, s.curve, s.squared_length
+    known = s.ids, s.score, s.rank, s.curve, s.squared_length
     points = np.array([1, 2, 3])
     return lambda: list_features._describe.py_func(
         np.arange(LISTS), *known, np.array([2, 4]), points, s.place, out

@@ -1,4 +1,4 @@
-"""FaceClusterer: the scikit-learn shell of :func:`nsrfc.cluster`."""
+"""FaceClusterer: the scikit-learn interface to :func:`nsrfc.cluster`."""
 
 from __future__ import annotations
 
@@ -27,45 +27,45 @@ __all__ = ["FaceClusterer"]
 
 
 class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
-    """Group faces by person.
+    """Cluster faces by identity.
 
     Parameters
     ----------
     model : NSRFC, path-like, str or None, default="universal"
-        "universal" is the model that the package brings, for every embedder. Or a model of
-        :func:`nsrfc.train`, its folder, or its id on the hub. None: rules without learned weights, which
-        take a fraction of the time.
+        "universal" is the model that ships with the package and works with every embedder. Otherwise a
+        model from :func:`nsrfc.train`, its folder, or its id on the hub. None: rules without learned
+        weights, which take a fraction of the time.
     threshold : float, optional
-        With a model: probability from which on a density edge joins two faces; by default that which
-        was best for the people held out in training.
+        With a model: minimum probability at which a density edge joins two faces. The default was
+        chosen on validation identities.
     precision : float, optional
-        With a model, in the place of ``threshold``: share of the joined pairs that are to show one
-        person, at least, as far as the people held out in training tell.
+        With a model, instead of ``threshold``: minimum pairwise precision, as measured on validation
+        identities.
     device : str, default="auto"
         Where the model and an exact search run: "auto", "cpu", "cuda", ...
     dtype : {"float32", "bfloat16"}, default="float32"
-        Numbers that the model reckons in.
+        Floating-point precision of the model.
     cache : path-like, optional
-        Folder where what takes long is kept: a run that was cut off goes on, and with a model another
-        run on the same faces, with another threshold for instance, takes seconds.
+        Folder for intermediate results: an interrupted run resumes from them. With a model, another run
+        on the same faces, for example with another threshold, takes seconds.
     k : int, optional
         Without a model: neighbours per face, the face itself included; 80 by default, clamped to the
-        number of faces. A model brings its own.
+        number of faces. A model has its own k.
     search : {"auto", "exact", "approximate"}, default="auto"
         How neighbours are found; "auto" is exact up to 100,000 faces.
     min_cluster_size : int, default=1
-        Groups of fewer faces get the label -1.
+        Faces in smaller clusters get the label -1.
     seed : int, default=0
-        Seed of the samples that measure the data.
+        Seed of random samples and of the approximate search.
 
     Attributes
     ----------
     labels_ : ndarray of int64, shape (n,)
         0..c-1 in order of first appearance; -1 only with ``min_cluster_size`` above 1.
     confidence_ : ndarray of float32, shape (n,)
-        Probability that the decision about each face's deciding edge is right.
+        Probability that the decision about each face's density edge is right.
     n_features_in_ : int
-        Dimension of the embeddings.
+        Embedding dimension.
 
     Examples
     --------
@@ -102,14 +102,14 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, X: npt.ArrayLike, y: object = None) -> FaceClusterer:
-        """Find the people.
+        """Cluster faces.
 
         Parameters
         ----------
         X : array-like of float, shape (n, d)
             Embeddings; need not be normalised.
         y : ignored
-            There for scikit-learn's sake; labels are never read.
+            Only for compatibility with scikit-learn; labels are never read.
 
         Returns
         -------
@@ -119,7 +119,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InputError
-            If a parameter or a row of ``X`` cannot be used, or the model is for another dimension.
+            If a parameter or a row of ``X`` is invalid, or the model is for another dimension.
         """
         vectors = self._vectors(X, reset=True)
         config = ClusterConfig.of(
@@ -139,10 +139,10 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Assign new faces to the clusters found, by the method that found them.
+        """Assign new faces to the clusters, by the method that found them.
 
-        Each face is placed by itself, so that the result does not depend on the others. The first call
-        reads from the known faces what it needs.
+        Each face is assigned independently of the other new ones. The first call takes longer, because
+        it computes statistics of the fitted faces.
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray of int64, shape (m,)
-            Labels that `fit` gave, or -1 for a face of nobody known.
+            Labels from `fit`, or -1 for a face that fits no cluster.
 
         Raises
         ------
@@ -171,7 +171,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         return self._placed
 
     def _vectors(self, X: npt.ArrayLike, *, reset: bool) -> npt.NDArray[np.floating]:
-        """Check shape and kind as scikit-learn does; `normalize` says which rows cannot be used."""
+        """Check shape and dtype as scikit-learn does; `normalize` reports invalid rows."""
         floats = [np.float32, np.float64, np.float16]
         vectors: npt.NDArray[np.floating] = validate_data(
             self, X, reset=reset, dtype=floats, ensure_all_finite=False

@@ -1,4 +1,4 @@
-"""Every setting of a clustering that is not a model's, with its default and its reason."""
+"""The settings of clustering that do not belong to a model, with their defaults."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ClusterConfig(BaseModel):
-    """Settings of :func:`nsrfc.cluster`. One set of defaults serves every embedding.
+    """Settings of :func:`nsrfc.cluster`. The defaults suit every embedder.
 
     Raises
     ------
     ValidationError
-        Of pydantic, a ValueError of several lines, if a setting is unknown or out of range; :meth:`of`
-        says the same in one sentence.
+        From pydantic, a ValueError of several lines, if a setting is unknown or out of range; :meth:`of`
+        reports the same in one sentence.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     k: Annotated[int, Field(ge=1)] | None = None
     """Neighbours per face, the face itself included, for the rules: 80 by default, clamped to the number
-    of faces. A model brings its own."""
+    of faces. A model has its own k."""
 
     search: Literal["auto", "exact", "approximate"] = "auto"
     """How neighbours are found; "auto" is exact up to 100,000 faces."""
 
     min_cluster_size: int = Field(default=1, ge=1)
-    """Clusters of fewer faces get the label -1."""
+    """Faces in smaller clusters get the label -1."""
 
     seed: int = Field(default=0, ge=0)
-    """Seed of the samples that measure the data (reference faces, approximate search)."""
+    """Seed of random samples and of the approximate search."""
 
     threshold: Share | None = None
-    """With a model: probability from which on a density edge is kept."""
+    """With a model: minimum probability at which a density edge is kept."""
 
     tau: Share | None = None
-    """With a model: score a_ij p_ij from which on two faces are joined at once."""
+    """With a model: minimum score a_ij p_ij of a similarity edge, which joins two faces directly."""
 
     precision: Share | None = None
-    """With a model, in the place of ``threshold``: share of the joined pairs that are to be of one
-    identity, at least, as far as the identities held out in training tell."""
+    """With a model, instead of ``threshold``: minimum pairwise precision, as measured on validation
+    identities."""
 
     @model_validator(mode="after")
     def _decides_once(self) -> Self:
@@ -69,12 +69,12 @@ class ClusterConfig(BaseModel):
 
     @classmethod
     def of(cls, **settings: Any) -> Self:  # noqa: ANN401
-        """Make a configuration of settings as a user gave them.
+        """Make a configuration from settings that a user gave.
 
         Raises
         ------
         InputError
-            If a setting is out of range, by name.
+            If a setting is out of range; the message names it.
         """
         try:
             return cls(**settings)
@@ -83,12 +83,12 @@ class ClusterConfig(BaseModel):
 
     @classmethod
     def given(cls, config: Self | None) -> Self:
-        """Return a configuration that was given, or the defaults.
+        """Return the given configuration, or the defaults for None.
 
         Raises
         ------
         InputError
-            If it is something else.
+            If it is of another type.
         """
         if config is None:
             return cls()
@@ -97,7 +97,7 @@ class ClusterConfig(BaseModel):
 
 
 def problem(error: ValidationError) -> str:
-    """Word the first thing that is wrong with settings: its name, what is wrong, and what it is.
+    """Describe the first invalid setting: its name, what is wrong, and its value.
 
     Parameters
     ----------
@@ -108,17 +108,17 @@ def problem(error: ValidationError) -> str:
     str
         A sentence.
     """
-    # Of a union the first member may only miss what a setting of the second needs not.
+    # For a union type, "missing" may only mean that the settings were meant for the other member.
     first = min(error.errors(), key=lambda found: found["type"] == "missing")
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "value_error":
-        # Of a validator, which has worded it.
+        # Raised by one of our validators, so the message is already a sentence.
         return f"{name}: {first['ctx']['error']}." if name else f"{first['ctx']['error']}.".capitalize()
     return f"{name}: {first['msg']}, got {first['input']!r}."
 
 
 def check_config(config: object, kind: type[BaseModel]) -> None:
-    """Refuse settings of another kind, a mapping for instance.
+    """Refuse settings of another type, such as a dict.
 
     Raises
     ------

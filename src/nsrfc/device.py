@@ -1,4 +1,4 @@
-"""Where networks run."""
+"""The device on which networks run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["find_device"]
 
 
 def find_device(name: str) -> torch.device:
-    """Return a device by name; "auto" is CUDA where there is one, else the CPU.
+    """Return a device by name; "auto" is CUDA if available, else the CPU.
 
     Raises
     ------
     InputError
-        If there is no such device here, or it cannot compute.
+        If there is no such device, or it cannot compute.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        # A device may hold tensors and compute nothing, as "meta" does.
+        # A device such as "meta" holds tensors but cannot compute.
         torch.ones(1, device=device).item()
     except (RuntimeError, AssertionError, TypeError, ImportError) as error:
         able = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu"

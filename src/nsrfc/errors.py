@@ -1,19 +1,19 @@
-"""What the package raises when a user can mend the cause.
+"""Errors that the user can fix.
 
     NsrfcError
     ├── InputError                (also a ValueError)   a file or argument is not what it should be
     ├── MemoryPlanError           the work would need more memory than was allowed
     └── OptionalDependencyError   (also an ImportError) an extra is not installed
 
-Every message is one sentence or two: what is wrong, where, and the mend. The command line prints it
-and exits with code 2.
+Every message is one or two sentences: what is wrong, where, and how to fix it. The command line prints
+it and exits with code 2.
 """
 
 __all__ = ["InputError", "MemoryPlanError", "NsrfcError", "OptionalDependencyError"]
 
 
 class NsrfcError(Exception):
-    """Base of the package's errors."""
+    """Base class of the package's errors."""
 
 
 class InputError(NsrfcError, ValueError):
@@ -30,9 +30,9 @@ class OptionalDependencyError(NsrfcError, ImportError):
     Parameters
     ----------
     package : str
-        The import name that is missing.
+        Import name of the missing package.
     extra : str
-        The extra of nsrfc that brings it.
+        The extra of nsrfc that installs it.
     """
 
     def __init__(self, package: str, extra: str) -> None:

@@ -4,11 +4,10 @@ Everything comes from one sparse contingency table, made by sorting: O(n log n) 
 
 Conventions
 -----------
-- A label of -1 means "unclustered": each such face counts as a cluster of its own. Every other
-  label, and every identity, is a plain name; only equality matters.
-- Pairs are unordered pairs of two different faces. Where there is no pair to judge, nothing is
-  wrong: pairwise precision is 1 if the labels join no pair, recall is 1 if no identity has two
-  faces. F is 0 when precision and recall are both 0.
+- A label of -1 means "unclustered": each such face counts as a cluster of its own. All other labels,
+  and all identities, are arbitrary names; only equality matters.
+- Pairs are unordered pairs of two different faces. Pairwise precision is 1 if the labels join no pair,
+  recall is 1 if no identity has two faces. F is 0 when precision and recall are both 0.
 - NMI and ARI are 1 when both sides are the same trivial partition, as in scikit-learn.
 """
 
@@ -55,7 +54,7 @@ class PRF(NamedTuple):
 
 @dataclass(frozen=True)
 class Scores:
-    """Agreement of labels with identities, and what the labels look like.
+    """Agreement of labels with identities, and counts.
 
     Attributes
     ----------
@@ -64,7 +63,7 @@ class Scores:
     nmi, ari : float
         See :func:`nmi` and :func:`ari`.
     n_faces, n_identities, n_clusters : int
-        Counts; unclustered faces are not clusters here.
+        Counts; unclustered faces do not count as clusters here.
     n_unclustered : int
         Faces with label -1.
     singleton_share, identity_singleton_share : float
@@ -94,7 +93,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Contingency:
-    """Which identities and clusters share how many faces: the non-zero cells of their table.
+    """How many faces each identity and cluster share: the non-zero cells of the contingency table.
 
     Attributes
     ----------
@@ -103,7 +102,7 @@ class Contingency:
     clusters : ndarray, shape (c,)
         Label of each table column: the labels ascending, then -1 once per unclustered face.
     row, column : ndarray of int64, shape (m,)
-        Where the non-zero cells are, in order of row, then column.
+        Position of the non-zero cells, in order of row, then column.
     count : ndarray of int64, shape (m,)
         Faces in each of these cells, at least 1.
     row_size, column_size : ndarray of int64, shape (r,) and (c,)
@@ -125,7 +124,7 @@ class Contingency:
 
 
 def contingency(identities: npt.ArrayLike, labels: npt.ArrayLike) -> Contingency:
-    """Count the faces that each identity and each cluster share.
+    """Count the faces that each identity shares with each cluster.
 
     Parameters
     ----------
@@ -163,26 +162,26 @@ def contingency(identities: npt.ArrayLike, labels: npt.ArrayLike) -> Contingency
 
 
 def pair_count(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return how many unordered pairs groups of these sizes hold, s (s - 1) / 2 each."""
+    """Return the number of unordered pairs in sets of these sizes, s (s - 1) / 2 each."""
     return sizes * (sizes - 1) // 2
 
 
 def pair_sums(table: Contingency) -> tuple[int, int, int]:
-    """Return the pairs that both sides join, the labels join and the identities join.
+    """Return the number of pairs joined by labels and identities, by labels, and by identities.
 
-    Python integers, so that the products in :func:`_ari` cannot overflow.
+    They are Python integers, so that the products in :func:`_ari` cannot overflow.
     """
-    both, joined, same = (
+    both, joined, genuine = (
         int(pair_count(sizes).sum()) for sizes in (table.count, table.column_size, table.row_size)
     )
-    return both, joined, same
+    return both, joined, genuine
 
 
 def pairwise(identities: npt.ArrayLike, labels: npt.ArrayLike) -> PRF:
     """Score the pairs of faces that the labels join.
 
-    Precision is the share of joined pairs that have one identity, recall the share of the pairs
-    with one identity that are joined. Large identities dominate, as pairs grow with the square.
+    Precision is the share of joined pairs that are genuine (of one identity), recall the share of
+    genuine pairs that are joined. Large identities dominate, as pairs grow with the square of size.
 
     Parameters
     ----------
@@ -205,7 +204,7 @@ def bcubed(identities: npt.ArrayLike, labels: npt.ArrayLike) -> PRF:
     """Score each face's cluster and average over faces (Amigó et al., 2009).
 
     Precision of a face is the share of its cluster that has its identity, recall the share of its
-    identity that is in its cluster; both count the face itself. F is taken of the two means.
+    identity that is in its cluster; both count the face itself. F is computed from the two means.
 
     Parameters
     ----------
@@ -225,7 +224,7 @@ def bcubed(identities: npt.ArrayLike, labels: npt.ArrayLike) -> PRF:
 
 
 def nmi(identities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """Return the mutual information over the arithmetic mean of the two entropies, in [0, 1].
+    """Return the mutual information divided by the arithmetic mean of the entropies, in [0, 1].
 
     Parameters
     ----------
@@ -257,7 +256,7 @@ def ari(identities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 
 
 def evaluate(identities: npt.ArrayLike, labels: npt.ArrayLike) -> Scores:
-    """Return every score at once, from one table.
+    """Compute all scores from one contingency table.
 
     Parameters
     ----------
@@ -311,8 +310,8 @@ def _factorise_clusters(
 
 
 def _pairwise(table: Contingency) -> PRF:
-    both, joined, same = pair_sums(table)
-    return PRF.of(both / joined if joined else 1.0, both / same if same else 1.0)
+    both, joined, genuine = pair_sums(table)
+    return PRF.of(both / joined if joined else 1.0, both / genuine if genuine else 1.0)
 
 
 def _bcubed(table: Contingency) -> PRF:
@@ -336,9 +335,9 @@ def _entropy(sizes: npt.NDArray[np.int64]) -> float:
 
 
 def _ari(table: Contingency) -> float:
-    both, joined, same = pair_sums(table)
+    both, joined, genuine = pair_sums(table)
     possible = table.n * (table.n - 1) // 2
-    spread = possible * (joined + same) - 2 * joined * same
+    spread = possible * (joined + genuine) - 2 * joined * genuine
     if spread == 0:
         return 1.0
-    return 2 * (possible * both - joined * same) / spread
+    return 2 * (possible * both - joined * genuine) / spread

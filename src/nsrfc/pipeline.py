@@ -1,4 +1,4 @@
-"""From embeddings to clusters: the four steps of the method, whichever method takes them."""
+"""From embeddings to clusters in four steps, the same for every method."""
 
 from __future__ import annotations
 
@@ -36,35 +36,36 @@ def cluster(
     index: faiss.Index | None = None,
     run: Run | None = None,
 ) -> Clustering:
-    """Group faces by identity. No label is read.
+    """Cluster faces by identity. No labels are read.
 
     Parameters
     ----------
     X : array-like of float, shape (n, d)
-        Embeddings, of any length; may be memory-mapped. Never written to.
+        Embeddings; need not be normalised, may be memory-mapped. Never written to.
     model : NSRFC, path-like, str or None
-        "universal", the model that the package brings, for every embedder; a model of
-        :func:`nsrfc.train`, its folder, or its id on the hub. None: rules without learned weights.
+        "universal" is the model that ships with the package and works with every embedder. Otherwise a
+        model from :func:`nsrfc.train`, its folder, or its id on the hub. None: rules without learned
+        weights.
     config : ClusterConfig, optional
-        What decides beside the model.
+        Settings that do not belong to the model.
     graph : NeighborGraph, optional
-        The neighbours of these rows by cosine, if they are known already.
+        Nearest neighbours of these rows by cosine, if already known.
     index : faiss.Index, optional
         An index over the unit vectors of these rows, to be searched instead.
     run : Run, optional
-        How the work is carried out: device, cache, progress.
+        Device, cache and progress.
 
     Returns
     -------
     Clustering
-        The same for every order of the rows.
+        Clusters do not depend on the order of the rows.
 
     Raises
     ------
     InputError
         If ``X`` is not 2-D, holds rows that are zero, NaN or infinite, or does not fit the model, graph
         or index; if graph and index are both given; if a setting has no effect with this model; or if
-        another run works in the folder of results.
+        the cache is in use by another run.
     """
     config, run = ClusterConfig.given(config), run or Run()
     faces = distinct_faces(X)
@@ -74,11 +75,11 @@ def cluster(
         near = method.neighborhood(faces.vectors, known, run)  # 1  neighbours, refined, rebuilt
         affinity = method.affinity(near, run)  # a_ij
         density = method.density_graph(near, affinity, run)  # 2  rho, E_d, E_s
-        scorer = method.edge_scorer(near, density, run)  # 3  which density edges hold; lazy
+        scorer = method.edge_scorer(near, density, run)  # 3  scores density edges, on demand
         found = method.components(near, density, scorer, run)  # 4
     if found.skipped is not None:
         share = f"{found.skipped:,} of {len(found.probability):,}"
-        _logger.info("%s density edges were skipped: their ends were joined already.", share)
+        _logger.info("%s density edges were skipped, as their ends were already joined.", share)
     sure = confidence(found.labels, density.density_edges, found.probability)
     labels = drop_small(relabel_by_first_appearance(found.labels[faces.place]), config.min_cluster_size)
     return Clustering(labels, sure[faces.place], method.record())
@@ -92,14 +93,14 @@ def refine_embeddings(
     graph: NeighborGraph | None = None,
     run: Run | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Refine embeddings with the C-GCN of a model: the middle of step 1.
+    """Refine embeddings with the C-GCN of a model (part of step 1).
 
-    Parameters and errors are those of :func:`cluster`; `InputError` also if the model does not refine.
+    Parameters and errors are those of :func:`cluster`; `InputError` also if the model has no C-GCN.
 
     Returns
     -------
     ndarray of float32, shape (n, w)
-        Unit vectors in the order of the rows.
+        Unit vectors in the order of ``X``.
     """
     run, faces = run or Run(), distinct_faces(X)
     method = load_networks(model, ClusterConfig.given(config), faces.vectors.shape[1], run, "cgcn")
@@ -117,7 +118,7 @@ def pair_probabilities(
     graph: NeighborGraph | None = None,
     run: Run | None = None,
 ) -> NeighborGraph:
-    """Score the neighbours of every face with the pair network of a model: the end of step 1.
+    """Score the neighbours of every face with the pair network of a model (end of step 1).
 
     Parameters and errors are those of :func:`cluster`; `InputError` also if the model has no pair
     network.
@@ -125,8 +126,8 @@ def pair_probabilities(
     Returns
     -------
     NeighborGraph
-        Over the rows of ``X``, with a_ij as similarities, descending. The distance of the published
-        code is 1 - a_ij.
+        Over the rows of ``X``, with a_ij as similarities, descending. The published code calls
+        1 - a_ij the distance.
     """
     run, faces = run or Run(), distinct_faces(X)
     method = load_networks(model, ClusterConfig.given(config), faces.vectors.shape[1], run, "pairs")

@@ -1,7 +1,7 @@
-"""How long work reports where it stands: one small class that times the stages, silent by default.
+"""Progress reporting: a small class that times the stages of a run and prints nothing by default.
 
-A step opens a stage and advances it; who wants to show something subclasses and overrides
-:meth:`Progress.show`, as the command line does with bars.
+A step opens a stage and advances it. To display progress, subclass and override :meth:`Progress.show`,
+as the command line does with bars.
 """
 
 from __future__ import annotations

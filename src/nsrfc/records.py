@@ -1,4 +1,4 @@
-"""The values passed between the steps: small frozen records of arrays, checked where they are made."""
+"""The values passed between the steps: small frozen records of arrays, checked on construction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 Mutual = Literal["present", "published"]
-"""How p_ij is made where only one of two faces lists the other; see
+"""How p_ij is computed if only one of the two faces lists the other; see
 :mod:`nsrfc.graph.density_graph`."""
 
 
@@ -34,8 +34,8 @@ class NeighborGraph:
     Attributes
     ----------
     ids : ndarray of int32, shape (n, k)
-        Row numbers of the neighbours. Column 0 is the face itself; -1 means "no neighbour" and is
-        only found at the end of a row.
+        Row numbers of the neighbours. Column 0 is the face itself; -1 means "no neighbour" and only
+        occurs at the end of a row.
     similarities : ndarray of float32, shape (n, k)
         Cosine similarity in [-1, 1] (or a probability), descending along each row; 0 where ``ids``
         is -1.
@@ -80,7 +80,7 @@ class NeighborGraph:
 
 
 def _check_lists(ids: npt.NDArray[np.int32], similarities: npt.NDArray[np.float32], n: int) -> None:
-    """Refuse lists of a graph of ``n`` faces that are not as stated."""
+    """Refuse invalid lists of a graph of ``n`` faces."""
     if ids.min() < -1 or ids.max() >= n:
         raise InputError(f"Neighbour ids must lie in -1..{n - 1}, found {ids.min()}..{ids.max()}.")
     if not np.isfinite(similarities).all():
@@ -94,29 +94,29 @@ def _check_lists(ids: npt.NDArray[np.int32], similarities: npt.NDArray[np.float3
 
 @dataclass(frozen=True)
 class Neighborhood:
-    """What step 1 leaves: the faces and their lists.
+    """Result of step 1: the faces and their neighbour lists.
 
     Attributes
     ----------
     faces : ndarray of float32, shape (n, d)
         The embeddings as given, unit vectors.
     vectors : ndarray of float32, shape (n, w)
-        What comes after is to compare, unit vectors: refined or whitened embeddings, or ``faces``.
+        Unit vectors that later steps compare: refined or whitened embeddings, or ``faces``.
     ids : ndarray of int32, shape (n, k)
         Neighbours, the face itself in column 0; -1 = none.
     similarities : ndarray of float32, shape (n, k)
-        Of the neighbours; the method that makes them says what they measure.
+        Of the neighbours; their meaning depends on the method.
     nearest : ndarray of int32, shape (n, k)
-        The neighbours that were found first.
+        The neighbours found before refinement.
     refined : bool
         Whether ``vectors`` are refined embeddings.
     impostor_means : (float, float)
-        Mean similarity of impostor pairs by ``vectors`` and by ``faces``; NaN where the method does not
-        ask for it.
+        Mean similarity of impostor pairs by ``vectors`` and by ``faces``; NaN if the method does not
+        use it.
     identical : float
-        Score of two identical faces, where similarities are normalised scores.
+        Normalised score of two identical faces, if similarities are normalised scores.
     key : str
-        Names all of this among the results that are kept; "" where none are.
+        Key of this result in the cache; "" without a cache.
     """
 
     faces: npt.NDArray[np.float32]
@@ -139,7 +139,7 @@ class EdgeList:
     source, target : ndarray of int32, shape (m,)
         Row numbers of the two ends.
     score : ndarray of float32, shape (m,)
-        Strength of the edge; the step that makes the edges says what it measures.
+        Score of the edge; its meaning depends on the step that makes the edges.
 
     Raises
     ------
@@ -162,7 +162,7 @@ class EdgeList:
 
     @classmethod
     def joined(cls, parts: Sequence[EdgeList]) -> EdgeList:
-        """Return the edges of several lists, one after the other; at least one list."""
+        """Concatenate several lists, at least one."""
         return cls(
             np.concatenate([part.source for part in parts]),
             np.concatenate([part.target for part in parts]),
@@ -170,17 +170,17 @@ class EdgeList:
         )
 
     def __add__(self, other: EdgeList) -> EdgeList:
-        """Return the edges of both, these first."""
+        """Concatenate two lists, this one first."""
         return EdgeList.joined((self, other))
 
     def where(self, keep: npt.NDArray[np.bool_ | np.integer]) -> EdgeList:
-        """Return the edges for which ``keep`` (m,) is true, or whose numbers it holds."""
+        """Return the edges selected by ``keep``: a mask (m,) or edge numbers."""
         return EdgeList(self.source[keep], self.target[keep], self.score[keep])
 
 
 @dataclass(frozen=True)
 class DensityGraph:
-    """What step 2 leaves: the local density graph.
+    """Result of step 2: the local density graph.
 
     Attributes
     ----------
@@ -189,11 +189,11 @@ class DensityGraph:
     density_edges : EdgeList
         E_d in order of the source, at most one from a face.
     similarity_edges : EdgeList
-        E_s, pairs that are joined at once.
+        E_s, pairs that are joined directly.
     threshold : float
-        tau: score from which on a pair is a similarity edge.
-    affinity, same : ndarray of float32, shape (n, k), optional
-        a_ij and S_ij, of which the graph was made, where the next step reads them.
+        tau: minimum score of a similarity edge.
+    affinity, genuine_probability : ndarray of float32, shape (n, k), optional
+        a_ij and S_ij, from which the graph was made; only if the next step reads them.
     """
 
     density: npt.NDArray[np.floating]
@@ -201,21 +201,21 @@ class DensityGraph:
     similarity_edges: EdgeList
     threshold: float
     affinity: npt.NDArray[np.float32] | None = None
-    same: npt.NDArray[np.float32] | None = None
+    genuine_probability: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
 class Components:
-    """What step 4 leaves: the clusters of distinct faces.
+    """Result of step 4: the clusters of distinct faces.
 
     Attributes
     ----------
     labels : ndarray of int64, shape (n,)
         0..c-1.
     probability : ndarray of float32, shape (m,)
-        That a density edge joins one identity, in 0..1.
+        Probability in 0..1 that a density edge is genuine (both ends are one identity).
     skipped : int, optional
-        Density edges that were not scored, where a scorer can be spared any.
+        Number of density edges that were not scored; None if the method always scores all.
     """
 
     labels: npt.NDArray[np.int64]
@@ -230,14 +230,13 @@ class Clustering:
     Attributes
     ----------
     labels : ndarray of int64, shape (n,)
-        0..c-1 in order of first appearance; -1 only for faces in groups below an asked-for minimum
-        size.
+        0..c-1 in order of first appearance; -1 only for faces in clusters smaller than the minimum size.
     confidence : ndarray of float32, shape (n,)
-        Probability in [0, 1] that the decision about the face's density edge is right: that the edge
-        joins one person where it was kept, that it does not where it was cut. 1 for the densest face
-        of its surroundings, which has no such edge.
+        Probability in [0, 1] that the decision about the face's density edge is right: that it is a
+        genuine pair if the edge was kept, an impostor pair if it was cut. 1 for a face without a
+        density edge, the densest of its neighbourhood.
     method : mapping
-        What decided: name and settings of the method, and the SHA-256 of each network.
+        Name and settings of the method, and the SHA-256 of each network.
     """
 
     labels: npt.NDArray[np.int64]

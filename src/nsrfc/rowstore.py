@@ -1,4 +1,4 @@
-"""Where steps put what takes long: in memory, or in a store that outlasts a run (`nsrfc.storage`)."""
+"""Where steps put intermediate results: in memory, or in a cache on disk (`nsrfc.storage`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 class RowStore(Protocol):
-    """Arrays of one row per face that are filled in order.
+    """Arrays of one row per face, filled in order.
 
     ::
 
@@ -28,7 +28,7 @@ class RowStore(Protocol):
 
     @property
     def done(self) -> int:
-        """Rows that an earlier run has filled."""
+        """Number of rows that an earlier run has filled."""
 
     def array(
         self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32
@@ -39,14 +39,14 @@ class RowStore(Protocol):
         """Yield the slices of n rows that are still to be filled, ``size`` rows or fewer at a time."""
 
     def before(self) -> RowStore:
-        """Open a result that this one is made of, and that nobody needs any more afterwards."""
+        """Open the store of a preliminary result, which is discarded once this one is complete."""
 
     def discard(self) -> None:
         """Remove the arrays."""
 
 
 class MemoryRows:
-    """Rows in memory: nothing is kept."""
+    """Rows in memory, without a cache."""
 
     done = 0
 
@@ -62,7 +62,7 @@ class MemoryRows:
         yield from chunks(n, size)
 
     def before(self) -> MemoryRows:
-        """Return rows of their own."""
+        """Return another store in memory."""
         return MemoryRows()
 
     def discard(self) -> None:
@@ -70,36 +70,36 @@ class MemoryRows:
 
 
 class Results(Protocol):
-    """The results of stages, named by keys of all that they depend on."""
+    """A cache of the results of stages, by keys of everything that they depend on."""
 
     @property
     def kept(self) -> bool:
-        """Whether results are kept at all: without it keys are empty, and nothing is hashed."""
+        """Whether results are kept; otherwise keys are empty, and nothing is hashed."""
 
     def key(self, stage: str, parts: Mapping[str, object]) -> str:
         """Return the key of a result; ``parts`` are JSON values: settings, and keys of its inputs."""
 
     def fingerprint(self, array: npt.NDArray[Any]) -> str:
-        """Return what names the content of an array in a key."""
+        """Return the fingerprint of an array, for use in a key."""
 
     def get(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-        """Return a result: the one that is kept, or a new one, which is then kept."""
+        """Return a result from the cache, or make and keep it."""
 
     def find(self, stage: str, key: str) -> Arrays | None:
-        """Return the result that is kept, or None."""
+        """Return a result from the cache, or None."""
 
     def keep(self, stage: str, key: str, arrays: Arrays) -> None:
-        """Keep a result, in the place of one that is there."""
+        """Keep a result, replacing an older one."""
 
     def pieces(self, stage: str, key: str) -> RowStore:
-        """Open a result of arrays that are filled row by row."""
+        """Open a result whose arrays are filled row by row."""
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep the results to this run."""
+        """Lock the cache for this run."""
 
 
 class NoResults:
-    """Nothing is kept."""
+    """No cache: nothing is kept."""
 
     kept = False
 
@@ -114,7 +114,7 @@ class NoResults:
         return ""
 
     def get(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-        """Return a new result."""
+        """Make the result."""
         del stage, key
         return make()
 

@@ -1,16 +1,16 @@
 """Generated faces: seeded embeddings whose identities are about as hard to find as real ones.
 
-A face is a mixture of Gaussian vectors of an anisotropic population. Shares are squared cosines; c
-and m vary with the identity (Beta laws), q with identity and image (heavy-tailed)::
+A face is a weighted sum of anisotropic Gaussian vectors. Shares are squared cosines; c and m vary with
+the identity (Beta distributions), q with identity and image (heavy-tailed)::
 
-    centre = sqrt(c) family + sqrt(1 - c) own           people of a family look alike
+    centre = sqrt(c) family + sqrt(1 - c) own           members of a family look alike
     mode   = sqrt(m) change + sqrt(1 - m) centre        age, pose, occasion: a few per identity
     lost   = sqrt(p) condition + sqrt(k) family + sqrt(1 - p - k) noise
     face   = unit(sqrt(q) mode + sqrt(1 - q) lost)      q is the quality of the image
 
-A poor image (small q) drifts towards its family and other people's images of the same condition
-(blur, profile, dark glasses): it becomes a hub and a bridge. Last, some faces get a wrong identity.
-``docs/calibration.md`` shows the presets beside real faces.
+A poor image (small q) moves towards its family and towards other identities' images of the same
+condition (blur, profile, dark glasses): it becomes a hub, and a bridge between identities. Finally, some
+faces get a wrong identity. ``docs/calibration.md`` compares the presets with real faces.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nsrfc.errors import InputError
 
 __all__ = ["PRESETS", "FaceDistribution", "GeneratedFaces", "generate"]
 
-CHUNK_VALUES = 1 << 22  # float32 values mixed at a time; the result does not depend on it
+CHUNK_VALUES = 1 << 22  # float32 values generated at a time; the result does not depend on it
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -36,36 +36,36 @@ _MAY_BE_ZERO = {"spectrum_decay", "noise_decay", "body_spread", "quality_identit
 
 @dataclass(frozen=True)
 class FaceDistribution:
-    """What a set of faces is drawn from; the defaults are the preset "wild". Shares are in [0, 1].
+    """Parameters of a set of generated faces; the defaults are the preset "wild". Shares are in [0, 1].
 
     Attributes
     ----------
     spectrum_knee, spectrum_decay, noise_decay : float
         Variance along principal axis r is proportional to (1 + r / knee) ** -decay, with one decay
-        for people and another for all that varies between their images.
+        for identities and another for variation between the images of one identity.
     body_size, body_spread : float
-        Mean and standard deviation of a usual identity's size (faces), a rounded normal.
+        Number of faces of most identities, a rounded normal: mean and standard deviation.
     tail_share, tail_exponent : float
-        Share of the identities with a size from the tail instead: P(size >= s) = s ** -exponent.
+        Share of identities whose size is from the tail instead: P(size >= s) = s ** -exponent.
     max_size : int
-        No identity has more faces.
+        Maximum number of faces of an identity.
     family_size, kin, kin_concentration : float
-        Mean number of identities of a family, and its share c in an identity: mean and
-        concentration (a + b) of a Beta law.
+        Mean number of identities in a family; share c of the family in an identity, a Beta
+        distribution: mean and concentration (a + b).
     modes, mode_share, mode_concentration : int, float, float
-        Sub-modes of an identity at most, the first being the commonest, and share m of an identity
-        that a sub-mode changes, a Beta law as well.
+        Maximum number of sub-modes of an identity, the first being the most frequent; share m of an
+        identity that a sub-mode changes, a Beta distribution as well.
     quality, quality_identity : float
         Median quality of an identity's images, in logits: mean and deviation over identities.
     quality_image, quality_tail : float
         Deviation of an image from it, a Student t: scale (logits) and degrees of freedom.
     conditions : int
-        Number of conditions that spoil images, the same for all people.
+        Number of conditions that spoil images, common to all identities.
     poor_common, poor_kin : float
-        Shares p and k of what an image loses that go to its condition and to its family.
+        Shares p and k of the lost part of an image that come from its condition and its family.
     wrong, outsider, outsider_faces : float
-        Share of the faces that show somebody else than stated; share of those that show people
-        outside the set; mean number of faces of such a person, a bystander taken for several.
+        Share of faces with a wrong identity; share of those that show people outside the set; mean
+        number of faces of such an outsider.
 
     Raises
     ------
@@ -110,7 +110,7 @@ class FaceDistribution:
             raise InputError("poor_common and poor_kin are shares of one whole: lower one of them.")
 
 
-# Lines by subject: spectrum, sizes, people and their look, quality, poor and wrong images.
+# Lines by subject: spectrum, sizes, families and sub-modes, quality, poor and wrong images.
 # fmt: off
 PRESETS: dict[str, FaceDistribution] = {
     "wild": FaceDistribution(),
@@ -129,8 +129,8 @@ PRESETS: dict[str, FaceDistribution] = {
         mode_concentration=7, quality=0.1, quality_identity=0.2, quality_image=0.8, quality_tail=10,
         poor_common=0.3, poor_kin=0.02, wrong=0.01,
     ),
-    # Sizes: those of the clustering benchmark of MS-Celeb-1M, which keeps people of many images (68
-    # on average). A split of the whole collection has 18 a person, as most people have few there.
+    # Sizes are those of the clustering benchmark of MS-Celeb-1M, which keeps identities with many images
+    # (68 on average). The whole collection has 18 per identity on average.
     "ms1m": FaceDistribution(
         spectrum_knee=15, noise_decay=1.3,
         body_size=68, body_spread=21, tail_share=0.01, max_size=150,
@@ -152,7 +152,7 @@ class GeneratedFaces:
     embeddings : ndarray of float32, shape (n, d)
         Unit vectors.
     identities : ndarray of int64, shape (n,)
-        Person of each face, 0..c-1, as a real set would state it: a few are wrong.
+        Identity of each face, 0..c-1, as a real set would label it: a few are wrong.
     """
 
     embeddings: Floats
@@ -166,19 +166,20 @@ def generate(
     dimension: int = 256,
     seed: int = 0,
 ) -> GeneratedFaces:
-    """Draw faces with identities; the same arguments give the same faces.
+    """Generate faces with identities; equal arguments give equal faces.
 
     Parameters
     ----------
     n : int
-        Number of faces, from 1 up.
+        Number of faces, at least 1.
     preset_or_distribution : str or FaceDistribution
-        A name in `PRESETS`, or parameters of one's own.
+        A name in `PRESETS`, or your own parameters.
     dimension : int
-        Length d, from 1 up; the fewer, the more strangers look alike. The principal axes are the
-        coordinates for every seed: another seed gives other people seen by the same embedder.
+        Embedding dimension d, at least 1; with a lower dimension, impostor pairs are more similar. The
+        principal axes are the coordinate axes for every seed: another seed gives other identities of the
+        same embedder.
     seed : int
-        Decides everything, from 0 up.
+        Seed of everything random, at least 0.
 
     Raises
     ------
@@ -186,26 +187,28 @@ def generate(
         If the preset is unknown, or a number is not an integer in its range.
     """
     given = preset_or_distribution
-    law = PRESETS.get(given) if isinstance(given, str) else given
-    if law is None:
+    distribution = PRESETS.get(given) if isinstance(given, str) else given
+    if distribution is None:
         raise InputError(f"There is no preset {given!r}: use one of {', '.join(PRESETS)}.")
     for name, value, least in (("n", n, 1), ("dimension", dimension, 1), ("seed", seed, 0)):
         if not isinstance(value, int | np.integer) or value < least:
             raise InputError(f"{name} must be an integer from {least} up, got {value!r}.")
     label_rng, people_rng, image_rng, noise_rng = np.random.default_rng(int(seed)).spawn(4)
-    scale = _axes(dimension, law.spectrum_knee, law.spectrum_decay)
-    change_scale = _axes(dimension, law.spectrum_knee, law.noise_decay)
+    scale = _axes(dimension, distribution.spectrum_knee, distribution.spectrum_decay)
+    change_scale = _axes(dimension, distribution.spectrum_knee, distribution.noise_decay)
 
-    identities = _identities(n, law, label_rng)
-    person, people = _people_shown(identities, law, label_rng)
-    families, family, centres = _people(people, scale, law, people_rng)
-    modes, mode = _modes(person, centres, change_scale, law, people_rng)
-    conditions = _vectors(law.conditions, change_scale * law.poor_common**0.5, people_rng)
-    condition = image_rng.integers(law.conditions, size=n)
-    quality = _qualities(person, people, law, image_rng)
-    families *= law.poor_kin**0.5
+    identities = _identities(n, distribution, label_rng)
+    person, people = _people_shown(identities, distribution, label_rng)
+    families, family, centres = _people(people, scale, distribution, people_rng)
+    modes, mode = _modes(person, centres, change_scale, distribution, people_rng)
+    conditions = _vectors(
+        distribution.conditions, change_scale * distribution.poor_common**0.5, people_rng
+    )
+    condition = image_rng.integers(distribution.conditions, size=n)
+    quality = _qualities(person, people, distribution, image_rng)
+    families *= distribution.poor_kin**0.5
     faces = np.empty((n, dimension), np.float32)
-    noise_scale = change_scale * max(0, 1 - law.poor_common - law.poor_kin) ** 0.5
+    noise_scale = change_scale * max(0, 1 - distribution.poor_common - distribution.poor_kin) ** 0.5
     rows = max(1, CHUNK_VALUES // dimension)
     for start in range(0, n, rows):
         part = slice(start, start + rows)
@@ -216,52 +219,56 @@ def generate(
     return GeneratedFaces(faces, identities)
 
 
-def _identities(n: int, law: FaceDistribution, rng: Rng) -> Ints:
-    """Stated person of each face (n,); the last person is cut so that exactly n come out."""
-    sizes = np.rint(law.body_size + law.body_spread * rng.standard_normal(n))
-    in_tail = rng.random(n) < law.tail_share
-    sizes[in_tail] = np.floor((1 - rng.random(in_tail.sum())) ** (-1 / law.tail_exponent))
-    ends = np.cumsum(np.clip(sizes, 1, law.max_size).astype(np.int64))
+def _identities(n: int, distribution: FaceDistribution, rng: Rng) -> Ints:
+    """Labelled identity of each face (n,); the last identity is cut short so that there are n faces."""
+    sizes = np.rint(distribution.body_size + distribution.body_spread * rng.standard_normal(n))
+    in_tail = rng.random(n) < distribution.tail_share
+    sizes[in_tail] = np.floor((1 - rng.random(in_tail.sum())) ** (-1 / distribution.tail_exponent))
+    ends = np.cumsum(np.clip(sizes, 1, distribution.max_size).astype(np.int64))
     identities = np.searchsorted(ends, np.arange(n), side="right")
     rng.shuffle(identities)
     return identities
 
 
-def _people_shown(identities: Ints, law: FaceDistribution, rng: Rng) -> tuple[Ints, int]:
-    """Person each face really shows (n,), and how many people there are with the outsiders."""
+def _people_shown(identities: Ints, distribution: FaceDistribution, rng: Rng) -> tuple[Ints, int]:
+    """Return the true identity of each face (n,), and the number of identities with outsiders."""
     n, people = len(identities), int(identities.max()) + 1
-    wrong = np.flatnonzero(rng.random(n) < law.wrong)
+    wrong = np.flatnonzero(rng.random(n) < distribution.wrong)
     person = identities.copy()
     person[wrong] = identities[rng.integers(n, size=len(wrong))]
-    strangers = wrong[rng.random(len(wrong)) < law.outsider]
-    outsiders = int(np.ceil(len(strangers) / law.outsider_faces))
-    person[strangers] = people + rng.integers(max(1, outsiders), size=len(strangers))
+    outside = wrong[rng.random(len(wrong)) < distribution.outsider]
+    outsiders = int(np.ceil(len(outside) / distribution.outsider_faces))
+    person[outside] = people + rng.integers(max(1, outsiders), size=len(outside))
     return person, people + outsiders
 
 
-def _people(people: int, scale: Floats, law: FaceDistribution, rng: Rng) -> tuple[Floats, Ints, Floats]:
-    """Families (f, d), the family of each person (people,), the centre of each (people, d)."""
-    families = _vectors(max(1, round(people / law.family_size)), scale, rng)
+def _people(
+    people: int, scale: Floats, distribution: FaceDistribution, rng: Rng
+) -> tuple[Floats, Ints, Floats]:
+    """Families (f, d), family of each identity (people,), centre of each identity (people, d)."""
+    families = _vectors(max(1, round(people / distribution.family_size)), scale, rng)
     family = rng.integers(len(families), size=people)
-    share = _beta(law.kin, law.kin_concentration, people, rng)
+    share = _beta(distribution.kin, distribution.kin_concentration, people, rng)
     return families, family, _mix(share, families[family], _vectors(people, scale, rng))
 
 
 def _modes(
-    person: Ints, centres: Floats, scale: Floats, law: FaceDistribution, rng: Rng
+    person: Ints, centres: Floats, scale: Floats, distribution: FaceDistribution, rng: Rng
 ) -> tuple[Floats, Ints]:
-    """Sub-modes in use (m, d), and the sub-mode of each face (n,); the square favours the first."""
-    number = (law.modes * rng.random(len(person)) ** 2).astype(np.int64)
-    used, mode = np.unique(person * law.modes + number, return_inverse=True)
-    owner = used // law.modes
-    share = _beta(law.mode_share, law.mode_concentration, len(centres), rng)[owner]
+    """Sub-modes in use (m, d), and sub-mode of each face (n,); the square favours the first."""
+    number = (distribution.modes * rng.random(len(person)) ** 2).astype(np.int64)
+    used, mode = np.unique(person * distribution.modes + number, return_inverse=True)
+    owner = used // distribution.modes
+    share = _beta(distribution.mode_share, distribution.mode_concentration, len(centres), rng)[owner]
     return _mix(share, _vectors(len(used), scale, rng), centres[owner]), mode
 
 
-def _qualities(person: Ints, people: int, law: FaceDistribution, rng: Rng) -> Floats:
+def _qualities(person: Ints, people: int, distribution: FaceDistribution, rng: Rng) -> Floats:
     """Quality of each image, in [0, 1] (n, 1)."""
-    level = law.quality + law.quality_identity * rng.standard_normal(people)
-    logit = level[person] + law.quality_image * rng.standard_t(law.quality_tail, len(person))
+    level = distribution.quality + distribution.quality_identity * rng.standard_normal(people)
+    logit = level[person] + distribution.quality_image * rng.standard_t(
+        distribution.quality_tail, len(person)
+    )
     return (0.5 + 0.5 * np.tanh(logit / 2)).astype(np.float32)[:, None]
 
 
@@ -280,7 +287,7 @@ def _vectors(count: int, scale: Floats, rng: Rng) -> Floats:
 
 
 def _beta(mean: float, concentration: float, count: int, rng: Rng) -> Floats:
-    """Shares (count, 1) of a Beta law, or all equal where the mean leaves no room."""
+    """Shares (count, 1) from a Beta distribution, or all equal if the mean is 0 or 1."""
     if mean in (0, 1):
         return np.full((count, 1), mean, np.float32)
     a, b = mean * concentration, (1 - mean) * concentration

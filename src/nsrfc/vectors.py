@@ -1,4 +1,4 @@
-"""Embeddings as an array: what is refused, and rows scaled to unit length."""
+"""Embeddings as an array: validation, and scaling to unit length."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ BLOCK_BYTES = 4 << 20
 def check_vectors(vectors: npt.NDArray[Any], name: str) -> None:
     """Refuse embeddings that cannot be normalised.
 
-    Works block by block: beside ``vectors`` it takes 8 bytes per face.
+    Works block by block: memory beside ``vectors`` is 8 bytes per face.
 
     Parameters
     ----------
     vectors : ndarray, shape (n, d)
         The embeddings.
     name : str
-        What the message calls them: a file or an argument.
+        Name in the message: a file or an argument.
 
     Raises
     ------
@@ -40,15 +40,15 @@ def check_vectors(vectors: npt.NDArray[Any], name: str) -> None:
 def normalize(vectors: npt.ArrayLike, name: str = "X") -> npt.NDArray[np.float32]:
     """Scale every row to unit length.
 
-    A row's result depends on that row alone, to the last bit, and neither huge nor tiny values
-    overflow: each row is divided by its largest value before its length is taken, in float64.
+    A row's result depends on that row alone, to the last bit. Huge and tiny values do not overflow,
+    because each row is divided by its largest value before its length is computed, in float64.
 
     Parameters
     ----------
     vectors : array-like of float16, float32 or float64, shape (n, d)
         Never written to.
     name : str
-        What a message calls them.
+        Name in the message.
 
     Returns
     -------
@@ -76,14 +76,14 @@ def normalize(vectors: npt.ArrayLike, name: str = "X") -> npt.NDArray[np.float32
 
 
 def blocks(vectors: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-    """Yield consecutive rows, as many as make a few megabytes of float64."""
+    """Yield blocks of consecutive rows, of a few megabytes as float64."""
     rows = max(1, BLOCK_BYTES // (8 * vectors.shape[1]))
     for start in range(0, len(vectors), rows):
         yield vectors[start : start + rows]
 
 
 def checked_peaks(vectors: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
-    """Return the largest absolute value of each row (n,), refusing what `check_vectors` does."""
+    """Return the largest absolute value of each row (n,), after the checks of `check_vectors`."""
     check_matrix(vectors, name)
     with np.errstate(invalid="ignore"):
         peaks = np.concatenate([np.abs(block).max(axis=1) for block in blocks(vectors)])
@@ -113,7 +113,7 @@ def check_matrix(vectors: npt.NDArray[Any], name: str) -> None:
         )
     if 0 in vectors.shape:
         raise InputError(
-            f"{name} is empty, with shape {vectors.shape}: give at least one face and one number a face."
+            f"{name} is empty, with shape {vectors.shape}: give at least one face and one dimension."
         )
     if vectors.dtype not in (np.float16, np.float32, np.float64):
         raise InputError(
@@ -123,6 +123,6 @@ def check_matrix(vectors: npt.NDArray[Any], name: str) -> None:
 
 
 def enumerate_rows(rows: npt.NDArray[np.intp], limit: int = 5) -> str:
-    """Word row numbers, counted from 0: ``row 3``, ``rows 3, 7``, ``rows 0, 1, 2, 3, 4, ...``."""
+    """Format row numbers, counted from 0: ``row 3``, ``rows 3, 7``, ``rows 0, 1, 2, 3, 4, ...``."""
     listed = ", ".join(str(row) for row in rows[:limit].tolist())
     return f"row{'s' if len(rows) > 1 else ''} {listed}{', ...' if len(rows) > limit else ''}"

@@ -233,8 +233,8 @@ def test_cluster_reads_the_reference_layout(tmp_path: Path, faces: Path) -> None
 def test_min_cluster_size_is_told_in_the_summary(tmp_path: Path, faces: Path) -> None:
     shown = run("cluster", faces, "--min-cluster-size", "5", "-o", tmp_path)
     labels = read_labels(tmp_path)
-    assert "people" in shown
-    assert "in smaller groups" in shown
+    assert "clusters" in shown
+    assert "in smaller clusters" in shown
     assert np.bincount(labels[labels >= 0]).min() >= 5
 
 

@@ -27,13 +27,13 @@ def test_features_are_what_their_names_say(vectors: np.ndarray) -> None:
     known = structure_of(vectors)
     features = list_features(known, np.arange(len(vectors)))
     place = {name: number for number, name in enumerate(LIST_FEATURES)}
-    best = known.strength[:, 1:].max(axis=1)
+    best = known.score[:, 1:].max(axis=1)
     model = fit_score_model(best, len(vectors), float(((1 - known.center) / known.deviation).mean()))
     for i, c in ((0, 1), (5, 3), (17, 29), (399, 12)):
         j = known.ids[i, c]
         in_order = [known.ids[row][np.argsort(known.rank[row])] for row in (i, j)]
         row = features[i, c]
-        assert row[place["strength"]] == pytest.approx(known.strength[i, c] / 10, rel=1e-6)
+        assert row[place["score"]] == pytest.approx(known.score[i, c] / 10, rel=1e-6)
         assert row[place["rank"]] == pytest.approx(np.log1p(known.rank[i, c]) / np.log(80), rel=1e-5)
         assert row[place["mutual"]] == (i in known.ids[j])
         found = np.flatnonzero(in_order[1] == i)
@@ -44,12 +44,12 @@ def test_features_are_what_their_names_say(vectors: np.ndarray) -> None:
             assert row[place[f"shared {depth}"]] == pytest.approx(shared / min(depth, K))
         weights = np.zeros((2, len(vectors)))
         for row_of, face in enumerate((i, j)):
-            weights[row_of, known.ids[face, 1:]] = known.strength[face, 1:] ** 2
+            weights[row_of, known.ids[face, 1:]] = known.score[face, 1:] ** 2
         company = weights[0] @ weights[1] / np.linalg.norm(weights[0]) / np.linalg.norm(weights[1])
         assert row[place["company"]] == pytest.approx(company, rel=1e-3)
-        ordered = np.sort(known.strength[j])[::-1]
+        ordered = np.sort(known.score[j])[::-1]
         assert row[place["other 3"]] == pytest.approx(ordered[3] / 10, rel=1e-6)
-        odds = model.slope * (known.strength[i, c] - model.threshold)
+        odds = model.slope * (known.score[i, c] - model.threshold)
         assert row[place["odds"]] == pytest.approx(np.clip(odds, -12, 12) / 10, rel=1e-4)
 
 

@@ -1,10 +1,10 @@
-"""Whitening takes away what all people share, where that leaves less doubt."""
+"""Whitening takes away what all people share, where that leaves less neighbor_entropy."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from nsrfc.graph.whitening import doubt, neighborhood_scatter, whiten
+from nsrfc.graph.whitening import neighbor_entropy, neighborhood_scatter, whiten
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.vectors import normalize
 
@@ -54,7 +54,7 @@ def test_of_several_powers_the_one_is_taken_that_leaves_least_doubt() -> None:
     vectors, _, ids = photos(shared=5, dimension=128)
     sure = np.ones(ids.shape, np.float32)
     white = [whiten(vectors, neighborhood_scatter(vectors, ids, sure), [power]) for power in powers]
-    left = [doubt(x) for x in white]
+    left = [neighbor_entropy(x) for x in white]
     assert left[2] < 0.5 * left[0]
     assert left[1] - left[2] < 0.002 < left[0] - left[2], "half does as well as whole"
     np.testing.assert_array_equal(
@@ -72,7 +72,7 @@ def test_doubt_is_of_neighbours_half_way_between_strangers_and_one_person() -> N
     found = {}
     for noise in (0.2, 1.2, 50):
         faces = np.repeat(people, 2, axis=0) + noise * rng.standard_normal((1000, 64))
-        found[noise] = doubt(normalize(faces))
+        found[noise] = neighbor_entropy(normalize(faces))
     assert found[0.2] < 0.01 < found[1.2]
     assert found[50] < found[1.2] <= np.log(2)
-    assert doubt(np.full((1, 4), 0.5, np.float32)) == 0
+    assert neighbor_entropy(np.full((1, 4), 0.5, np.float32)) == 0

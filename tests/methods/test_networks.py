@@ -43,8 +43,10 @@ def test_labels_are_those_of_scoring_every_edge(family: str, caplog: pytest.LogC
     graph = method.density_graph(near, method.affinity(near, run), run)
     edges = graph.density_edges
     assert graph.affinity is not None
-    assert graph.same is not None
-    probability = method.edge_scores("pcenet", near, graph.affinity, graph.same, run)(edges)
+    assert graph.genuine_probability is not None
+    probability = method.edge_scores("pcenet", near, graph.affinity, graph.genuine_probability, run)(
+        edges
+    )
     kept = edges.where(probability >= model.settings.connect)
     every = connected_components(len(near.ids), kept + graph.similarity_edges)
     labels = relabel_by_first_appearance(every[faces.place])

@@ -83,7 +83,7 @@ class Scored(NamedTuple):
 def scored_by(method: StructureMethod, vectors: np.ndarray) -> Scored:
     near, run = neighborhood(vectors), Run()
     affinity = method.affinity(near, run)
-    return Scored(near, affinity, method.same(near, affinity, run))
+    return Scored(near, affinity, method.genuine_probability(near, affinity, run))
 
 
 def probability(

@@ -195,7 +195,7 @@ def test_a_model_is_learned_on_part0_and_kept_or_given(data: Path, tmp_path: Pat
 
     labels = data / "labels" / f"{TRAIN}.meta"
     labels.write_text("0\n" * len(vectors_of(data, TRAIN)))
-    assert "at least 4 people" in refused(*args), "a model of other labels is not taken"
+    assert "at least 4 identities" in refused(*args), "a model of other labels is not taken"
 
 
 def cut(path: Path, count: int) -> None:
@@ -271,7 +271,7 @@ def test_generating_a_benchmark_refuses_what_it_cannot_do(tmp_path: Path) -> Non
     for words, args in (
         ("leave out", ["--dimension", "128"]),
         ("leave out", ["--identities", str(tmp_path / "ids.meta")]),
-        ("too few people", ["--faces", "100"]),
+        ("too few identities", ["--faces", "100"]),
     ):
         result = CliRunner().invoke(
             app, ["generate", "--layout", "ms1m", "-o", str(tmp_path / "data"), *args]
@@ -283,14 +283,14 @@ def test_generating_a_benchmark_refuses_what_it_cannot_do(tmp_path: Path) -> Non
 
 def test_published_files_are_known_by_sizes_and_checksums(generated: Path) -> None:
     part = read_part(generated, "part1_test")
-    n, people = len(part.vectors), part.people
+    n, people = len(part.vectors), part.n_identities
     assert part.difference(PublishedPart(n, people)) is None
     same = PublishedPart(n, people, part.features_md5, part.knn_md5)
     assert part.difference(same) is None
     assert replace(part, knn_md5=None).difference(same) is None, "neighbours may be absent"
     for published, words in (
         (replace(same, faces=n + 1), f"{n} faces instead of {n + 1}"),
-        (replace(same, people=people + 1), f"{people} people instead of {people + 1}"),
+        (replace(same, n_identities=people + 1), f"{people} people instead of {people + 1}"),
         (replace(same, features_md5="0" * 32), f"md5 sum is {part.features_md5} instead of 000"),
         (replace(same, knn_md5="0" * 32), f"md5 sum is {part.knn_md5} instead of 000"),
     ):

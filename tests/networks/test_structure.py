@@ -36,7 +36,7 @@ def features_of(structure: ListStructure, rows: npt.NDArray[np.int64] | None = N
 def test_an_untrained_scorer_repeats_the_evidence(known: ListStructure) -> None:
     with torch.no_grad():
         probability = PairScorer().eval()(features_of(known)).sigmoid()
-    odds = torch.from_numpy(TRUST * known.score_model.log_odds(known.strength[:, 1:]).clip(-12, 12))
+    odds = torch.from_numpy(TRUST * known.score_model.log_odds(known.score[:, 1:]).clip(-12, 12))
     np.testing.assert_allclose(probability[:, 1:], odds.sigmoid(), atol=1e-5)
 
 

@@ -64,7 +64,7 @@ def published_pairs(golden: Golden) -> PairNetwork:
 def exchanged(model: PairNetwork, x: Tensor) -> Tensor:
     """Logits with attention over the batch, as in the published code, by exchanging the axes."""
     code = rank_code(x.shape[1], x)[:, None]
-    return model.judge(model.encoder(x.transpose(0, 1), code=code).transpose(0, 1))
+    return model.score(model.encoder(x.transpose(0, 1), code=code).transpose(0, 1))
 
 
 def test_pair_network_equals_the_reference(shared: Path) -> None:

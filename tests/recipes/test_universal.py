@@ -22,10 +22,10 @@ from nsrfc.pipeline import cluster
 from nsrfc.synthetic import generate
 from recipes.universal import (
     DIMENSIONS,
-    FEWEST,
-    FIRST_VALIDATING,
-    MOST,
-    USUAL,
+    FIRST_VALIDATION_SEED,
+    MAX_FACES,
+    MIN_FACES,
+    USUAL_FACES,
     draw_set,
     train_universal,
 )
@@ -71,7 +71,7 @@ def test_a_face_takes_less_than_a_tenth_of_a_gigaflop(X: Floats, model: NSRFC) -
     assert isinstance(method, StructureMethod)
     near = method.neighborhood(X, None, run)
     affinity = method.affinity(near, run)
-    same = method.same(near, affinity, run)
+    same = method.genuine_probability(near, affinity, run)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         for scorer in (method.refinement.first, method.refinement.second):
             scorer(*method.list_inputs(scorer, near)(rows))
@@ -136,7 +136,7 @@ def test_a_handful_of_faces(model: NSRFC) -> None:
 
 
 def test_the_recipe_draws_from_its_seeds_alone() -> None:
-    seeds = (0, 7, FIRST_VALIDATING)
+    seeds = (0, 7, FIRST_VALIDATION_SEED)
     assert [draw_set(seed) for seed in seeds] == [draw_set(seed) for seed in seeds]
     assert len({draw_set(seed).dimension for seed in range(20)}) > 10
 
@@ -145,26 +145,26 @@ def test_what_the_recipe_draws_is_inside_its_stated_ranges() -> None:
     drawn = [draw_set(seed) for seed in range(600)]
     faces = np.array([one.faces for one in drawn])
     dimension = np.array([one.dimension for one in drawn])
-    assert faces.min() >= FEWEST
-    assert faces.max() <= MOST
-    assert np.mean(faces <= USUAL) == pytest.approx(5 / 6, abs=0.06)
+    assert faces.min() >= MIN_FACES
+    assert faces.max() <= MAX_FACES
+    assert np.mean(faces <= USUAL_FACES) == pytest.approx(5 / 6, abs=0.06)
     assert dimension.min() >= DIMENSIONS[0]
     assert dimension.max() <= DIMENSIONS[1]
-    assert max(one.law.wrong for one in drawn) <= 0.03
-    assert max(one.law.max_size for one in drawn) <= 1000
-    assert min(one.law.max_size for one in drawn) >= 4
+    assert max(one.distribution.wrong for one in drawn) <= 0.03
+    assert max(one.distribution.max_size for one in drawn) <= 1000
+    assert min(one.distribution.max_size for one in drawn) >= 4
 
 
 def test_the_recipe_makes_a_model_for_any_dimension(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recipes.universal.USUAL", 520)
-    monkeypatch.setattr("recipes.universal.MOST", 540)
+    monkeypatch.setattr("recipes.universal.USUAL_FACES", 520)
+    monkeypatch.setattr("recipes.universal.MAX_FACES", 540)
     config = nsrfc.TrainingConfig.load("universal")
     brief = {"of_a_set": 48, "loop": config.cgcn.loop.model_copy(update={"epochs": 1})}
     for name in ("cgcn", "pairs", "lcenet", "pcenet"):
         config = config.model_copy(update={name: getattr(config, name).model_copy(update=brief)})
-    train_universal(tmp_path, teaching=2, faces=120, config=config)
+    train_universal(tmp_path, training_sets=2, faces=120, config=config)
     made = load_model(tmp_path)
     assert made.settings.dimension is None
     assert made.settings.precision

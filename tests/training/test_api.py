@@ -19,7 +19,7 @@ from nsrfc.networks.published.pairnet import PairNetwork
 from nsrfc.storage.locks import locked
 from nsrfc.synthetic import generate
 from nsrfc.training.config import TrainingConfig
-from nsrfc.training.split import split_people
+from nsrfc.training.split import split_identities
 from nsrfc.vectors import normalize
 
 LOOP = {"epochs": 2, "batch": 32}
@@ -110,7 +110,7 @@ def test_validation_people_are_clustered_as_well_as_training_said() -> None:
     unit = normalize(faces.embeddings)
     rows = canonical_rows(unit)[0]
     identity = np.unique(faces.identities, return_inverse=True)[1][rows]
-    held_out = split_people(identity, config.validation, config.seed).validation
+    held_out = split_identities(identity, config.validation, config.seed).validation
     found = nsrfc.cluster(unit[rows][held_out], model)
     scores = nsrfc.evaluate(identity[held_out], found.labels)
     left_out = {step for step, used in model.settings.used.items() if not used}
@@ -204,7 +204,7 @@ def test_people_with_one_photo_and_copies_are_welcome(
         ({"config": {"k": 20}}, "config must be a TrainingConfig, got dict"),
         ({"identities": np.zeros(3, int)}, r"900 faces and identities of shape \(3,\)"),
         ({"identities": np.zeros(900)}, "Identities are integers or strings"),
-        ({"identities": np.zeros(900, int)}, "at least 4 people"),
+        ({"identities": np.zeros(900, int)}, "at least 4 identities"),
     ],
 )
 def test_refusals_are_sentences_and_leave_nothing(

@@ -85,9 +85,9 @@ def test_a_refinement_of_two_scorers_learns_the_second_on_what_the_first_gives(s
     assert set(run.progress.seconds) == {"neighbours"}
     white = method.whitened(sample.near, Run())
     assert not np.array_equal(white.vectors, sample.near.vectors)
-    assert np.array_equal(second.validating.near.vectors, white.vectors)
-    assert np.array_equal(second.validating.near.ids, white.ids)
-    expected = ListTask("", method, network.second, second.validating, sample, CONFIG.pairs, 0)
+    assert np.array_equal(second.validation.near.vectors, white.vectors)
+    assert np.array_equal(second.validation.near.ids, white.ids)
+    expected = ListTask("", method, network.second, second.validation, sample, CONFIG.pairs, 0)
     assert equal(tensors(second.batch(0, 0)), tensors(expected.batch(0, 0)))
     assert next(found, None) is None
 

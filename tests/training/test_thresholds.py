@@ -53,7 +53,7 @@ def test_thresholds_cluster_a_clear_case_perfectly() -> None:
     near = neighborhood_of(X, K)
     clear = scored_set(near, identity)
     assert best_clusters(clear).quality == 1
-    known = best_clusters(scored_set(near, identity, clear.same.astype(np.float32)))
+    known = best_clusters(scored_set(near, identity, clear.genuine.astype(np.float32)))
     assert known.quality == 1
     assert 0 < known.connect <= 1
 

@@ -1,6 +1,6 @@
 """The command ``nsrfc``: one module per sub-command.
 
-Only typer and rich are imported until a command runs, so that ``--help`` answers at once.
+Only typer and rich are imported until a command runs, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="nsrfc",
-    help="Find the people in face embeddings: no labels, no training, nothing to tune.",
+    help="Cluster face embeddings by identity: no labels, no training, nothing to tune.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -1,4 +1,4 @@
-"""``nsrfc cluster``: embeddings in, people out."""
+"""``nsrfc cluster``: from embeddings to clusters."""
 
 from __future__ import annotations
 
@@ -45,26 +45,24 @@ if TYPE_CHECKING:
 
 
 def _share(text: str) -> Any:  # noqa: ANN401
-    """Option of a number in 0..1 that a model has a value of its own for."""
+    """Option for a number in 0..1 whose default comes from the model."""
     return typer.Option(min=0, max=1, help=f"With a model: {text}", show_default=False)
 
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Folder for the results.", show_default=False)
 ]
-Threshold = Annotated[float | None, _share("probability from which on a density edge is kept.")]
-Tau = Annotated[float | None, _share("score from which on two faces are joined at once.")]
-Precision = Annotated[
-    float | None, _share("least share of joined pairs of one identity; not with --threshold.")
-]
+Threshold = Annotated[float | None, _share("minimum probability at which a density edge is kept.")]
+Tau = Annotated[float | None, _share("minimum score at which two faces are joined directly.")]
+Precision = Annotated[float | None, _share("minimum pairwise precision; not with --threshold.")]
 MinClusterSize = Annotated[int, typer.Option(min=1, help="Smaller clusters get the label -1.")]
 KnownNeighbors = Annotated[
     Path | None,
-    typer.Option(help="Neighbour graph of these faces, if there is one.", show_default=False),
+    typer.Option(help="Neighbour graph of these faces, if already computed.", show_default=False),
 ]
 KnownIndex = Annotated[
     Path | None,
-    typer.Option(help="faiss index of these faces, if there is one.", show_default=False),
+    typer.Option(help="faiss index of these faces, if already built.", show_default=False),
 ]
 
 
@@ -89,12 +87,12 @@ def run(
     max_memory: MaxMemory = None,
     as_json: Json = False,
 ) -> None:
-    """Find the people in a file of face embeddings.
+    """Cluster a file of face embeddings by identity.
 
-    Writes labels.npy, clusters.parquet and run.json, all or none. A run that was cut off goes on when
-    the same command is given again. With a model of your own, results of its stages are kept in the
-    folder "stages" there; with any model, in the one that --cache names: a run with other thresholds
-    takes seconds.
+    Writes labels.npy, clusters.parquet and run.json, all or none. An interrupted run resumes when the
+    same command is given again. With your own model, the results of stages are kept in the subfolder
+    "stages"; with any model, in the folder given by --cache: another run with other thresholds takes
+    seconds.
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
@@ -153,7 +151,7 @@ def _read_model(name: str) -> NSRFC:
 
 
 def _kept(output: Path, model: str) -> Path:
-    """Folder of the results of stages: thrown away at the end, but for a model of one's own."""
+    """Folder for the results of stages: deleted at the end, except with the user's own model."""
     from nsrfc.model.settings import UNIVERSAL
     from nsrfc.storage.runs import UNFINISHED
 
@@ -168,7 +166,7 @@ def _plan(
     kept: Path,
     max_memory: str | None,
 ) -> Plan:
-    """Announce what the run will take; refuse it where it does not fit memory or disk."""
+    """Print the estimated resources of the run; refuse it if it does not fit memory or disk."""
     from nsrfc.resources.clustering import check_plan, plan
     from nsrfc.resources.machine import check_disk, parse_bytes
     from nsrfc.storage.neighbors import neighbors_shape
@@ -184,7 +182,7 @@ def _plan(
 
 
 def _described(path: Path, vectors: npt.NDArray[Any], progress: ConsoleProgress) -> dict[str, Any]:
-    """Say what the input is, by content."""
+    """Describe the input, with a fingerprint of its content."""
     from nsrfc.storage.fingerprints import fingerprint
 
     with progress.stage("fingerprint", 1) as advance:
@@ -195,7 +193,7 @@ def _described(path: Path, vectors: npt.NDArray[Any], progress: ConsoleProgress)
 
 
 def _ran(found: Clustering, progress: ConsoleProgress, started: float) -> dict[str, Any]:
-    """Say what decided, and what it took."""
+    """Describe the method that ran, and the resources it took."""
     from nsrfc.resources.machine import peak_memory
     from nsrfc.storage.runs import versions
 
@@ -218,11 +216,12 @@ def _read_index(path: Path) -> faiss.Index:
 
 def _print_summary(output: Path, record: dict[str, Any]) -> None:
     result = record["result"]
-    rows = [(name, f"{result[name]:,}") for name in ("faces", "people", "singletons")]
+    counts = ("faces", "faces"), ("clusters", "people"), ("singletons", "singletons")
+    rows = [(name, f"{result[key]:,}") for name, key in counts]
     rows.append(("largest", f"{result['largest']:,} faces"))
     if result["unclustered"]:
-        rows.append(("in smaller groups (-1)", f"{result['unclustered']:,} faces"))
+        rows.append(("in smaller clusters (-1)", f"{result['unclustered']:,} faces"))
     rows.append(("time", seconds_text(record["seconds"]["total"])))
     if record["peak_bytes"] is not None:
         rows.append(("peak memory", bytes_text(record["peak_bytes"])))
-    print_table(f"People found, in {output}", ("", ""), rows)
+    print_table(f"Clusters, in {output}", ("", ""), rows)

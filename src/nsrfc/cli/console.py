@@ -1,6 +1,6 @@
-"""What the commands share: errors as sentences, progress, tables and JSON.
+"""Shared by the commands: errors, progress, tables and JSON.
 
-Results go to stdout; progress, plans and errors to stderr, so that a pipe gets results only.
+Results go to stdout; progress, plans and errors go to stderr, so that a pipe only gets results.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ P = ParamSpec("P")
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Wrap a command so that it ends with a sentence on stderr where the user can mend the cause.
+    """Wrap a command so that errors which the user can fix are printed as a sentence on stderr.
 
-    `NsrfcError` exits with code 2, an interrupt with 130. Other errors are defects of the package
-    and keep their traceback.
+    `NsrfcError` exits with code 2, an interrupt with 130. Other errors are bugs of the package and
+    keep their traceback.
     """
 
     @functools.wraps(command)
@@ -69,7 +69,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(REFUSED) from None
         except MemoryError:
-            typer.echo("Error: There is not enough memory: see what fits with nsrfc plan.", err=True)
+            typer.echo("Error: There is not enough memory: check what fits with nsrfc plan.", err=True)
             raise typer.Exit(REFUSED) from None
         except KeyboardInterrupt:
             typer.echo("Interrupted.", err=True)
@@ -80,9 +80,10 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """Let a block print to a stdout that lacks letters or room without a traceback.
+    """Avoid tracebacks if stdout cannot encode a character or cannot be written.
 
-    Letters that stdout does not know are escaped; if it takes no more, the process exits with code 2.
+    Characters that stdout cannot encode are escaped; if it cannot be written, the process exits with
+    code 2.
     """
     if not isinstance(sys.stdout, io.TextIOWrapper):
         yield
@@ -98,7 +99,7 @@ def printing() -> Iterator[None]:
         with redirect_stdout(stdout):
             yield
     except OSError:
-        # If it was stdout that failed, its buffer still holds the text and fails again.
+        # If stdout has failed, its buffer still holds the text, and flushing fails again.
         try:
             stdout.flush()
         except OSError as error:
@@ -112,14 +113,14 @@ def printing() -> Iterator[None]:
 
 
 class ConsoleProgress(Progress):
-    """Show each stage as a bar with rate and remaining time, and leave a line when it is done.
+    """Show each stage as a bar with rate and remaining time, and print a line when it is done.
 
-    Shows nothing where the console is not a terminal.
+    Nothing is shown if the console is not a terminal.
 
     Parameters
     ----------
     console : rich.console.Console, optional
-        Where to show; stderr by default.
+        stderr by default.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -133,7 +134,7 @@ class ConsoleProgress(Progress):
         if not self._console.is_terminal:
             yield lambda _: None
             return
-        # Only one set of bars can be live: inner stages join that of the outermost.
+        # rich allows only one live display: inner stages use that of the outermost one.
         bars, outermost = self._bars or self._new_bars(), self._bars is None
         if outermost:
             self._bars = bars
@@ -171,9 +172,9 @@ class _RateColumn(ProgressColumn):
 
 
 def announce(planned: Plan) -> None:
-    """Print on stderr what the work is expected to take."""
+    """Print on stderr the expected memory and time."""
     typer.echo(
-        f"Expected: {bytes_text(planned.peak_bytes)} of memory, about "
+        f"Expected: {bytes_text(planned.peak_bytes)} of memory and about "
         f"{seconds_text(planned.seconds)} ({planned.n:,} faces, neighbours {planned.method}).",
         err=True,
     )
@@ -185,7 +186,7 @@ def print_json(record: Mapping[str, Any]) -> None:
 
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table on stdout whose first column is text and whose others are numbers."""
+    """Print a table on stdout; the first column is text, the others are numbers."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=any(columns := tuple(columns)))
     for position, name in enumerate(columns):
         table.add_column(name, justify="right" if position else "left", no_wrap=True)
@@ -197,12 +198,12 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]
 
 
 def bytes_text(count: float) -> str:
-    """Word a number of bytes: ``512 MiB``, ``3.2 GiB``."""
+    """Format a number of bytes: ``512 MiB``, ``3.2 GiB``."""
     return f"{count / 2**20:,.0f} MiB" if count < 2**30 else f"{count / 2**30:,.1f} GiB"
 
 
 def seconds_text(seconds: float) -> str:
-    """Word a duration: ``3.2 s``, ``45 s``, ``12 min``, ``3.5 h``."""
+    """Format a duration: ``3.2 s``, ``45 s``, ``12 min``, ``3.5 h``."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 120:
@@ -211,7 +212,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def _show_log() -> None:
-    """Let what the package reports of itself, such as the recall of a search, appear on stderr."""
+    """Show log messages of the package, such as the recall of a search, on stderr."""
     logger = logging.getLogger("nsrfc")
     if not logger.handlers:
         handler = logging.StreamHandler()

@@ -1,4 +1,4 @@
-"""``nsrfc convert``: weights of the published code into a model."""
+"""``nsrfc convert``: from weights of the published code to a model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(
 ) -> None:
     """Turn weights of the published code into a model.
 
-    No code in the files is run. Which network a file holds is read off its content.
+    No code in the files is run. The network in a file is recognised by its content.
     """
     from nsrfc.model.bundle import FILES
     from nsrfc.model.published import read_published

@@ -1,4 +1,4 @@
-"""``nsrfc demo``: the whole story on generated faces."""
+"""``nsrfc demo``: clustering of generated faces, compared with well-known methods."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ TABLE, PICTURE = "demo.json", "demo.png"
 
 def run(
     faces: Annotated[int, typer.Option("--faces", "-n", min=MIN_FACES, help="How many faces.")] = 20_000,
-    preset: Annotated[str, typer.Option(help="What they are like: wild, lfw, lowres or ms1m.")] = "wild",
+    preset: Annotated[str, typer.Option(help="Kind of faces: wild, lfw, lowres or ms1m.")] = "wild",
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the picture and the table.")
     ] = Path("demo"),
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Generate faces, find the people, and compare with well-known methods."""
+    """Generate faces, cluster them, and compare with well-known methods."""
     from nsrfc.model.bundle import load_model
     from nsrfc.model.settings import UNIVERSAL
     from nsrfc.report.comparison import compare
@@ -70,8 +70,8 @@ def run(
 def _print_results(output: Path, people: int, results: list[Result]) -> None:
     faces = results[0].scores.n_faces
     print_table(
-        f"{faces:,} generated faces of {people:,} people (scores in %)",
-        ("", "precision", "recall", "F_P", "F_B", "people", "time", "setting"),
+        f"{faces:,} generated faces of {people:,} identities (scores in %)",
+        ("", "precision", "recall", "F_P", "F_B", "clusters", "time", "setting"),
         [
             (
                 result.method,
@@ -85,8 +85,8 @@ def _print_results(output: Path, people: int, results: list[Result]) -> None:
         ],
     )
     typer.echo(
-        "nsrfc used its defaults and saw no label. The others were given their best setting with\n"
-        "the labels: k-means the true number of people, the rest whichever scores the best F_P\n"
-        "(pairs of faces; F_B is BCubed).\n"
+        "nsrfc used its defaults and saw no label. For the other methods the best setting was chosen\n"
+        "with the labels: for k-means the true number of identities, for the rest the setting of\n"
+        "highest F_P (pairwise F; F_B is BCubed F).\n"
         f"Picture: {output / PICTURE}. Table: {output / TABLE}."
     )

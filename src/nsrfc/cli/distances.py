@@ -1,4 +1,4 @@
-"""``nsrfc distances``: neighbours judged by a model's pair network."""
+"""``nsrfc distances``: neighbours scored by the pair network of a model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(
     dimension: Dimension = None,
     knn: Annotated[
         Path | None,
-        typer.Option(help="Neighbour graph of these faces, if there is one.", show_default=False),
+        typer.Option(help="Neighbour graph of these faces, if already computed.", show_default=False),
     ] = None,
     search: SearchOption = Search.AUTO,
     device: Device = "auto",
@@ -46,10 +46,10 @@ def run(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Judge the neighbours of every face with a trained model.
+    """Score the neighbours of every face with a trained model.
 
-    Writes a neighbour graph whose similarity is the probability of one person; in the reference's layout
-    its distance is 1 less that.
+    Writes a neighbour graph whose similarities are probabilities that pairs are genuine (one identity);
+    in the reference's layout the distance is 1 - probability.
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
@@ -77,7 +77,7 @@ def run(
         print_json(record)
         return
     print_table(
-        f"Judged neighbours, in {output}",
+        f"Scored neighbours, in {output}",
         ("", ""),
         [
             ("faces", f"{graph.n:,}"),

@@ -1,4 +1,4 @@
-"""``nsrfc evaluate``: how well labels agree with known identities, and what went wrong worst."""
+"""``nsrfc evaluate``: how well labels agree with known identities, and the worst errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(
         str | None,
         typer.Option(help="Array (.npz) or column (.parquet) of identities.", show_default=False),
     ] = None,
-    top: Annotated[int, typer.Option(min=0, help="How many of the worst errors to show.")] = 10,
+    top: Annotated[int, typer.Option(min=0, help="Number of the worst errors to show.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Score labels against known identities, and show the worst errors."""
@@ -71,9 +71,9 @@ def _print_scores(scores: Scores) -> None:
         ("", "found", "true"),
         [
             ("faces", "", f"{scores.n_faces:,}"),
-            ("people", f"{scores.n_clusters:,}", f"{scores.n_identities:,}"),
+            ("clusters, identities", f"{scores.n_clusters:,}", f"{scores.n_identities:,}"),
             (
-                "faces alone, %",
+                "singletons, % of faces",
                 f"{100 * scores.singleton_share:.1f}",
                 f"{100 * scores.identity_singleton_share:.1f}",
             ),
@@ -85,7 +85,7 @@ def _print_scores(scores: Scores) -> None:
 def _print_merges(merges: list[Merge]) -> None:
     if merges:
         print_table(
-            "Worst merges: different people in one cluster",
+            "Worst merges: several identities in one cluster",
             ("cluster", "faces", "identities", "largest two (faces)", "wrong pairs"),
             [
                 (
@@ -103,7 +103,7 @@ def _print_merges(merges: list[Merge]) -> None:
 def _print_splits(splits: list[Split]) -> None:
     if splits:
         print_table(
-            "Worst splits: one person in different clusters",
+            "Worst splits: one identity in several clusters",
             ("identity", "faces", "clusters", "largest piece", "lost pairs"),
             [
                 (

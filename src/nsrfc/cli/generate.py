@@ -1,4 +1,4 @@
-"""``nsrfc generate``: faces with known identities, to try things on."""
+"""``nsrfc generate``: synthetic faces with known identities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nsrfc.cli.options import Json, Seed
 
 
 class FacesLayout(StrEnum):
-    """What is written: one set of faces, or the parts of a benchmark."""
+    """Output: one set of faces, or the parts of a benchmark."""
 
     FILE = "file"
     MS1M = "ms1m"
@@ -29,21 +29,21 @@ def run(
             show_default=False,
         ),
     ],
-    n: Annotated[int, typer.Option("-n", "--faces", min=1, help="How many faces.")] = 20_000,
-    preset: Annotated[str, typer.Option(help="What they are like: wild, lfw, lowres or ms1m.")] = "ms1m",
-    dimension: Annotated[int, typer.Option(min=1, help="Numbers per face.")] = 256,
+    n: Annotated[int, typer.Option("-n", "--faces", min=1, help="Number of faces.")] = 20_000,
+    preset: Annotated[str, typer.Option(help="Kind of faces: wild, lfw, lowres or ms1m.")] = "ms1m",
+    dimension: Annotated[int, typer.Option(min=1, help="Embedding dimension.")] = 256,
     seed: Seed = 0,
     identities: Annotated[
         Path | None,
         typer.Option(
-            help="File for the identities; an .npz output holds them itself.", show_default=False
+            help="File for the identities; not needed with an .npz output.", show_default=False
         ),
     ] = None,
     layout: Annotated[
         FacesLayout,
         typer.Option(
-            help="ms1m: parts 0, 1, 3, 5, 7 and 9 of a benchmark, as nsrfc ms1m reads them; parts 0 "
-            "and 1 have a tenth of the faces each."
+            help="ms1m: parts 0, 1, 3, 5, 7 and 9 of a benchmark, for nsrfc ms1m; parts 0 and 1 have a "
+            "tenth of the faces each."
         ),
     ] = FacesLayout.FILE,
     as_json: Json = False,
@@ -69,7 +69,7 @@ def run(
     if identities is None:
         write_npz(output, {"embeddings": faces.embeddings, "identities": faces.identities})
     else:
-        # Identities take their place only after the embeddings are in theirs: both or neither.
+        # Identities are moved into place after the embeddings: both are written or neither.
         with atomic_path(identities) as temporary:
             write_identities(temporary, faces.identities)
             write_embeddings(output, faces.embeddings)
@@ -86,12 +86,12 @@ def run(
     if as_json:
         print_json(record)
     else:
-        rows = [("faces", f"{n:,}"), ("people", f"{people:,}"), ("dimension", str(dimension))]
+        rows = [("faces", f"{n:,}"), ("identities", f"{people:,}"), ("dimension", str(dimension))]
         print_table(f"Generated faces, in {output}", ("", ""), rows)
 
 
 def _check_files(output: Path, identities: Path | None) -> None:
-    """Refuse, before any work, files that cannot take the faces and their identities."""
+    """Refuse, before any work, files that cannot hold the faces and their identities."""
     from nsrfc.errors import InputError
     from nsrfc.storage import embeddings as embedding_files
     from nsrfc.storage import identities as identity_files
@@ -123,4 +123,4 @@ def _write_benchmark(output: Path, n: int, preset: str, seed: int, *, as_json: b
         print_json({"output": str(output), "parts": parts, "preset": preset, "seed": seed})
     else:
         rows = [(name, f"{part['faces']:,}", f"{part['people']:,}") for name, part in parts.items()]
-        print_table(f"Generated benchmark, in {output}", ("", "faces", "people"), rows)
+        print_table(f"Generated benchmark, in {output}", ("", "faces", "identities"), rows)

@@ -1,4 +1,4 @@
-"""``nsrfc ms1m``: the published table of the MS-Celeb-1M benchmark, with a row of one's own."""
+"""``nsrfc ms1m``: the published table of the MS-Celeb-1M benchmark, with a row for this run."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ RECORD, MODEL = "ms1m.json", "model"
 DataFolder = Annotated[
     Path,
     typer.Argument(
-        help="Folder with features, labels and, if neighbours are known, knns.", show_default=False
+        help="Folder with features, labels and, if already computed, knns.", show_default=False
     ),
 ]
 Parts = Annotated[
     str | None,
-    typer.Option(help="Test parts, such as 1,3; all there are by default.", show_default=False),
+    typer.Option(help="Test parts, such as 1,3; by default all in the folder.", show_default=False),
 ]
 ModelOrTrained = Annotated[
     str | None,
@@ -43,7 +43,7 @@ ModelOrTrained = Annotated[
         "--model",
         "-m",
         help=f"universal, folder of a trained model, or its id on the hub; {NO_MODEL}: rules "
-        "without learned weights. Otherwise one is trained on part0.",
+        "without learned weights. By default a model is trained on part0.",
         show_default=False,
     ),
 ]
@@ -57,7 +57,7 @@ def run(
     parts: Parts = None,
     model: ModelOrTrained = None,
     preset: Annotated[
-        Preset, typer.Option(help="Of training; paper: the published networks and recipes.")
+        Preset, typer.Option(help="Preset of training; paper: the published networks and recipes.")
     ] = Preset.DEFAULT,
     config: TrainingFile = None,
     device: Device = "auto",
@@ -71,7 +71,7 @@ def run(
     """Run the MS-Celeb-1M benchmark and print its table.
 
     Checks the files, trains on part0, clusters the test parts, scores them, and prints F_P and F_B below
-    the published ones. The same command goes on after an interruption.
+    the published ones. An interrupted run resumes when the same command is given again.
     """
     from nsrfc.errors import InputError
     from nsrfc.ms1m.files import TRAIN, read_part
@@ -112,7 +112,7 @@ def run(
 
 
 def _add_part(record: dict[str, Any], benchmark: Benchmark, part: Part, difference: str | None) -> None:
-    """Cluster a part, or take what an earlier run found, score it, and write the record so far."""
+    """Cluster a part, or take the result of an earlier run, score it, and write the record so far."""
     from nsrfc.metrics import evaluate
     from nsrfc.ms1m.protocol import plan_part
     from nsrfc.resources.machine import peak_memory
@@ -125,7 +125,7 @@ def _add_part(record: dict[str, Any], benchmark: Benchmark, part: Part, differen
     scores = evaluate(part.identities, read_labels(benchmark.folder / part.name))
     record["parts"][part.name] = {
         "faces": len(part.vectors),
-        "people": part.people,
+        "people": part.n_identities,
         "difference": difference,
         "scores": scores.as_dict(),
         "seconds": found["seconds"],
@@ -147,8 +147,8 @@ def _chosen(data: Path, parts: str | None, training: bool) -> list[str]:
     there = parts_in(data)
     if training and TRAIN not in there:
         raise InputError(
-            f"{data} has no {TRAIN} to learn from: copy it there, give a trained model with --model, or "
-            f"go without one by --model none."
+            f"{data} has no {TRAIN} to train on: copy it there, give a trained model with --model, or "
+            f"use none with --model none."
         )
     if parts is None:
         names = [name for name in TESTS if name in there]
@@ -179,7 +179,7 @@ def _read_model(name: str) -> NSRFC:
 
 
 def _settings(training: TrainingConfig | None, trained: NSRFC | None) -> ModelSettings | None:
-    """Return the settings of the model, or of the one of most memory that training may give."""
+    """Return the settings of the model, or of the most expensive one that training may result in."""
     from nsrfc.ms1m.protocol import most_settings
 
     if training is not None:
@@ -188,7 +188,7 @@ def _settings(training: TrainingConfig | None, trained: NSRFC | None) -> ModelSe
 
 
 def _differences(parts: dict[str, Part], strict: bool) -> dict[str, str | None]:
-    """Say on stderr, or refuse, what is not as published."""
+    """Report on stderr, or refuse, files that differ from the published ones."""
     from nsrfc.errors import InputError
     from nsrfc.ms1m.files import PUBLISHED
 
@@ -202,7 +202,7 @@ def _differences(parts: dict[str, Part], strict: bool) -> dict[str, str | None]:
 
 
 def _published(names: list[str]) -> list[dict[str, Any]]:
-    """Return the published rows, with the parts that are clustered here."""
+    """Return the published rows, for the parts clustered here."""
     from nsrfc.ms1m.published import ROWS
 
     return [
@@ -219,7 +219,7 @@ def _print_table(record: dict[str, Any], output: Path) -> None:
     parts = record["parts"]
     rows = [
         ("faces", *(f"{part['faces']:,}" for part in parts.values())),
-        ("people", *(f"{part['people']:,}" for part in parts.values())),
+        ("identities", *(f"{part['people']:,}" for part in parts.values())),
         ("files", *("other" if part["difference"] else "published" for part in parts.values())),
     ]
     rows += [
@@ -230,15 +230,15 @@ def _print_table(record: dict[str, Any], output: Path) -> None:
     print_table("F_P/F_B in %; the last row is this run", ("", *parts), rows)
     model = record["model"]
     if any(part["difference"] for part in parts.values()):
-        typer.echo("Files that are not the published ones cannot be compared with the published rows.")
+        typer.echo("Scores on files that are not the published ones cannot be compared with the table.")
     typer.echo(
         f"nsrfc {'without a model' if model == NO_MODEL else f'with the model {model}'}. "
-        f"Labels: {output}, a folder for each part. Table with sources: {output / RECORD}."
+        f"Labels: {output}, one folder per part. Table with sources: {output / RECORD}."
     )
 
 
 def _cell(pairwise: float | None, bcubed: float | None) -> str:
-    """Word two scores like the published tables."""
+    """Format two scores as in the published tables."""
     if pairwise is None:
         return "-"
     return f"{pairwise:.2f}/{'-' if bcubed is None else f'{bcubed:.2f}'}"

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take."""
+"""Arguments and options of several commands."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Layout(StrEnum):
 
 
 class Dtype(StrEnum):
-    """Numbers that networks reckon in."""
+    """Floating-point precision of the networks."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
@@ -64,13 +64,13 @@ Key = Annotated[
 ]
 Dimension = Annotated[
     int | None,
-    typer.Option(min=1, help="Numbers per face; needed for .bin.", show_default=False),
+    typer.Option(min=1, help="Embedding dimension; needed for .bin.", show_default=False),
 ]
 Neighbors = Annotated[
-    int, typer.Option("--k", "-k", min=1, help="Neighbours per face, itself included.")
+    int, typer.Option("--k", "-k", min=1, help="Neighbours per face, the face itself included.")
 ]
 SearchOption = Annotated[Search, typer.Option("--search", help="auto is exact up to 100,000 faces.")]
-Seed = Annotated[int, typer.Option(min=0, help="Decides whatever is sampled.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 LayoutOption = Annotated[
     Layout, typer.Option("--layout", help="reference: 'data' (n, 2, k), ids and 1 - cosine.")
 ]
@@ -79,14 +79,14 @@ ModelName = Annotated[
     typer.Option("--model", "-m", help="Folder of a model, or its id on the hub.", show_default=False),
 ]
 NO_MODEL = "none"
-"""Word for the rules without learned weights."""
+"""Value of --model for the rules without learned weights."""
 
 ModelOrNone = Annotated[
     str,
     typer.Option(
         "--model",
         "-m",
-        help="universal, which is for every embedder; folder of a trained model, or its id on the hub; "
+        help="universal: for every embedder; or folder of a trained model, or its id on the hub; "
         f"{NO_MODEL}: rules without learned weights, faster.",
     ),
 ]
@@ -96,7 +96,7 @@ NeighborsOfRules = Annotated[
         "--k",
         "-k",
         min=1,
-        help=f"Neighbours per face, itself included, with --model {NO_MODEL}: 80 by default.",
+        help=f"Neighbours per face, the face itself included, with --model {NO_MODEL}: 80 by default.",
         show_default=False,
     ),
 ]
@@ -105,12 +105,12 @@ DtypeOption = Annotated[Dtype, typer.Option("--dtype", help="bfloat16: faster on
 Cache = Annotated[
     Path | None,
     typer.Option(
-        help="Folder where results of stages are kept, for later runs on these faces.",
+        help="Folder for the results of stages, for later runs on these faces.",
         show_default=False,
     ),
 ]
 MaxMemory = Annotated[
     str | None,
-    typer.Option(help="Refuse to start beyond this, such as 8GiB.", show_default=False),
+    typer.Option(help="Refuse to start if more memory is expected, such as 8GiB.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

@@ -1,4 +1,4 @@
-"""``nsrfc plan``: what clustering will take, before it starts."""
+"""``nsrfc plan``: expected memory, disk and time of clustering."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(
     ] = None,
     n: Annotated[
         int | None,
-        typer.Option("-n", "--faces", min=1, help="How many faces, without a file.", show_default=False),
+        typer.Option("-n", "--faces", min=1, help="Number of faces, if no file.", show_default=False),
     ] = None,
     dimension: Dimension = None,
     key: Key = None,
@@ -36,7 +36,7 @@ def run(
     search: SearchOption = Search.AUTO,
     as_json: Json = False,
 ) -> None:
-    """Tell the memory and time that clustering is expected to take."""
+    """Print the expected memory, disk and time of clustering."""
     from nsrfc.config import ClusterConfig
     from nsrfc.errors import InputError
     from nsrfc.resources.clustering import plan
@@ -55,7 +55,7 @@ def run(
         trained.check_dimension(dimension)
         settings = trained.settings
     if settings is not None and k is not None:
-        raise InputError(f"-k is for --model {NO_MODEL}, as a model brings its own: leave it out.")
+        raise InputError(f"-k is for --model {NO_MODEL}, as a model has its own: leave it out.")
     config = ClusterConfig(k=k, search=search.value)
     planned = plan(n, dimension, config, model=settings)
     if as_json:

@@ -1,4 +1,4 @@
-"""``nsrfc refine``: embeddings made better by a model's C-GCN."""
+"""``nsrfc refine``: embeddings refined by the C-GCN of a model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(
     dimension: Dimension = None,
     knn: Annotated[
         Path | None,
-        typer.Option(help="Neighbour graph of these faces, if there is one.", show_default=False),
+        typer.Option(help="Neighbour graph of these faces, if already computed.", show_default=False),
     ] = None,
     search: SearchOption = Search.AUTO,
     device: Device = "auto",
@@ -44,7 +44,7 @@ def run(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Refine embeddings by the neighbours of each face, with a trained model."""
+    """Refine embeddings by the neighbours of each face with a trained model."""
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
     from nsrfc.model.bundle import load_model

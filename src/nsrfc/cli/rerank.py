@@ -1,4 +1,4 @@
-"""``nsrfc rerank``: neighbours in a new order, by the company they keep."""
+"""``nsrfc rerank``: neighbours re-ranked by shared reciprocal neighbours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(
     ],
     k: Annotated[
         int | None,
-        typer.Option("--k", "-k", min=1, help="Columns to use; all by default.", show_default=False),
+        typer.Option("--k", "-k", min=1, help="Number of columns; all by default.", show_default=False),
     ] = None,
     layout: LayoutOption = Layout.NSRFC,
     as_json: Json = False,

@@ -1,4 +1,4 @@
-"""``nsrfc train``: labelled faces in, a model out."""
+"""``nsrfc train``: from labelled faces to a model."""
 
 from __future__ import annotations
 
@@ -35,20 +35,18 @@ class Network(StrEnum):
 
 TrainingFile = Annotated[
     Path | None,
-    typer.Option(
-        help="Of training: YAML file with what is to differ from the preset.", show_default=False
-    ),
+    typer.Option(help="YAML file with training settings that override the preset.", show_default=False),
 ]
 Only = Annotated[
     Network | None,
     typer.Option(
-        help="Train one network; those before it are taken from the model in the folder.",
+        help="Train only this network; those before it are taken from the model in the output folder.",
         show_default=False,
     ),
 ]
 Start = Annotated[
     str | None,
-    typer.Option(help="Model to start from: universal, a folder, an id on the hub.", show_default=False),
+    typer.Option(help="Model to start from: universal, a folder, or id on the hub.", show_default=False),
 ]
 
 
@@ -56,7 +54,7 @@ def run(
     embeddings: EmbeddingsFile,
     identities: Annotated[
         Path,
-        typer.Argument(help="Who is on each face: .npy, .npz, .parquet or .meta.", show_default=False),
+        typer.Argument(help="Identity of each face: .npy, .npz, .parquet or .meta.", show_default=False),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the model.", show_default=False)
@@ -71,15 +69,15 @@ def run(
     start: Start = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Instead of that of the preset or file.", show_default=False),
+        typer.Option(min=0, help="Seed; overrides that of the preset or file.", show_default=False),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     max_memory: MaxMemory = None,
     as_json: Json = False,
 ) -> None:
-    """Learn from labelled people how to cluster others.
+    """Train a model on labelled faces.
 
-    Writes the model with its record and learning curves. An interrupted training goes on when the same
+    Writes the model with its record and learning curves. An interrupted training resumes when the same
     command is given again.
     """
     from nsrfc.model.bundle import load_model
@@ -141,4 +139,4 @@ def _print_summary(output: Path, model: NSRFC, seconds: float) -> None:
         for step, quality in model.metrics.items()
     ]
     rows.append(("time", seconds_text(seconds), ""))
-    print_table(f"Model in {output}: F of validation people after each step", ("", "", ""), rows)
+    print_table(f"Model in {output}: F on validation identities after each step", ("", "", ""), rows)

@@ -1,1 +1,1 @@
-"""What is made of a neighbour graph: arrays in, arrays out. No file is read and no network asked."""
+"""Functions on neighbour graphs: arrays in, arrays out, without files or networks."""

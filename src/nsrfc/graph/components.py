@@ -1,4 +1,4 @@
-"""From edges to labels: connected components, how labels are numbered, and how sure they are."""
+"""From edges to labels: connected components, numbering and confidence."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = [
 
 
 def connected_components(n: int, edges: EdgeList) -> npt.NDArray[np.int64]:
-    """Label the faces that edges tie together, directly or through others.
+    """Label the connected components of a graph.
 
     Parameters
     ----------
     n : int
         Number of faces.
     edges : EdgeList
-        Edges in any order and direction; repeated edges and loops do no harm, scores are not read.
+        Edges in any order and direction; repeated edges and loops are allowed, scores are not read.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def connected_components(n: int, edges: EdgeList) -> npt.NDArray[np.int64]:
     adjacency = coo_array(
         (np.ones(len(edges), np.int8), (edges.source, edges.target)), shape=(n, n)
     ).tocsr()
-    # A pair given 256 times would add up to 0 in int8, and csgraph takes a stored 0 for no edge.
+    # A pair repeated 256 times would add up to 0 in int8, and csgraph treats a stored 0 as no edge.
     adjacency.data[:] = 1
     _, labels = csgraph.connected_components(adjacency, directed=True, connection="weak")
     return relabel_by_first_appearance(labels)
@@ -63,12 +63,12 @@ def relabel_by_first_appearance(labels: npt.ArrayLike) -> npt.NDArray[np.int64]:
     Parameters
     ----------
     labels : array_like of int, shape (n,)
-        Any integers; -1 means "in no group".
+        Any integers; -1 means "in no cluster".
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        The same groups under new numbers.
+        The same clusters under new numbers.
     """
     old = np.asarray(labels, dtype=np.int64)
     new = np.full(len(old), -1, np.int64)
@@ -83,7 +83,7 @@ def relabel_by_first_appearance(labels: npt.ArrayLike) -> npt.NDArray[np.int64]:
 def confidence(
     labels: npt.NDArray[np.int64], edges: EdgeList, probability: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Probability that what became of each face's density edge is right.
+    """Probability that the decision about each face's density edge is right.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def confidence(
     edges : EdgeList
         Density edges, at most one from a face; scores are not read.
     probability : ndarray of float32, shape (m,)
-        In [0, 1], that both ends of an edge are the same person.
+        Probability in [0, 1] that both ends of an edge are one identity.
 
     Returns
     -------
@@ -105,14 +105,14 @@ def confidence(
 
 
 def drop_small(labels: npt.ArrayLike, min_size: int) -> npt.NDArray[np.int64]:
-    """Set groups of fewer than ``min_size`` faces to -1 and renumber the others.
+    """Set clusters of fewer than ``min_size`` faces to -1 and renumber the others.
 
     Parameters
     ----------
     labels : array_like of int, shape (n,)
-        Any integers; -1 means "in no group".
+        Any integers; -1 means "in no cluster".
     min_size : int
-        Smallest group that is kept; 1 keeps all.
+        Minimum size of a cluster that is kept; 1 keeps all.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def roots(parent: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 @njit(cache=True, nogil=True)
 def root(parent: npt.NDArray[np.int64], face: int) -> int:
-    """Root of a face's tree, halving the path to it on the way."""
+    """Root of a face's tree, with path halving."""
     while parent[face] != face:
         parent[face] = parent[parent[face]]
         face = parent[face]

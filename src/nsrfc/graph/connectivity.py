@@ -1,16 +1,17 @@
-"""Global connectivity: edges are followed one by one, and scored only where they can change the answer.
+"""Global connectivity: edges are followed in order, and scored only if they can change the clusters.
 
-Certain edges come first, then uncertain ones, each kind by descending score. At its turn an edge whose
-ends are joined already changes nothing, and nobody asks whether it holds: it is skipped. One that holds
-joins the clusters of its ends, if these are alike enough (:class:`ClusterTest`).
+Certain edges come first, then uncertain ones, each kind by descending score. An edge whose ends are
+already joined when its turn comes is skipped: it changes nothing, so it is never scored. An edge that is
+kept joins the clusters of its ends, if their normalised similarity is high enough
+(:class:`ClusterTest`).
 
-Uncertain edges are scored in rounds, since networks want batches. A round asks about an edge if its ends
-would be apart even if all edges before it held; the others wait. It decides an edge once nothing before
-it is open that touches its clusters. So the edges asked about, and the clusters, are those of following
-edges one by one: skipping changes nothing, and a batch costs no score more.
+Uncertain edges are scored in rounds, as networks work on batches. A round scores an edge if its ends
+would be in different clusters even if all edges before it were kept; other edges wait. An edge is
+decided once no undecided edge before it touches its clusters. The scored edges and the clusters are
+therefore the same as if edges were followed one by one: batches cost no additional scores.
 
-Large clusters are compared once more after all edges were followed: they may be parts of one identity
-that no edge ties.
+After all edges were followed, large clusters are compared once more: they may be parts of one identity
+that no edge connects.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _Labels = npt.NDArray[np.int64]
 _Numbers = npt.NDArray[np.int64]
 
 _LEAST_WITHIN = 1e-4
-"""Similarity above impostors that faces of a cluster have at least, so that no quotient grows huge."""
+"""Lower bound of s_AA - c, so that quotients stay finite."""
 
 _REFUSED, _UNKNOWN, _HOLDS = -1, 0, 1
 _DECIDED, _WAITS, _ASKED = 0, 1, 2
@@ -49,15 +50,15 @@ _DECIDED, _WAITS, _ASKED = 0, 1, 2
 
 @dataclass(frozen=True)
 class ClusterTest:
-    """Whether two clusters may become one: they are compared as wholes, not by one pair of faces.
+    """Whether two clusters may be joined, by the mean similarity of all their faces.
 
-    With s_AB the mean similarity of a face of A to one of B, s_AA that of two different faces of A and c
-    that of impostor pairs, the normalised similarity of two clusters is::
+    With s_AB the mean similarity of a face of A to one of B, s_AA that of two different faces of A, and
+    c that of impostor pairs, the normalised similarity of two clusters is::
 
         r_AB = (s_AB - c) / sqrt((s_AA - c) (s_BB - c))
 
-    about 1 for two halves of an identity and 0 for impostors, whatever the embedder. A lone face has no
-    inside, and may join.
+    It is about 1 for two halves of an identity and 0 for different identities, for every embedder. A
+    single face has no s_AA and may always be joined.
 
     Attributes
     ----------
@@ -66,7 +67,7 @@ class ClusterTest:
     impostor_mean : float
         c.
     minimum : float
-        Least r of two clusters of at least two faces each.
+        Minimum r of two clusters of at least two faces each.
     """
 
     vectors: _Floats
@@ -76,14 +77,14 @@ class ClusterTest:
 
 @dataclass(frozen=True)
 class Connected:
-    """Clusters, and what was found on the way.
+    """Clusters, and the probabilities of the edges scored.
 
     Attributes
     ----------
     labels : ndarray of int64, shape (n,)
         0..c-1 in order of first appearance.
     probability : ndarray of float32, shape (m,)
-        Of the uncertain edges; NaN for those that were skipped.
+        Of the uncertain edges; NaN for skipped edges.
     """
 
     labels: _Labels
@@ -91,7 +92,7 @@ class Connected:
 
     @property
     def skipped(self) -> int:
-        """Number of uncertain edges that nobody asked about."""
+        """Number of skipped edges."""
         return int(np.isnan(self.probability).sum())
 
 
@@ -103,23 +104,23 @@ def connect(
     threshold: float,
     test: ClusterTest | None = None,
 ) -> Connected:
-    """Follow edges.
+    """Cluster faces by following edges.
 
     Parameters
     ----------
     n : int
         Number of faces.
     certain : EdgeList
-        Edges that hold.
+        Edges that are kept without being scored.
     uncertain : EdgeList
-        Of m edges.
+        m edges that are scored.
     scorer : callable
-        Gives the probabilities of the uncertain edges whose numbers it is given; that of an edge is the
-        same whatever others it is asked about.
+        Returns the probabilities of uncertain edges, given by their numbers. The probability of an edge
+        must not depend on the other edges in the call.
     threshold : float
-        Probability from which on an edge holds.
+        Minimum probability of an uncertain edge that is kept.
     test : ClusterTest, optional
-        Without it every edge that holds joins: the clusters are connected components.
+        Without it every edge that is kept joins its ends: the clusters are connected components.
 
     Returns
     -------
@@ -128,26 +129,26 @@ def connect(
 
     Notes
     -----
-    Of equal scores the earlier edge comes first. With a test the sum of every cluster is kept: n d x 4
-    bytes, and 3 d multiplications for each edge between clusters.
+    Of edges with equal scores the earlier one comes first. A test needs the vector sum of every cluster,
+    4 n d bytes, and 3 d multiplications for each edge between clusters.
     """
     clusters = _Clusters(n, test)
     clusters.follow(certain, np.argsort(-certain.score, kind="stable"), None)
     probability = np.full(len(uncertain), np.nan, np.float32)
-    verdict = np.full(len(uncertain), _UNKNOWN, np.int8)
+    decision = np.full(len(uncertain), _UNKNOWN, np.int8)
     waiting = np.argsort(-uncertain.score, kind="stable")
     while len(waiting):
-        kind = clusters.follow(uncertain, waiting, verdict)
+        kind = clusters.follow(uncertain, waiting, decision)
         asked = waiting[kind == _ASKED]
         if len(asked):
             probability[asked] = scorer(asked)
-            verdict[asked] = np.where(probability[asked] >= threshold, _HOLDS, _REFUSED)
+            decision[asked] = np.where(probability[asked] >= threshold, _HOLDS, _REFUSED)
         waiting = waiting[kind != _DECIDED]
     return Connected(relabel_by_first_appearance(roots(clusters.parent)), probability)
 
 
 class _Clusters:
-    """Clusters while edges are followed."""
+    """The clusters while edges are followed."""
 
     def __init__(self, n: int, test: ClusterTest | None) -> None:
         self.parent = np.arange(n)
@@ -158,14 +159,14 @@ class _Clusters:
         )
 
     def follow(
-        self, edges: EdgeList, order: _Numbers, verdict: npt.NDArray[np.int8] | None
+        self, edges: EdgeList, order: _Numbers, decision: npt.NDArray[np.int8] | None
     ) -> npt.NDArray[np.uint8]:
-        """Follow edges in order, as far as their verdicts (m,) are known; say what becomes of each."""
-        verdict = np.full(len(edges), _HOLDS, np.int8) if verdict is None else verdict
+        """Follow edges in order as far as decisions (m,) are known; return the state of each edge."""
+        decision = np.full(len(edges), _HOLDS, np.int8) if decision is None else decision
         kind = np.empty(len(order), np.uint8)
         opened = np.zeros(len(self.parent), np.bool_)
         state = (self.parent, self.parent.copy()), self._size, self._sums, opened
-        _follow(edges.source, edges.target, order, verdict, self._limits, *state, kind)
+        _follow(edges.source, edges.target, order, decision, self._limits, *state, kind)
         return kind
 
 
@@ -174,7 +175,7 @@ def _follow(
     source: _Ids,
     target: _Ids,
     order: _Numbers,
-    verdict: npt.NDArray[np.int8],
+    decision: npt.NDArray[np.int8],
     limits: _Floats,
     forests: tuple[_Labels, _Labels],
     size: _Labels,
@@ -184,36 +185,36 @@ def _follow(
 ) -> None:
     """Decide edges in order.
 
-    Of the two forests the first are the clusters, the second becomes what they would be if every open
-    edge held. ``opened`` marks clusters that an open edge touches, of which it is not known yet what
-    they will be at the turn of a later edge.
+    The first of the two forests holds the clusters, the second the clusters if every undecided edge were
+    kept. ``opened`` marks clusters that an undecided edge touches, and that may therefore still change
+    before the turn of a later edge.
     """
-    parent, hoped = forests
+    parent, optimistic = forests
     compared = sums.shape[1] > 0
     for position, edge in enumerate(order):
         a, b = root(parent, source[edge]), root(parent, target[edge])
-        if a == b or verdict[edge] == _REFUSED:
+        if a == b or decision[edge] == _REFUSED:
             kind[position] = _DECIDED
-        elif verdict[edge] == _HOLDS and not (compared and (opened[a] or opened[b])):
+        elif decision[edge] == _HOLDS and not (compared and (opened[a] or opened[b])):
             kind[position] = _DECIDED
-            if not compared or _alike(a, b, size, sums, limits):
+            if not compared or _similar_enough(a, b, size, sums, limits):
                 if size[a] < size[b]:
                     a, b = b, a
                 parent[b] = a
                 size[a] += size[b]
                 if compared:
                     sums[a] += sums[b]
-                hoped[root(hoped, b)] = root(hoped, a)
+                optimistic[root(optimistic, b)] = root(optimistic, a)
         else:
-            one, other = root(hoped, a), root(hoped, b)
-            kind[position] = _ASKED if verdict[edge] == _UNKNOWN and one != other else _WAITS
-            hoped[one] = other
+            one, other = root(optimistic, a), root(optimistic, b)
+            kind[position] = _ASKED if decision[edge] == _UNKNOWN and one != other else _WAITS
+            optimistic[one] = other
             opened[a] = opened[b] = True
 
 
 @njit(cache=True, nogil=True)
-def _alike(a: int, b: int, size: _Labels, sums: _Floats, limits: _Floats) -> bool:
-    """Whether the clusters with roots ``a`` and ``b`` may become one."""
+def _similar_enough(a: int, b: int, size: _Labels, sums: _Floats, limits: _Floats) -> bool:
+    """Whether the clusters with roots ``a`` and ``b`` may be joined."""
     if min(size[a], size[b]) == 1:
         return True
     between = within_a = within_b = np.float32(0)
@@ -236,10 +237,10 @@ _ROWS = 8192
 def join_unlinked(
     X: _Floats, labels: _Labels, ids: _Ids, impostor_mean: float, minimum: float, size: int
 ) -> _Labels:
-    """Join large clusters that are as similar as the faces within them.
+    """Join large clusters of high normalised similarity that no edge connects.
 
-    They are poses or ages of somebody with more photos than a list is long, so that no list reaches from
-    one to the other.
+    They are poses or ages of an identity with more photos than a list is long, so that no list connects
+    them.
 
     Parameters
     ----------
@@ -252,9 +253,9 @@ def join_unlinked(
     impostor_mean : float
         Mean similarity of impostor pairs.
     minimum : float
-        Least normalised similarity of two clusters that are joined.
+        Minimum normalised similarity of two clusters that are joined.
     size : int
-        Fewest faces of either.
+        Minimum size of either cluster.
 
     Returns
     -------
@@ -263,8 +264,8 @@ def join_unlinked(
     """
     sizes = np.bincount(labels)
     a, b = np.divmod(_listed_pairs(labels, sizes, ids, size), len(sizes))
-    alike = normalized_similarity(X, labels, a, b, impostor_mean) >= minimum
-    return _joined(labels, a[alike], b[alike])
+    similar = normalized_similarity(X, labels, a, b, impostor_mean) >= minimum
+    return _joined(labels, a[similar], b[similar])
 
 
 def join_uncertain(
@@ -273,10 +274,10 @@ def join_uncertain(
     size: int,
     *views: tuple[_Floats, float, float],
 ) -> _Labels:
-    """Join large clusters that an uncertain edge ties, if they are similar in every view.
+    """Join large clusters that an uncertain edge connects, if they are similar in every view.
 
-    Averages of neighbours bring impostors together where the embedder fails; embeddings as given part
-    the poses of one person. What is similar in both is one identity.
+    Refined embeddings bring impostors together where the embedder fails; embeddings as given separate
+    the poses of one identity. Clusters that are similar by both are taken as one identity.
 
     Parameters
     ----------
@@ -285,9 +286,9 @@ def join_uncertain(
     edges : EdgeList
         Between faces; scores are not read.
     size : int
-        Fewest faces of either cluster.
+        Minimum size of either cluster.
     *views : (ndarray of float32, shape (n, w); float; float)
-        Unit vectors, mean similarity of impostor pairs by them, least normalised similarity.
+        Unit vectors, their mean similarity of impostor pairs, minimum normalised similarity.
 
     Returns
     -------
@@ -299,15 +300,15 @@ def join_uncertain(
     large = (a != b) & (np.minimum(sizes[a], sizes[b]) >= size)
     a, b = a[large], b[large]
     for X, impostor_mean, minimum in views:
-        alike = normalized_similarity(X, labels, a, b, impostor_mean) >= minimum
-        a, b = a[alike], b[alike]
+        similar = normalized_similarity(X, labels, a, b, impostor_mean) >= minimum
+        a, b = a[similar], b[similar]
     return _joined(labels, a, b)
 
 
 def normalized_similarity(
     X: _Floats, labels: _Labels, a: _Labels, b: _Labels, impostor_mean: float
 ) -> _Floats:
-    """Normalised similarity r (m,) of clusters ``a`` (m,) and ``b`` (m,), each of two faces or more."""
+    """Normalised similarity r (m,) of clusters ``a`` (m,) and ``b`` (m,), each of at least two faces."""
     from scipy.sparse import csr_array
 
     if len(a) == 0:
@@ -325,13 +326,13 @@ def normalized_similarity(
 
 
 def _joined(labels: _Labels, a: _Labels, b: _Labels) -> _Labels:
-    """Labels (n,) after clusters ``a`` (m,) and clusters ``b`` (m,) have become one."""
+    """Labels (n,) after joining clusters ``a`` (m,) with clusters ``b`` (m,)."""
     pairs = EdgeList(a.astype(np.int32), b.astype(np.int32), np.zeros(len(a), np.float32))
     return relabel_by_first_appearance(connected_components(labels.max() + 1, pairs)[labels])
 
 
 def _listed_pairs(labels: _Labels, sizes: _Labels, ids: _Ids, size: int) -> _Labels:
-    """Pairs a < b of large clusters of which one lists the other, as sorted numbers a * clusters + b."""
+    """Pairs a < b of large clusters where one lists the other, as sorted numbers a * clusters + b."""
     large = np.where(sizes >= size, np.arange(len(sizes)), -1)[labels]
     found = []
     for part in chunks(len(ids), _ROWS):

@@ -1,25 +1,27 @@
 """The local density graph: density, density edges, similarity edges, threshold.
 
-With a_ij the affinity of neighbour j of i, S_ij the probability that both are one identity::
+With a_ij the affinity of face i and its neighbour j, and S_ij the probability that they are one
+identity::
 
     p_ij = (S_ij + S_ji) / 2          S_ji being 0 where j does not list i (mutual = "published")
-    p_ij = mean of S_ij and S_ji      over those there are (mutual = "present")
+    p_ij = mean of S_ij and S_ji      of those that exist (mutual = "present")
     rho_i = sum of w_ij a_ij p_ij     over the neighbours of i, without i; w = 1, or the cosine
     E_d   i -> argmax of a_ij p_ij over neighbours with rho_j > rho_i
     E_s   pairs with rho_j > rho_i and a_ij p_ij >= tau that are not in E_d
     tau = mean over i of 0.7 a_(1) + 0.2 a_(2) + 0.1 a_(3)      the three largest of i
 
-The published rule halves p wherever the list of the neighbour has no room for the face, which at a fixed
-threshold cuts edges of poor images. Probabilities near 1 all round a person who fills many lists leave
-nothing to tell the middle of such a person by; cosines do.
+The published rule halves p_ij if the face is not in the list of its neighbour, which at a fixed
+threshold cuts edges of poor images. The weight w_ij helps with identities of many photos: all
+probabilities between them are near 1, and only cosines tell which faces are central.
 
-The rules, which have no S, make the same graph of normalised scores s_ij and their probability p_ij::
+The rules, which have no S, make the same graph from normalised scores s_ij and their probabilities
+p_ij::
 
     rho_i = sum of max(s_ij, 0) p_ij
     E_d   i -> argmax of s_ij over neighbours with rho_j > rho_i
     E_s   pairs whose local score reaches tau (:func:`local_score`)
 
-Source: LCE-PCENet (Shin et al., CVPR 2023) and the code of NSR-FC, there for k = 80 only.
+Source: LCE-PCENet (Shin et al., CVPR 2023) and the code of NSR-FC, which supports only k = 80.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ _TOP_WEIGHTS = (0.7, 0.2, 0.1)
 def build_density_graph(
     ids: _Ids,
     affinity: _Floats,
-    same: _Floats,
+    genuine: _Floats,
     threshold: float | None = None,
     mutual: Mutual = "published",
     weight: _Floats | None = None,
@@ -63,14 +65,14 @@ def build_density_graph(
     ids : ndarray of int32, shape (n, k)
         Neighbours, the face itself in column 0; -1 = none.
     affinity : ndarray of float32, shape (n, k)
-        a_ij in [0, 1], in the order of ``ids``, which it need not follow.
-    same : ndarray of float32, shape (n, k)
+        a_ij in [0, 1] of the neighbours in ``ids``, not necessarily descending.
+    genuine : ndarray of float32, shape (n, k)
         S_ij in [0, 1].
     threshold : float, optional
-        tau, if not that of :func:`similarity_threshold`.
+        tau; that of :func:`similarity_threshold` by default.
     mutual : {"published", "present"}
     weight : ndarray of float32, shape (n, k), optional
-        w_ij; those below 0 count as 0.
+        w_ij; values below 0 count as 0.
 
     Returns
     -------
@@ -79,7 +81,7 @@ def build_density_graph(
     """
     n = len(ids)
     tau = similarity_threshold(affinity, ids) if threshold is None else threshold
-    score = affinity * mutual_probability(ids, same, mutual)
+    score = affinity * mutual_probability(ids, genuine, mutual)
     score[ids < 0] = 0
     score[:, 0] = 0
     density = np.empty(n)
@@ -100,7 +102,7 @@ def build_density_graph(
         similar.append(EdgeList(*ends, upward[row, column]))
     joined = EdgeList.joined(similar)
     order = np.lexsort((joined.target, joined.source))
-    return DensityGraph(density, EdgeList.joined(strongest), joined.where(order), tau, affinity, same)
+    return DensityGraph(density, EdgeList.joined(strongest), joined.where(order), tau, affinity, genuine)
 
 
 def similarity_threshold(similarity: _Floats, ids: _Ids) -> float:
@@ -109,10 +111,10 @@ def similarity_threshold(similarity: _Floats, ids: _Ids) -> float:
     Parameters
     ----------
     similarity : ndarray of float32, shape (n, k)
-        In any order but for the face itself, in column 0, which is not counted.
+        In any order, except that column 0 is the face itself, which does not count.
     ids : ndarray of int32, shape (n, k)
-        -1 = none. With fewer than three neighbours the weights of those there are add up to 1; a face
-        with none is left out.
+        -1 = none. With fewer than three neighbours the remaining weights are rescaled to sum to 1; a
+        face without neighbours is left out.
 
     Returns
     -------
@@ -130,14 +132,15 @@ def similarity_threshold(similarity: _Floats, ids: _Ids) -> float:
     return float(np.average(np.where(weights > 0, top, 0), axis=1, weights=weights).mean())
 
 
-def mutual_probability(ids: _Ids, same: _Floats, mutual: Mutual = "published") -> _Floats:
-    """Average the probability of each listed pair over both directions.
+def mutual_probability(ids: _Ids, genuine: _Floats, mutual: Mutual = "published") -> _Floats:
+    """Average the probability of each listed pair over its two directions.
 
     Parameters
     ----------
     ids : ndarray of int32, shape (n, k)
         Neighbours; -1 = none.
-    same : ndarray of float32, shape (n, k)
+    genuine : ndarray of float32, shape (n, k)
+        S_ij.
     mutual : {"published", "present"}
 
     Returns
@@ -145,23 +148,23 @@ def mutual_probability(ids: _Ids, same: _Floats, mutual: Mutual = "published") -
     ndarray of float32, shape (n, k)
         p_ij; 0 where there is no neighbour.
     """
-    out = np.zeros_like(same)
-    _average_directions(np.ascontiguousarray(ids), same, mutual == "present", out)
+    out = np.zeros_like(genuine)
+    _average_directions(np.ascontiguousarray(ids), genuine, mutual == "present", out)
     return out
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _average_directions(ids: _Ids, same: _Floats, present: bool, out: _Floats) -> None:
+def _average_directions(ids: _Ids, genuine: _Floats, present: bool, out: _Floats) -> None:
     for i in prange(len(ids)):
         for c in range(ids.shape[1]):
             j = ids[i, c]
             if j < 0:
                 continue
-            reverse = same[i, c] if present else np.float32(0)
+            reverse = genuine[i, c] if present else np.float32(0)
             column = column_in_list(ids, j, i)
             if column >= 0:
-                reverse = same[j, column]
-            out[i, c] = (same[i, c] + reverse) / 2
+                reverse = genuine[j, column]
+            out[i, c] = (genuine[i, c] + reverse) / 2
 
 
 def neighbor_density(score: _Floats, probability: _Floats) -> _Floats:
@@ -179,7 +182,7 @@ def density_edges(ids: _Ids, score: _Floats, density: _Floats) -> EdgeList:
         Neighbours, the face itself in column 0; -1 = none.
     score : ndarray of float32, shape (n, k)
     density : ndarray of float32, shape (n,)
-        Of two equal ones the earlier row counts as the higher.
+        Of two equal densities the one of the earlier row counts as higher.
 
     Returns
     -------
@@ -202,11 +205,11 @@ def density_edges(ids: _Ids, score: _Floats, density: _Floats) -> EdgeList:
 
 
 def local_score(source: _Ids, target: _Ids, score: _Floats, top: _Floats) -> _Floats:
-    """Score of edges less what they fall short of the stronger end's own best neighbour.
+    """Score of edges minus the gap to the best neighbour of either end.
 
-    The edge that leaves a person usually starts at that person's densest face, which has far better
-    neighbours than the edge; an edge to a poor image is the best that the poor image has. Subtracting
-    the gap tells the two apart, as local scaling does in spectral clustering.
+    An edge between two identities usually starts at the densest face of one of them, which has far
+    better neighbours; a genuine edge to a poor image is the best edge of that image. Subtracting the gap
+    separates the two cases, similar to local scaling in spectral clustering.
 
     Parameters
     ----------
@@ -225,8 +228,7 @@ def local_score(source: _Ids, target: _Ids, score: _Floats, top: _Floats) -> _Fl
 def similarity_edges(ids: _Ids, score: _Floats, top: _Floats, threshold: float) -> EdgeList:
     """Link all listed pairs whose local score reaches a threshold.
 
-    Scores are the same in both directions, so of two faces that list each other one edge is enough:
-    the one from the earlier face.
+    Scores are symmetric, so two faces that list each other get one edge: that from the earlier face.
 
     Parameters
     ----------
@@ -244,12 +246,12 @@ def similarity_edges(ids: _Ids, score: _Floats, top: _Floats, threshold: float) 
     found = []
     for part in chunks(len(ids)):
         near, strong = ids[part], score[part]
-        # A local score is at most the score: this leaves few pairs to gather for.
+        # A local score is at most the score, so few pairs remain to be gathered.
         row, column = np.nonzero((strong[:, 1:] >= threshold) & (near[:, 1:] >= 0))
         source, target = (row + part.start).astype(np.int32), near[row, column + 1]
         local = local_score(source, target, strong[row, column + 1], top)
         edges = EdgeList(source, target, local).where(local >= threshold)
-        # Of two faces that list each other the earlier one has made the edge.
+        # Of two faces that list each other, the earlier one has already made the edge.
         again = (edges.target < edges.source) & (columns_in_lists(ids, edges.target, edges.source) >= 0)
         found.append(edges.where(~again))
     return EdgeList.joined(found)

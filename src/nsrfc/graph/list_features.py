@@ -1,21 +1,20 @@
-"""What the structure of a neighbour graph says about each listed pair, without any coordinates.
+"""Features of each listed pair from the structure of the neighbour graph, without coordinates.
 
-Lists are read in units of the data: strength is similarity in deviations above what strangers show
-(:mod:`nsrfc.graph.scores`), and the rank of a neighbour is its place in that order. No
-feature changes when all embeddings are rotated or padded with zeros. For face i, its neighbour j, and a
-list of k:
+They are based on normalised scores s_ij (:mod:`nsrfc.graph.scores`); the rank of a neighbour is its
+place in the list by descending score. No feature changes if all embeddings are rotated or padded with
+zeros. For face i, its neighbour j, and lists of length k:
 
-    strength       s_ij / 10
+    score          s_ij / 10
     rank           log(1 + rank of j in the list of i) / log 80
-    reverse rank   the same of i in the list of j; its rank counts as k where it is not listed
+    reverse rank   the same for i in the list of j; its rank counts as k if it is not listed
     mutual         1 if i is in the list of j
     shared m       |N_m(i) ∩ N_m(j)| / m for m = 5, 10, 20, 40, 80
-    company        cosine of the two lists as sparse vectors of squared strengths
-    own r          strength / 10 of the r-th best neighbour of i, r = 1, 2, 3, 5, 10, 20, 40, 79
-    other r        the same of j
-    odds           log-odds / 10 of s_ij by :mod:`nsrfc.graph.scores`, within 12
+    company        cosine of the two lists as sparse vectors of squared scores
+    own r          score / 10 of the r-th best neighbour of i, r = 1, 2, 3, 5, 10, 20, 40, 79
+    other r        the same for j
+    odds           log-odds / 10 of s_ij by the score model, the log-odds bounded to +-12
 
-Where a list is shorter than m or r, its end stands for what is missing.
+If a list is shorter than m or r, its last neighbour is used.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ _BOUNDS = np.float32(-5), np.float32(40)
 _MOST_ODDS = np.float32(12)
 
 LIST_FEATURES = (
-    *("strength", "rank", "reverse rank", "mutual"),
+    *("score", "rank", "reverse rank", "mutual"),
     *(f"shared {depth}" for depth in _DEPTHS),
     "company",
     *(f"own {rank}" for rank in _CURVE),
@@ -69,30 +68,30 @@ LIST_FEATURES = (
 
 @dataclass(frozen=True)
 class ListStructure:
-    """Neighbour lists in units of the background.
+    """Neighbour lists with normalised scores.
 
     Attributes
     ----------
     ids : ndarray of int32, shape (n, k)
         Neighbours, the face itself in column 0; -1 = none.
-    strength : ndarray of float32, shape (n, k)
-        In the order of ``ids``, bounded to -5..40; the upper bound in column 0.
+    score : ndarray of float32, shape (n, k)
+        Normalised scores in the order of ``ids``, bounded to -5..40; the upper bound in column 0.
     rank : ndarray of int32, shape (n, k)
-        Place of each column in order of strength; 0 for the face itself.
+        Rank of each column by descending score; 0 for the face itself.
     curve : ndarray of float32, shape (n, k)
-        Strengths, descending; where there is no neighbour, that of the last there is (0 if none).
+        Scores, descending; where there is no neighbour, the last score of the list (0 if empty).
     squared_length : ndarray of float32, shape (n,)
-        Of the list as a sparse vector of squared strengths, the face itself left out.
+        Of the list as a sparse vector of squared scores, without the face itself.
     center, deviation : ndarray of float32, shape (n,)
-        The background, see :class:`~nsrfc.graph.scores.ImpostorScores`.
+        Impostor score statistics, see :class:`~nsrfc.graph.scores.ImpostorScores`.
     score_model : ScoreModel
-        Odds of scores, fitted to the best neighbour of every face.
+        Fitted to the best neighbour of every face.
     place : ndarray of int32, shape (threads, n + 1)
-        Where faces stand in the list that a thread works on; k everywhere between calls.
+        Scratch: column of each face in the list that a thread works on; k everywhere between calls.
     """
 
     ids: _Ids
-    strength: _Floats
+    score: _Floats
     rank: _Ids
     curve: _Floats
     squared_length: _Floats
@@ -103,21 +102,21 @@ class ListStructure:
 
 
 def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListStructure:
-    """Read the structure of neighbour lists.
+    """Compute the structure of neighbour lists.
 
     Parameters
     ----------
     vectors : ndarray of float32, shape (n, d)
-        Unit vectors, read for the background only.
+        Unit vectors, used only for impostor score statistics.
     ids : ndarray of int32, shape (n, k)
-        Neighbours in any order, but the face itself in column 0; -1 = none.
+        Neighbours in any order, except the face itself in column 0; -1 = none.
     similarities : ndarray of float32, shape (n, k)
         Cosines.
 
     Returns
     -------
     ListStructure
-        16 n k bytes with ``ids``.
+        16 n k bytes, including ``ids``.
     """
     impostors = impostor_scores(vectors, vectors[sample_faces(len(ids))])
     lists = _described(ids, normalized_scores(similarities, ids, impostors, impostors))
@@ -132,20 +131,20 @@ def with_more_faces(
     ids: npt.NDArray[np.integer],
     similarities: _Floats,
 ) -> ListStructure:
-    """Add faces that list those there are, and that nobody lists.
+    """Append new faces, which list known faces but are not listed themselves.
 
-    Nothing that is known changes, and what is found of a face does not depend on the others added.
+    The structure of known faces does not change, and new faces do not depend on each other.
 
     Parameters
     ----------
     structure : ListStructure
-        Of n faces.
+        Of n known faces.
     vectors : ndarray of float32, shape (n, d)
         Their unit vectors.
     more : ndarray of float32, shape (m, d)
-        Those of the faces added.
+        Unit vectors of the new faces.
     ids : ndarray of int, shape (m, k - 1)
-        Their neighbours among the n faces.
+        Neighbours of the new faces among the known ones.
     similarities : ndarray of float32, shape (m, k - 1)
         Cosines.
 
@@ -164,7 +163,7 @@ def with_more_faces(
     every = np.concatenate((structure.ids, lists))
     return ListStructure(
         every,
-        np.concatenate((structure.strength, new[0])),
+        np.concatenate((structure.score, new[0])),
         np.concatenate((structure.rank, new[1])),
         np.concatenate((structure.curve, new[2])),
         np.concatenate((structure.squared_length, new[3])),
@@ -177,19 +176,19 @@ def with_more_faces(
 
 def _described(ids: _Ids, score: _Floats) -> tuple[_Floats, _Ids, _Floats, _Floats]:
     """Bounded scores, ranks, curves and squared lengths of lists (n, k)."""
-    strength = np.clip(score, *_BOUNDS)
-    strength[:, 0] = _BOUNDS[1]
-    strength[ids < 0] = _ABSENT
-    order = np.argsort(-strength, axis=1, kind="stable")
+    score = np.clip(score, *_BOUNDS)
+    score[:, 0] = _BOUNDS[1]
+    score[ids < 0] = _ABSENT
+    order = np.argsort(-score, axis=1, kind="stable")
     rank = np.empty_like(ids)
     np.put_along_axis(rank, order, np.arange(ids.shape[1], dtype=np.int32)[None], axis=1)
-    curve = np.take_along_axis(strength, order, axis=1)
+    curve = np.take_along_axis(score, order, axis=1)
     last = np.maximum((ids >= 0).sum(axis=1) - 1, 0)
     end = np.where(last > 0, curve[np.arange(len(ids)), last], 0).astype(np.float32)
     curve = np.where(curve == _ABSENT, end[:, None], curve)
-    strength[ids < 0] = 0
-    squared_length = np.einsum("nk,nk,nk,nk->n", *(strength[:, 1:],) * 4)
-    return strength, rank, curve, squared_length
+    score[ids < 0] = 0
+    squared_length = np.einsum("nk,nk,nk,nk->n", *(score[:, 1:],) * 4)
+    return score, rank, curve, squared_length
 
 
 def _room(ids: _Ids) -> _Ids:
@@ -197,14 +196,14 @@ def _room(ids: _Ids) -> _Ids:
 
 
 def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
-    """Features of all pairs in some lists.
+    """Compute the features of all pairs in some lists.
 
     Parameters
     ----------
     structure : ListStructure
         Of n faces.
     rows : ndarray of int, shape (b,)
-        The faces whose lists are described.
+        The faces whose lists are used.
 
     Returns
     -------
@@ -213,14 +212,14 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
 
     Notes
     -----
-    O(k^2) time per list, whatever the number of faces.
+    O(k^2) time per list, independent of the number of faces.
     """
     k = structure.ids.shape[1]
     out = np.zeros((len(rows), k, len(LIST_FEATURES)), np.float32)
     _describe(
         np.ascontiguousarray(rows, np.int64),
         structure.ids,
-        structure.strength,
+        structure.score,
         structure.rank,
         structure.curve,
         structure.squared_length,
@@ -229,16 +228,16 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
         structure.place,
         out,
     )
-    odds = np.clip(structure.score_model.log_odds(structure.strength[rows]), -_MOST_ODDS, _MOST_ODDS)
+    odds = np.clip(structure.score_model.log_odds(structure.score[rows]), -_MOST_ODDS, _MOST_ODDS)
     listed = structure.ids[rows] >= 0
     out[..., -1] = odds * _SCORE_UNIT * listed
     return out
 
 
 def normalize_within(structure: ListStructure, ids: _Ids, similarity: _Floats) -> None:
-    """Express similarities between all faces of some lists in tens of deviations, in place.
+    """Turn similarities between the faces of some lists into normalised scores / 10, in place.
 
-    Bounded like the strengths of lists.
+    They are bounded like the scores of lists.
 
     Parameters
     ----------
@@ -246,7 +245,7 @@ def normalize_within(structure: ListStructure, ids: _Ids, similarity: _Floats) -
     ids : ndarray of int32, shape (b, t)
         The faces; -1 = none.
     similarity : ndarray of float32, shape (b, t, t)
-        Cosines; afterwards 0 where a face is missing.
+        Cosines; replaced by scores, 0 where a face is missing.
     """
     _normalize_within(similarity, ids, structure.center, structure.deviation)
 
@@ -256,24 +255,24 @@ def _normalize_within(similarity: _Floats, ids: _Ids, center: _Floats, deviation
     least, most = _BOUNDS[0] * _SCORE_UNIT, _BOUNDS[1] * _SCORE_UNIT
     b, t = ids.shape
     for r in prange(b):
-        scale, stranger = np.zeros(t, np.float32), np.zeros(t, np.float32)
+        scale, impostor = np.zeros(t, np.float32), np.zeros(t, np.float32)
         for i in range(t):
             face = ids[r, i]
             if face >= 0:
                 scale[i] = np.float32(0.5) * _SCORE_UNIT / deviation[face]
-                stranger[i] = center[face] * scale[i]
+                impostor[i] = center[face] * scale[i]
         for i in range(t):
             for j in range(t):
-                strength = similarity[r, i, j] * (scale[i] + scale[j]) - (stranger[i] + stranger[j])
+                score = similarity[r, i, j] * (scale[i] + scale[j]) - (impostor[i] + impostor[j])
                 known = ids[r, i] >= 0 and ids[r, j] >= 0
-                similarity[r, i, j] = min(max(strength, least), most) if known else np.float32(0)
+                similarity[r, i, j] = min(max(score, least), most) if known else np.float32(0)
 
 
 @njit(cache=True, parallel=True, nogil=True)
 def _describe(
     rows: npt.NDArray[np.int64],
     ids: _Ids,
-    strength: _Floats,
+    score: _Floats,
     rank: _Ids,
     curve: _Floats,
     squared_length: _Floats,
@@ -287,8 +286,8 @@ def _describe(
     log_rank = (np.log1p(np.arange(k + 1)) * _RANK_UNIT).astype(np.float32)
     tasks = len(place)
     for task in prange(tasks):
-        # Column k stands for all who are not listed: without a branch many are looked up at once. The
-        # last entry answers for -1, where a list is shorter.
+        # Column k stands for faces that are not listed, so that the lookup needs no branch and can be
+        # vectorised. The last entry is for the id -1.
         column_of = place[task]
         weight = np.zeros(k + 1, np.float32)
         own_rank = np.full(k + 1, k, np.int32)
@@ -297,7 +296,7 @@ def _describe(
         for r in range(task * len(rows) // tasks, (task + 1) * len(rows) // tasks):
             i = rows[r]
             for c in range(k):
-                weight[c] = strength[i, c] ** 2 if c > 0 else np.float32(0)
+                weight[c] = score[i, c] ** 2 if c > 0 else np.float32(0)
                 own_rank[c] = rank[i, c]
                 if ids[i, c] >= 0:
                     column_of[ids[i, c]] = c
@@ -305,23 +304,23 @@ def _describe(
                 j = ids[i, c]
                 if j < 0:
                     continue
-                row, listed, other_rank, other_strength = out[r, c], ids[j], rank[j], strength[j]
+                row, listed, other_rank, other_score = out[r, c], ids[j], rank[j], score[j]
                 for d in range(1, k):
                     columns[d] = column_of[listed[d]]
                 for d in range(k):
                     deepest[d] = max(own_rank[columns[d]], other_rank[d])
-                    products[d] = weight[columns[d]] * other_strength[d] ** 2
+                    products[d] = weight[columns[d]] * other_score[d] ** 2
                 reverse = k if c > 0 else 0
                 common = np.float32(0)
                 for d in range(1, k):
                     reverse = other_rank[d] if columns[d] == 0 else reverse
                     common += products[d]
-                row[0] = strength[i, c] * _SCORE_UNIT
+                row[0] = score[i, c] * _SCORE_UNIT
                 row[1] = log_rank[own_rank[c]]
                 row[2] = log_rank[reverse]
                 row[3] = 1 if reverse < k else 0
                 for m in range(len(depths)):
-                    # The face j, which its own list holds, is in column 0 there.
+                    # Face j is in column 0 of its own list.
                     total, depth = np.int64(own_rank[c] < depths[m]), min(depths[m], k)
                     for d in range(1, k):
                         total += deepest[d] < depth

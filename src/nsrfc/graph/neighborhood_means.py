@@ -1,18 +1,19 @@
-"""Neighbour structure refinement without learned weights: faces become means of their neighbourhoods.
+"""Refinement without learned weights: embeddings become means of their neighbourhoods.
 
-A poor image of a person is unlike the others, but its neighbourhood is not. Each embedding is replaced
-by the mean of its neighbours, weighted by the probability that they show the same person, and the
-neighbour graph is built anew on these means (step 1 of the method; a C-GCN learns the same operation).
+A poor image of an identity differs from the other images, but its neighbourhood does not. Each embedding
+is replaced by the mean of its neighbours, weighted by the probability that the pair is genuine, and the
+neighbour graph is rebuilt on these means (step 1 of the method; a C-GCN learns the same operation).
 
-Two means share whatever neighbours their faces share, so that the cosine of two means overstates what
-is known: two strangers who chose each other have the same mean. What counts is the mean similarity
-of *different* faces across the two neighbourhoods, put on the scale of a cosine:
+The means of two faces have their shared neighbours in common, so that their cosine overstates the
+evidence: two impostors that are each other's only neighbours have identical means. The score is
+therefore the mean similarity of *different* faces across the two neighbourhoods, on the scale of a
+cosine:
 
     l_ij = (u_i . u_j - sum_a w_ia w_ja) / (t_i t_j - sum_a w_ia w_ja) * (t_i t_j) / (|u_i| |u_j|)
 
 with u_i = sum_a w_ia x_a, t_i = sum_a w_ia and w_ii = 1. For two faces without other neighbours it is
-their own similarity, corrected for the smaller norm of their means; between two large
-neighbourhoods it is average linkage. It is symmetric and combines cosine with shared neighbours.
+their own similarity, corrected for the smaller norm of their means; for two large neighbourhoods it is
+average linkage. It is symmetric and combines cosine with shared neighbours.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
     ids : ndarray of int32, shape (n, w)
         Neighbours, the face itself in column 0; -1 = none.
     weights : ndarray of float32, shape (n, w)
-        Probability that the neighbour is the same person; column 0 is taken as 1.
+        Probability that the pair is genuine; column 0 counts as 1.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
     for part in chunks(n):
         mean[part] = weighted_sums(X, columns[part], weights[part])
         norm[part] = np.linalg.norm(mean[part], axis=1)
-        # A mean can vanish only if neighbours of weight oppose the face; it then stays itself.
+        # A mean can only vanish if its neighbours point the opposite way; the face is then kept.
         vanished = part.start + np.flatnonzero(norm[part] < _VANISHED)
         mean[vanished], norm[vanished] = X[vanished], 1
         mean[part] /= norm[part, None]
@@ -92,7 +93,7 @@ def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
 
 
 def weighted_sums(X: _Floats, ids: _Ids, weights: _Floats) -> _Floats:
-    """Sum listed faces, each times its weight.
+    """Weighted sums of listed faces.
 
     Parameters
     ----------
@@ -119,13 +120,13 @@ def linkage(graph: NeighborGraph, around: Neighborhoods) -> _Floats:
     Parameters
     ----------
     graph : NeighborGraph
-        Built on ``around.mean``. If it is mapped from a file, no page of it is left in memory.
+        Built on ``around.mean``. If it is mapped from a file, its pages are freed.
     around : Neighborhoods
 
     Returns
     -------
     ndarray of float32, shape (n, k)
-        l_ij of the module's equation for every listed neighbour, at most 1; 1 in column 0.
+        l_ij (see the module) for every listed neighbour, at most 1; 1 in column 0.
     """
     out = np.empty(graph.ids.shape, np.float32)
     members = around.ids, around.weights, around.norm, around.total

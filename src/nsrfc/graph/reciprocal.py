@@ -1,7 +1,7 @@
-"""Which neighbours are mutual: the reciprocal sets R and the expanded sets R*.
+"""Reciprocal neighbours: the sets R and the expanded sets R*.
 
-N_k(i) are the k nearest faces of i, itself included. Then, as in Ada-NETS (Wang et al., ICLR 2022)
-and PSE-GCN (Li et al., Engineering Applications of Artificial Intelligence 127, 2024):
+N_k(i) are the k nearest faces of i, itself included. As in Ada-NETS (Wang et al., ICLR 2022) and PSE-GCN
+(Li et al., Engineering Applications of Artificial Intelligence 127, 2024):
 
 - R(i) = {j in N_k(i) : i in N_k(j)}; R_half(i) is the same with k // 2;
 - R*(i) = R(i) and all R_half(j), j in R(i), with |R_half(j) ∩ R(i)| >= 2/3 |R_half(j)|.
@@ -76,7 +76,7 @@ def k_reciprocal_sets(graph: NeighborGraph, k: int | None = None) -> tuple[_Coun
     n, k = ids.shape
     members, sizes = _reciprocal(ids)
     half_members, half_sizes = _reciprocal(np.ascontiguousarray(ids[:, : k // 2]))
-    # Of an R_half that is taken up at most a third is not in R.
+    # At most a third of an R_half that is added is not in R.
     room = k + k * (k // 2 // 3)
     sets = np.empty((min(n, max(1, _SCRATCH_VALUES // room)), room), np.int32)
     counts = np.empty(n, np.int64)
@@ -96,7 +96,7 @@ def _columns(graph: NeighborGraph, k: int | None) -> _Ids:
 
 
 def _reciprocal(ids: _Ids) -> tuple[_Ids, _Counts]:
-    """Return the reciprocal neighbours (n, k), in list order, and how many (n,) there are."""
+    """Return the reciprocal neighbours (n, k), ascending, and their number (n,)."""
     members = np.empty_like(ids)
     sizes = np.empty(len(ids), np.int64)
     _find_reciprocal(ids, members, sizes)
@@ -104,7 +104,7 @@ def _reciprocal(ids: _Ids) -> tuple[_Ids, _Counts]:
 
 
 def _flat(sets: _Ids, sizes: _Counts) -> _Ids:
-    """Return the first ``sizes`` entries of the rows one after the other."""
+    """Concatenate the first ``sizes`` entries of the rows."""
     return sets[np.arange(sets.shape[1]) < sizes[:, None]]
 
 

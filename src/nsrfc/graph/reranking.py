@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking: neighbours compared by the company they keep.
+"""k-reciprocal re-ranking: neighbours ordered by the overlap of their reciprocal neighbours.
 
 As in PSE-GCN (Li et al., Engineering Applications of Artificial Intelligence 127, 2024), with the
 sets R* of :mod:`nsrfc.graph.reciprocal`:
@@ -6,10 +6,10 @@ sets R* of :mod:`nsrfc.graph.reciprocal`:
 - the candidates of i are its k nearest and the first 10 in the list of each of those;
 - score(i, j) = |R*(i) ∩ R*(j)| / |R*(i) ∪ R*(j)|, and the k best candidates are kept.
 
-What R*(i) has in common with every other set is counted at once, by going through the sets that hold
-each of its members: fewer steps than going through the sets of all candidates. Faces are independent of
-each other, so the result depends neither on the number of threads nor on the order of the work. Time is
-about k^2 per face, memory O(n k).
+The intersections of R*(i) with all other sets are counted together, by iterating over the sets that
+contain each of its members; this takes fewer steps than iterating over the sets of all candidates. Faces
+are independent of each other, so the result does not depend on the number of threads. Time is about k^2
+per face, memory O(n k).
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ def rerank(
 ) -> NeighborGraph:
     """Re-rank the neighbours of every face by the overlap of their reciprocal neighbours.
 
-    Equal scores are ordered by the higher similarity, then by the lower row number. For a candidate
-    j of i it is read from the list of i, else computed from ``X``; without ``X`` it is read from
-    the list of j, and what is in neither list comes last among its equals.
+    Equal scores are ordered by descending similarity, then by row number. The similarity of a candidate
+    j of i is read from the list of i, or else computed from ``X``. Without ``X`` it is read from the
+    list of j; candidates in neither list come last among equal scores.
 
     Parameters
     ----------
     graph : NeighborGraph
-        Lists by cosine (or anything else that descends).
+        Lists by descending cosine or another similarity.
     k : int, optional
-        How many columns to use and to return; all of them by default and at most.
+        Number of columns to use and to return; all by default.
     X : ndarray of float32, shape (n, d), optional
-        The unit vectors of the graph. With them no tie is left to the row numbers, except
-        between faces that are equally similar.
+        The unit vectors of the graph. With them, row numbers only decide between faces that are equally
+        similar.
     progress : Progress, optional
-        Told of the stage "re-ranking".
+        Reports the stage "re-ranking".
 
     Returns
     -------
@@ -72,7 +72,7 @@ def rerank(
     Raises
     ------
     InputError
-        If k is below 1 or ``X`` has another number of rows than the graph.
+        If k is below 1, or the number of rows of ``X`` is not that of the graph.
     """
     n, k = graph.n, graph.k if k is None else min(k, graph.k)
     if k < 1:
@@ -85,8 +85,8 @@ def rerank(
     with (progress or Progress()).stage("re-ranking", n) as advance:
         indptr, indices = k_reciprocal_sets(graph, k)
         holder_indptr, holders = _holders(indptr, indices)
-        # Faces with one lowest member in R* have much in common: done together, they find the sets
-        # that they share in the cache.
+        # Faces with the same lowest member of R* share many sets: processed together, they find these
+        # in the CPU cache.
         order = np.argsort(indices[indptr[:-1]], kind="stable")
         sets = indptr, indices, holder_indptr, holders
         threads = get_num_threads()
@@ -101,12 +101,12 @@ def rerank(
 
 
 def _holders(indptr: _Integers, indices: _Ids) -> tuple[_Integers, _Unsigned]:
-    """Return, in CSR form as well, the faces whose sets hold each face."""
+    """Return, in CSR form as well, the faces whose sets contain each face."""
     from scipy.sparse import csr_array
 
     n = len(indptr) - 1
     held = csr_array((np.ones(len(indices), np.bool_), indices, indptr), shape=(n, n)).tocsc()
-    # Numba asks of every signed index whether it counts from the end.
+    # For signed indices Numba checks whether they count from the end.
     holders = held.indices.astype(np.int32, copy=False).view(np.uint32)
     return held.indptr.astype(np.int64), holders
 
@@ -156,7 +156,7 @@ def _rescore(
                 for place in range(rank, stop):
                     c = ranked[place] & _LOW_BITS
                     similarity = _UNKNOWN
-                    # A similarity costs more than a score, and only equal scores ask for it.
+                    # Similarities are more expensive than scores, and only needed for ties.
                     if stop - rank > 1:
                         similarity = _similarity(i, c, listed, candidates, ids, similarities, vectors)
                     ties[place - rank] = _key(similarity, candidates[c])
@@ -169,7 +169,7 @@ def _rescore(
 
 @njit(cache=True, nogil=True)
 def _collect(i: int, ids: _Ids, marked: npt.NDArray[np.uint8], candidates: _Ids) -> tuple[int, int]:
-    """Write the candidates of i, without i, its list first; return how many are listed and in all."""
+    """Write the candidates of i, without i, its list first; return the numbers of listed and of all."""
     listed = 0
     while listed < ids.shape[1] and ids[i, listed] >= 0:
         marked[ids[i, listed]] = 1
@@ -201,7 +201,7 @@ def _similarity(
     similarities: _Floats,
     vectors: _Floats,
 ) -> np.float32:
-    """Similarity of i to its candidate c, of which the first are those in its list."""
+    """Similarity of i to its candidate number c; the first candidates are those in its list."""
     if c < listed:
         known: np.float32 = similarities[i, c + 1]
         return known
@@ -215,7 +215,7 @@ def _similarity(
 @njit(cache=True, nogil=True)
 def _key(value: np.float32, number: int) -> np.int64:
     """Return an integer that ascends as the float32 ``value`` descends, then with ``number``."""
-    # The bits of a float are a sign and a magnitude; turned into one integer they order as it does.
+    # The bits of a float are a sign and a magnitude; converted to a signed integer they sort like it.
     bits = np.int64(np.float32(value).view(np.int32))
     ordered = bits if bits >= 0 else -(bits & 0x7FFFFFFF)
     return np.int64((-ordered << 32) | number)

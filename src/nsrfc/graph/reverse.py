@@ -1,4 +1,4 @@
-"""Whether, and where, a face stands in the list of another."""
+"""Positions of faces in the lists of other faces."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _Floats = npt.NDArray[np.float32]
 
 @njit(cache=True, nogil=True)
 def column_in_list(ids: _Ids, owner: int, face: int) -> np.int32:
-    """Column of ``face`` in the list of ``owner``; -1 where it is not listed. For compiled code."""
-    # Without an early exit the compiler compares many entries at once.
+    """Column of ``face`` in the list of ``owner``; -1 if it is not listed. For compiled code."""
+    # No early exit, so that the compiler can vectorise the loop.
     column = np.int32(-1)
     for c in range(ids.shape[1]):
         column = max(column, np.int32(c) if ids[owner, c] == face else np.int32(-1))
@@ -23,19 +23,19 @@ def column_in_list(ids: _Ids, owner: int, face: int) -> np.int32:
 
 
 def columns_in_lists(ids: _Ids, owners: npt.ArrayLike, faces: npt.ArrayLike) -> _Ids:
-    """Find faces in lists.
+    """Find the columns of faces in lists.
 
     Parameters
     ----------
     ids : ndarray of int32, shape (n, k)
         Neighbours, each once in a list; -1 = none.
     owners, faces : array_like of int, shape (m,)
-        Whose list is read, and who is looked for.
+        Faces whose lists are searched, and faces to find in them.
 
     Returns
     -------
     ndarray of int32, shape (m,)
-        Column of the face; -1 where it is not listed.
+        Column of the face; -1 if it is not listed.
     """
     owners, faces = np.asarray(owners, np.int64), np.asarray(faces, np.int64)
     columns = np.empty(len(owners), np.int32)
@@ -44,7 +44,7 @@ def columns_in_lists(ids: _Ids, owners: npt.ArrayLike, faces: npt.ArrayLike) -> 
 
 
 def reverse_columns(ids: _Ids) -> _Ids:
-    """Find each face in the lists of those it lists.
+    """Find each face in the lists of its neighbours.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def reverse_columns(ids: _Ids) -> _Ids:
     Returns
     -------
     ndarray of int32, shape (n, k)
-        Column of i in the list of its neighbour j; -1 where it is not listed.
+        Column of i in the list of its neighbour j; -1 if it is not listed.
     """
     columns = np.full(ids.shape, -1, np.int32)
     _find_reverse(np.ascontiguousarray(ids), columns)
@@ -62,19 +62,19 @@ def reverse_columns(ids: _Ids) -> _Ids:
 
 
 def both_directions(ids: _Ids, values: _Floats) -> _Floats:
-    """Values of each listed pair in both directions.
+    """Return the values of each listed pair in both directions.
 
     Parameters
     ----------
     ids : ndarray of int32, shape (n, k)
         Neighbours; -1 = none.
     values : ndarray of float32, shape (n, k)
-        One for each of them.
+        A value for each listed pair.
 
     Returns
     -------
     ndarray of float32, shape (n, k, 2)
-        That of (i, j), then that of (j, i), or of (i, j) again where j does not list i.
+        The value of (i, j), then that of (j, i), or that of (i, j) again if j does not list i.
     """
     reverse = reverse_columns(ids)
     safe = np.maximum(reverse, 0)

@@ -1,18 +1,18 @@
-"""Similarities in units of the data: how far a pair stands above what strangers show.
+"""Score normalisation, and the score model that turns normalised scores into probabilities.
 
-Embedders differ in scale, and faces differ in how similar they are to everybody. Each similarity is
-therefore expressed in standard deviations of the two faces' similarities to strangers, as scores are
-normalised in speaker verification (symmetric normalisation, "s-norm"):
+Embedders differ in scale, and faces differ in their average similarity to others. Scores are therefore
+normalised as in speaker verification: each similarity is expressed in standard deviations of the two
+faces' impostor scores (symmetric normalisation, "s-norm"):
 
     z_ij = ((s_ij - m_i) / d_i + (s_ij - m_j) / d_j) / 2
 
-m and d are read from the lower half of a face's similarities to a sample of all faces, which holds
-strangers only: people fill the upper tail.
+m and d are computed from the lower half of a face's similarities to a sample of all faces. The lower
+half is assumed to contain impostor pairs only, as genuine pairs are in the upper tail.
 
-Score model. Each face contributes one edge, its best. Best edges to strangers are maxima of many
-similarities and follow a Gumbel law (extreme value theory); edges within a person are taken as normal.
-The two laws and their shares are fitted by expectation maximisation. A prior stands for what is known
-before looking, so that the fit holds with few faces, or where one kind of edge is missing.
+Score model. Each face contributes one edge, to its best neighbour. The best impostor scores are maxima
+of many scores and follow a Gumbel distribution (extreme value theory); genuine scores are assumed to be
+normal. The mixture of the two is fitted by expectation maximisation, with a prior that keeps the fit
+stable with few faces, or if all edges are genuine or all impostors.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _Floats = npt.NDArray[np.float32]
 
 
 PRIOR_PAIRS = 200
-"""Weight of what is assumed before looking: strangers are orthogonal, with deviation 1 / sqrt(d). Only
-coordinates that are not zero throughout count. It decides for a handful of faces, which show no
-background of their own, and fades beyond a hundred."""
+"""Weight of the prior of impostor score statistics: mean 0 and deviation 1 / sqrt(d), where d counts
+only coordinates that are not zero throughout. The prior dominates with a handful of faces and is
+negligible beyond a hundred."""
 
 _CHUNK = 1024
 _GRID = np.float32(2.0**12)
@@ -54,40 +54,41 @@ _ONE_DEVIATION_BELOW = 0.1587
 
 @dataclass(frozen=True)
 class ImpostorScores:
-    """What each face's similarity to strangers looks like.
+    """Impostor score statistics of each face.
 
     Attributes
     ----------
     center : ndarray of float32, shape (n,)
         Median similarity.
     deviation : ndarray of float32, shape (n,)
-        Distance from the median down to the 16 % quantile, one standard deviation of a normal law.
+        Distance from the median down to the 16 % quantile: one standard deviation of a normal
+        distribution.
     """
 
     center: _Floats
     deviation: _Floats
 
     def __getitem__(self, rows: slice | npt.NDArray[np.integer]) -> ImpostorScores:
-        """Return that of some of the faces."""
+        """Return the statistics of some of the faces."""
         return ImpostorScores(self.center[rows], self.deviation[rows])
 
     @property
     def identical(self) -> float:
-        """Strength of two identical faces, in the mean over faces."""
+        """Normalised score of two identical faces, averaged over faces."""
         return float(((1 - self.center) / self.deviation).mean())
 
 
 def impostor_scores(X: _Floats, reference: _Floats, pieces: RowStore | None = None) -> ImpostorScores:
-    """Measure the background of every face against a sample of faces.
+    """Measure the impostor score statistics of every face against a sample of faces.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Unit vectors.
     reference : ndarray of float32, shape (m, d)
-        Unit vectors of the sample; the same for all faces.
+        Unit vectors of the sample (the cohort); the same for all faces.
     pieces : RowStore, optional
-        Where quantiles are kept, so that a measurement that was cut off goes on.
+        Where quantiles are kept, so that an interrupted run resumes.
 
     Returns
     -------
@@ -95,15 +96,15 @@ def impostor_scores(X: _Floats, reference: _Floats, pieces: RowStore | None = No
 
     Notes
     -----
-    2 n m d FLOP and chunks of 1,024 x m x 4 bytes.
+    Time 2 n m d FLOP, working memory 1,024 x m x 4 bytes.
     """
     n, m = len(X), len(reference)
     d = max(1, int(np.count_nonzero(reference.any(axis=0))))
     pieces = pieces or MemoryRows()
     quantiles = pieces.array("quantiles", (n, 2))
-    strangers = _on_grid(reference).T
+    cohort = _on_grid(reference).T
     for rows in pieces.remaining(n, _CHUNK):
-        _two_quantiles(_on_grid(X[rows]) @ strangers, _ONE_DEVIATION_BELOW, quantiles[rows])
+        _two_quantiles(_on_grid(X[rows]) @ cohort, _ONE_DEVIATION_BELOW, quantiles[rows])
     low, median = quantiles.T / _SHRINK**2
     seen = m * (m - 1) / 2
     trust = seen / (seen + PRIOR_PAIRS)
@@ -113,14 +114,14 @@ def impostor_scores(X: _Floats, reference: _Floats, pieces: RowStore | None = No
 
 
 def impostor_mean(X: _Floats, seed: int = 0) -> float:
-    """Mean similarity of strangers, on a sample of faces.
+    """Mean similarity of impostor pairs, on a sample of faces.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Unit vectors.
     seed : int
-        Chooses the sample, if there are more than 4,096.
+        Seed of the sample, which is drawn if there are more than 4,096 faces.
     """
     sample = X[sample_faces(len(X), seed)]
     return float(impostor_scores(sample, sample).center.mean())
@@ -129,7 +130,7 @@ def impostor_mean(X: _Floats, seed: int = 0) -> float:
 def normalized_scores(
     similarities: _Floats, ids: npt.NDArray[np.integer], own: ImpostorScores, listed: ImpostorScores
 ) -> _Floats:
-    """Express similarities of listed neighbours in deviations above the background.
+    """Normalise the similarities of listed neighbours (s-norm).
 
     Parameters
     ----------
@@ -139,26 +140,26 @@ def normalized_scores(
     own : ImpostorScores
         Of the m faces whose lists these are.
     listed : ImpostorScores
-        Of the faces that ``ids`` number.
+        Of the faces that ``ids`` refers to.
 
     Returns
     -------
     ndarray of float32, shape (m, k)
-        Symmetric in the two faces; where ``ids`` is -1 the value has no meaning.
+        Symmetric in the two faces; undefined where ``ids`` is -1.
     """
     of_own = (similarities - own.center[:, None]) / own.deviation[:, None]
     of_listed = (similarities - listed.center[ids]) / listed.deviation[ids]
-    strength: _Floats = (of_own + of_listed) * np.float32(0.5)
-    return strength
+    score: _Floats = (of_own + of_listed) * np.float32(0.5)
+    return score
 
 
 def _on_grid(unit: _Floats) -> _Floats:
     """Coordinates rounded to a grid on which every sum of products is exact in single precision.
 
-    Otherwise the last bit of a similarity would depend on the processor, on the number of threads and
-    on how many rows are multiplied at a time. Products are multiples of 2^-24 and no partial sum exceeds
-    the product of the lengths, which shrinking keeps below 1: 24 bits hold it. Rounding moves a
-    similarity by 0.0001, a hundredth of a percent of its range.
+    Otherwise the last bit of a similarity would depend on the processor, the number of threads and the
+    number of rows that are multiplied at a time. Products are multiples of 2^-24, and no partial sum
+    exceeds the product of the lengths, which is scaled below 1, so that 24 bits suffice. Rounding
+    changes a similarity by about 0.0001.
     """
     rounded: _Floats = np.rint(unit * (_SHRINK * _GRID)) / _GRID
     return rounded
@@ -166,7 +167,7 @@ def _on_grid(unit: _Floats) -> _Floats:
 
 @njit(cache=True, parallel=True)
 def _two_quantiles(values: _Floats, low: float, out: _Floats) -> None:
-    """Lower quantile and median (n, 2) of each row (n, m) of values in [-1, 1]."""
+    """Write lower quantile and median (n, 2) of each row (n, m) of values in [-1, 1]."""
     m = values.shape[1]
     ranks = int(low * (m - 1)), (m - 1) // 2
     for i in prange(len(values)):
@@ -187,25 +188,26 @@ _Doubles = npt.NDArray[np.float64]
 
 IMPOSTOR_SCALE = 0.45
 IMPOSTOR_BASE = 2.55
-"""One pair of strangers in a hundred is more than 2.55 deviations above the background, and every
-further 0.45 deviations divide their number by e: measured on two embedders and two sets of people, whose
-values are 2.45 to 2.61 and 0.39 to 0.49 (docs/clustering.md)."""
+"""One impostor pair in a hundred has a normalised score above 2.55, and every further 0.45 divides their
+number by e. Measured on two embedders and two sets of people, where the values are 2.45 to 2.61 and 0.39
+to 0.49 (docs/clustering.md)."""
 
 GENUINE_MEAN, GENUINE_DEVIATION = 0.72, 0.15
-"""Edges within a person before looking, in units of the strength of two identical faces: the median is
-0.71 to 0.78 for every embedder, dimension and set tried but images of very poor quality."""
+"""Prior of genuine scores, in units of the score of two identical faces. The measured median is 0.71 to
+0.78 for all embedders, dimensions and sets tried, except for images of very poor quality."""
 
 REACH = 1.2
-"""In the same units: beyond, strength speaks of a face's own small deviation and not of its likeness."""
+"""Maximum score, in the same units: higher ones only reflect a small deviation of a face."""
 
 STARTS = (0.35, 0.5, 0.65, 0.8)
-"""In the same units, where the search for the best fit puts the edges within a person at first."""
+"""Starting values of the mean genuine score, in the same units."""
 
 PRIOR_EDGES, PRIOR_SHARE = 20, 0.02
-"""The prior weighs as much as 20 edges and another 2 % of all."""
+"""The prior has the weight of 20 edges plus 2 % of all edges."""
 
 MAX_EDGES = 100_000
-"""Of more edges every second, third, ... in order of strength is taken: the laws stay the same."""
+"""If there are more edges, every second, third, ... in order of score is used, which keeps the
+distribution."""
 
 _EULER_GAMMA = 0.5772156649
 _ROUNDS = 60
@@ -214,50 +216,50 @@ _LOWEST = -2.0
 
 @dataclass(frozen=True)
 class ScoreModel:
-    """Log-odds that an edge joins one person, as a straight line through their zero.
+    """Log-odds that a pair is genuine, as a linear function of its normalised score.
 
     Attributes
     ----------
     threshold : float
-        Strength at which both are equally likely.
+        Score at which the log-odds are 0.
     slope : float
-        Gain of log-odds per unit of strength at the threshold. The line is followed everywhere, since
-        the ratio of two fitted tails would turn round far from where the data are.
+        Slope of the log-odds at the threshold. The log-odds are extrapolated linearly, because the ratio
+        of the two fitted densities is not monotonic in the tails.
     """
 
     threshold: float
     slope: float
 
-    def log_odds(self, strength: _Floats) -> _Floats:
-        """Log-odds of edges of given strengths, in the shape of ``strength``."""
-        return (strength - np.float32(self.threshold)) * np.float32(self.slope)
+    def log_odds(self, score: _Floats) -> _Floats:
+        """Return the log-odds of scores, in the same shape."""
+        return (score - np.float32(self.threshold)) * np.float32(self.slope)
 
 
-def fit_score_model(strength: npt.NDArray[np.floating], n: int, identical: float) -> ScoreModel:
-    """Fit the two laws to the best edges of a set of faces.
+def fit_score_model(score: npt.NDArray[np.floating], n: int, identical: float) -> ScoreModel:
+    """Fit a score model to the best edges of a set of faces.
 
     Parameters
     ----------
-    strength : ndarray of float, shape (m,)
-        Strength of one edge per face, in deviations above the background. Infinite ones are left out.
+    score : ndarray of float, shape (m,)
+        Normalised score of one edge per face. Infinite ones are ignored.
     n : int
-        Number of faces, which tells how far the best of all strangers reaches.
+        Number of faces, from which the expected maximum of impostor scores follows.
     identical : float
-        Strength of two identical faces.
+        Normalised score of two identical faces.
 
     Returns
     -------
     ScoreModel
     """
-    x = strength[np.isfinite(strength)].astype(np.float64)
+    x = score[np.isfinite(score)].astype(np.float64)
     x = np.sort(np.clip(x, _LOWEST, REACH * identical))
     x = x[:: 1 + len(x) // MAX_EDGES]
     reach = IMPOSTOR_BASE + IMPOSTOR_SCALE * np.log(max(n, 100) / 100 / np.log(2))
-    stranger, deviation = reach + _EULER_GAMMA * IMPOSTOR_SCALE, np.pi * IMPOSTOR_SCALE / np.sqrt(6)
-    # In a few dimensions strangers reach as far as people do: then only what stands out is joined.
-    same = max(GENUINE_MEAN * identical, stranger + 2 * deviation)
-    prior = _Laws(
-        mean=np.array([stranger, same]),
+    impostor, deviation = reach + _EULER_GAMMA * IMPOSTOR_SCALE, np.pi * IMPOSTOR_SCALE / np.sqrt(6)
+    # In a few dimensions impostor scores are as high as genuine ones: then join only outstanding pairs.
+    genuine = max(GENUINE_MEAN * identical, impostor + 2 * deviation)
+    prior = _Mixture(
+        mean=np.array([impostor, genuine]),
         variance=np.array([deviation**2, (GENUINE_DEVIATION * identical) ** 2]),
         share=0.5,
     )
@@ -267,62 +269,62 @@ def fit_score_model(strength: npt.NDArray[np.floating], n: int, identical: float
 
 
 def probability(log_odds: _Floats) -> _Floats:
-    """Probability of log-odds, in the same shape."""
+    """Turn log-odds into probabilities, in the same shape."""
     chance: _Floats = expit(log_odds)
     return chance
 
 
 @dataclass(frozen=True)
-class _Laws:
-    """Mean and variance (2,) of strangers and of one person, and the share of one person."""
+class _Mixture:
+    """Mean and variance (2,) of impostor and of genuine scores, and the share of genuine ones."""
 
     mean: _Doubles
     variance: _Doubles
     share: float
 
     def log_densities(self, x: _Doubles) -> _Doubles:
-        """Logarithm of share times density, shape (2, m)."""
+        """Return the logarithm of share times density, shape (2, m)."""
         scale = np.sqrt(6 * self.variance[0]) / np.pi
         reduced = (x - self.mean[0]) / scale + _EULER_GAMMA
-        stranger = np.log((1 - self.share) / scale) - reduced - np.exp(np.minimum(-reduced, 50))
+        impostor = np.log((1 - self.share) / scale) - reduced - np.exp(np.minimum(-reduced, 50))
         off = (x - self.mean[1]) ** 2 / self.variance[1]
-        same = np.log(self.share) - (np.log(2 * np.pi * self.variance[1]) + off) / 2
-        return np.stack((stranger, same))
+        genuine = np.log(self.share) - (np.log(2 * np.pi * self.variance[1]) + off) / 2
+        return np.stack((impostor, genuine))
 
     def log_odds(self, x: _Doubles) -> _Doubles:
-        """Log-odds (m,) that edges of strength ``x`` join one person."""
-        stranger, same = self.log_densities(x)
-        odds: _Doubles = same - stranger
+        """Return the log-odds (m,) that pairs of score ``x`` are genuine."""
+        impostor, genuine = self.log_densities(x)
+        odds: _Doubles = genuine - impostor
         return odds
 
 
-def _fit(x: _Doubles, prior: _Laws, start: float) -> tuple[_Laws, float]:
-    """Climb from a first guess to a most probable pair of laws, and say how probable it is."""
+def _fit(x: _Doubles, prior: _Mixture, start: float) -> tuple[_Mixture, float]:
+    """Fit a mixture by expectation maximisation; return it and its log-posterior."""
     weight = PRIOR_EDGES + PRIOR_SHARE * len(x)
-    laws = _Laws(np.array([min(prior.mean[0], start - 1), start]), prior.variance, prior.share)
+    mixture = _Mixture(np.array([min(prior.mean[0], start - 1), start]), prior.variance, prior.share)
     for _ in range(_ROUNDS):
-        odds = laws.log_odds(x)
-        # Beyond the two means the laws' tails say nothing: the nearer law takes all.
-        odds[x < laws.mean[0]] = -np.inf
-        odds[x > laws.mean[1]] = np.inf
-        same = expit(odds)
-        belongs = np.stack([1 - same, same])
+        odds = mixture.log_odds(x)
+        # Outside the two means the tails are unreliable: assign scores to the nearer component.
+        odds[x < mixture.mean[0]] = -np.inf
+        odds[x > mixture.mean[1]] = np.inf
+        genuine = expit(odds)
+        belongs = np.stack([1 - genuine, genuine])
         total = belongs.sum(axis=1)
         mean = (belongs @ x + weight * prior.mean) / (total + weight)
         spread = (belongs * (x - mean[:, None]) ** 2).sum(axis=1)
         spread += weight * (prior.variance + (mean - prior.mean) ** 2)
         share = (total[1] + weight / 2) / (len(x) + weight)
-        laws = _Laws(mean, spread / (total + weight), float(share))
-    seen = np.logaddexp.reduce(laws.log_densities(x), axis=0).sum()
-    off = ((laws.mean - prior.mean) ** 2 + prior.variance) / laws.variance
-    before = -weight / 2 * (off + np.log(laws.variance)).sum()
-    return laws, float(seen + before)
+        mixture = _Mixture(mean, spread / (total + weight), float(share))
+    seen = np.logaddexp.reduce(mixture.log_densities(x), axis=0).sum()
+    off = ((mixture.mean - prior.mean) ** 2 + prior.variance) / mixture.variance
+    before = -weight / 2 * (off + np.log(mixture.variance)).sum()
+    return mixture, float(seen + before)
 
 
-def _line(laws: _Laws) -> ScoreModel:
-    """Where the log-odds first pass zero between the means, and how steeply."""
-    grid = np.linspace(laws.mean[0], laws.mean[1], 2001)
-    odds = laws.log_odds(grid)
+def _line(mixture: _Mixture) -> ScoreModel:
+    """Linearise the log-odds where they first cross zero between the two means."""
+    grid = np.linspace(mixture.mean[0], mixture.mean[1], 2001)
+    odds = mixture.log_odds(grid)
     at = int(np.clip(np.argmax(odds > 0), 1, len(grid) - 2))
     slope = (odds[at + 1] - odds[at - 1]) / (grid[at + 1] - grid[at - 1])
     return ScoreModel(float(grid[at]), float(slope))

@@ -1,11 +1,12 @@
-"""The subgraph around each face, as the published C-GCN sees it, and the local adjacency.
+"""The subgraph around each face, as read by the published C-GCN, and the local adjacency.
 
-The subgraph of face i with hops (80, 10): i, its list up to column 79, and columns 1..10 of the lists of
-those: at most 870 faces. The published code pads to 801 and fails on more; here the widest subgraph of
-the batch sets the width. It also numbers the faces in an arbitrary order; here they ascend, and the
-C-GCN does not depend on it.
+The subgraph of face i with hops (80, 10) consists of i, its list up to column 79, and columns 1..10 of
+the lists of those: at most 870 faces. The published code pads to 801 and fails on more; here the widest
+subgraph of the batch sets the width. It also numbers the faces in an arbitrary order; here they ascend,
+which makes no difference to the C-GCN.
 
-The local adjacency ties faces that one has among the other's 10 nearest, itself included.
+In the local adjacency two faces are adjacent if one is among the 10 nearest of the other, itself
+included.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Subgraphs:
     Attributes
     ----------
     nodes : ndarray of int32, shape (b, m)
-        Faces of each, ascending; -1 = padding, at the end.
+        Faces of each subgraph, ascending; -1 = padding, at the end.
     center : ndarray of int64, shape (b,)
-        Column of the face that each is about.
+        Column of the face that each subgraph is centred on.
     adjacency : ndarray of float32, shape (b, m, m)
         Local adjacency between them; 0 for padding.
     """
@@ -45,7 +46,7 @@ class Subgraphs:
 
     @property
     def mask(self) -> _Floats:
-        """1 between two faces, 0 where there is padding, shape (b, m, m)."""
+        """1 for pairs of faces, 0 for padding, shape (b, m, m)."""
         present = (self.nodes >= 0).astype(np.float32)
         product: _Floats = present[:, :, None] * present[:, None, :]
         return product
@@ -68,10 +69,10 @@ def subgraphs(
         See :func:`local_adjacency`.
     faces : array_like of int, shape (b,)
     hops : (int, int)
-        Columns of a face's list that are taken, column 0 included; columns of each of their lists,
-        column 0 left out.
+        Number of columns of a face's list, column 0 included; number of columns of their lists, column 0
+        not included.
     width : int
-        Pad to at least so many faces.
+        Minimum width after padding.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def subgraphs(
 
 
 def local_adjacency(ids: _Ids, similarities: _Floats, neighbors: int = 10) -> csr_array:
-    """Tie each face to its nearest and to the faces that have it among theirs.
+    """Connect each face to its nearest neighbours and to the faces that have it among theirs.
 
     Parameters
     ----------
@@ -107,12 +108,12 @@ def local_adjacency(ids: _Ids, similarities: _Floats, neighbors: int = 10) -> cs
     similarities : ndarray of float32, shape (n, k)
         Neighbours of negative similarity are left out.
     neighbors : int
-        Columns used, column 0 included.
+        Number of columns used, column 0 included.
 
     Returns
     -------
     csr_array of float32, shape (n, n)
-        Symmetric, the larger similarity counting where both list each other; 1 on the diagonal.
+        Symmetric, with the larger similarity if two faces list each other; 1 on the diagonal.
         Indices of a row ascend.
     """
     n = len(ids)
@@ -133,7 +134,7 @@ def _collect(
     nodes: _Ids,
     sizes: npt.NDArray[np.int64],
 ) -> None:
-    """Write the ascending faces of each subgraph and their number."""
+    """Write the faces of each subgraph, ascending, and their number."""
     k = ids.shape[1]
     for b in prange(len(faces)):
         found = np.empty(1 + first * (second + 1), np.int32)
@@ -168,7 +169,7 @@ def _cut(
     sizes: npt.NDArray[np.int64],
     dense: _Floats,
 ) -> None:
-    """Write what the rows of a sparse matrix hold at the faces of each subgraph."""
+    """Write the submatrix of a sparse matrix for each subgraph."""
     for b in prange(len(nodes)):
         members = nodes[b, : sizes[b]]
         for a in range(len(members)):

@@ -1,22 +1,25 @@
-"""Whitening: a space in which the photos of one person vary alike in all directions.
+"""Whitening: after it, the images of one identity vary equally in all directions.
 
-Light, pose and blur move embeddings along directions that all people share. The scatter of faces around
-the means of their neighbourhoods shows these directions, without a label, and the inverse of its
-square root takes them away: within-class covariance normalisation, as in speaker verification (Hatch,
-Kajarekar and Stolcke, Interspeech 2006), with neighbourhoods in the place of classes::
+Light, pose and blur move embeddings along directions that are common to all identities. The scatter of
+faces around the means of their neighbourhoods estimates these directions without labels, and the inverse
+of its square root removes them. This is within-class covariance normalisation, as in speaker
+verification (Hatch, Kajarekar and Stolcke, Interspeech 2006), with neighbourhoods instead of classes::
 
     u_i = sum_j w_ij x_j / t_i,   t_i = sum_j w_ij      over neighbours of weight above 1/2, and i itself
     C = mean of (x_i - u_i) (x_i - u_i)^T t_i / (t_i - 1)
-    x'_i = unit((C + e I)^(-power) x_i)              power = 1/2: alike in all directions
+    x'_i = unit((C + e I)^(-power) x_i)              power = 1/2: full whitening
 
-C is measured on the faces that are to be clustered, so whitening commutes with every rotation. The ridge
-e = sqrt(r / m) tr(C^2) / tr(C), r = tr(C)^2 / tr(C^2) being the number of directions in use and m that
-of the faces measured, stands for the error of C: with few faces little is changed. A lower power trusts
-C less, which is safer where people have few photos and C is poorly known.
+C is estimated from the faces to be clustered, so whitening commutes with rotations. The ridge is::
 
-Not every set gains: where strangers are among the likely neighbours, C shows what tells people apart as
-well. Whether a set does is read off it, again without a label: after a power that helps, fewer best
-neighbours are in doubt (:func:`doubt`).
+    e = sqrt(r / m) tr(C^2) / tr(C),   r = tr(C)^2 / tr(C^2)
+
+with r the effective number of directions and m the number of faces measured. It accounts for the
+estimation error of C: with few faces, whitening changes little. A lower power relies less on C, which is
+safer if identities have few photos.
+
+Whitening does not help every set: if there are impostors among the likely neighbours, C also contains
+directions that separate identities. Whether it helps is estimated from the data, again without labels: a
+power that helps lowers the uncertainty about best neighbours (:func:`neighbor_entropy`).
 """
 
 from __future__ import annotations
@@ -32,25 +35,26 @@ from nsrfc.graph.neighborhood_means import weighted_sums
 from nsrfc.graph.scores import fit_score_model, impostor_scores, normalized_scores, probability
 from nsrfc.knn.exact import exact_lists
 
-__all__ = ["Scatter", "doubt", "neighborhood_scatter", "whiten"]
+__all__ = ["Scatter", "neighbor_entropy", "neighborhood_scatter", "whiten"]
 
 _Floats = npt.NDArray[np.float32]
 _Doubles = npt.NDArray[np.float64]
 
 _LIKELY = 0.5
-_FEWEST = 1.5
+_MIN_TOTAL = 1.5
 
 _ROWS = 16_384
-"""Faces worked on at a time."""
+"""Faces processed at a time."""
 
 _CLEARLY = 0.9
-"""Share of the doubt that may be left for anything to be changed."""
+"""Embeddings are only changed if this share of the entropy, or less, remains."""
 
-_ALIKE = 0.002
-"""Doubts, in nats, that differ by less are the same: three wholly doubtful faces in a thousand."""
+_EQUAL = 0.002
+"""Entropies, in nats, that differ by less count as equal: three maximally uncertain faces in a
+thousand."""
 
 _SUREST = 1e-6
-"""Probability below which a neighbour counts as surely a stranger, and likewise near 1."""
+"""Probabilities are clipped to this distance from 0 and 1."""
 
 
 class Scatter(NamedTuple):
@@ -69,22 +73,22 @@ class Scatter(NamedTuple):
 
 
 def whiten(X: _Floats, scatter: Scatter | None, powers: Sequence[float] = (0.5,)) -> _Floats:
-    """Whiten embeddings by the scatter inside neighbourhoods.
+    """Whiten embeddings by the scatter within neighbourhoods.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Unit vectors.
     scatter : Scatter, optional
-        Of :func:`neighborhood_scatter`.
+        From :func:`neighborhood_scatter`.
     powers : sequence of float
-        In 0..1/2, ascending; 0 leaves all as it is. Of several, the one that leaves least doubt is
-        taken, of equals the highest; but the first, if that takes away less than a tenth of its doubt.
+        In 0..1/2, ascending; 0 changes nothing. Of several, the one of the lowest entropy is taken, the
+        highest one among equals; or the first, unless the entropy falls by at least a tenth.
 
     Returns
     -------
     ndarray of float32, shape (n, d)
-        Unit vectors; ``X`` itself with power 0, or where there is no scatter.
+        Unit vectors; ``X`` itself with power 0 or without scatter.
     """
     if scatter is None:
         return X
@@ -94,31 +98,31 @@ def whiten(X: _Floats, scatter: Scatter | None, powers: Sequence[float] = (0.5,)
 
     if len(powers) == 1:
         return scaled(powers[0])
-    left = [doubt(scaled(power)) for power in powers]
+    left = [neighbor_entropy(scaled(power)) for power in powers]
     least = min(left)
     if least > _CLEARLY * left[0]:
         return scaled(powers[0])
-    return scaled(max(power for power, its in zip(powers, left, strict=True) if its < least + _ALIKE))
+    return scaled(max(power for power, its in zip(powers, left, strict=True) if its < least + _EQUAL))
 
 
-def doubt(X: _Floats) -> float:
-    """Measure how hard the best neighbours of faces are to tell from strangers.
+def neighbor_entropy(X: _Floats) -> float:
+    """Measure the uncertainty about the best neighbours of faces.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
-        Unit vectors; 4,096 of them are asked, if there are more.
+        Unit vectors; if there are more than 4,096, a sample of them is used.
 
     Returns
     -------
     float
-        Mean entropy, in nats, of whether the best neighbour of a face shows the same person, by the
-        law of best edges (:mod:`nsrfc.graph.scores`); 0 for a lone face.
+        Mean entropy, in nats, of whether a face and its best neighbour are a genuine pair, according to
+        the score model (:mod:`nsrfc.graph.scores`); 0 for a single face.
 
     Notes
     -----
-    2 n m d FLOP with m the faces asked. Embeddings that a few directions rule leave no doubt either:
-    there everybody resembles somebody.
+    2 n m d FLOP, with m the size of the sample. The entropy is also low for embeddings dominated by a
+    few directions, where every face has a very similar neighbour.
     """
     n = len(X)
     if n < 2:
@@ -128,14 +132,14 @@ def doubt(X: _Floats) -> float:
     ends, place = np.unique(ids, return_inverse=True)
     measured = impostor_scores(X[ends], X[faces])
     own, nearest = place.reshape(ids.shape).T
-    strength = normalized_scores(similarities[:, 1:], nearest[:, None], measured[own], measured)
-    law = fit_score_model(strength.ravel(), n, measured[np.concatenate((own, nearest))].identical)
-    same = probability(law.log_odds(strength)).astype(np.float64).clip(_SUREST, 1 - _SUREST)
-    return float(-(same * np.log(same) + (1 - same) * np.log1p(-same)).mean())
+    score = normalized_scores(similarities[:, 1:], nearest[:, None], measured[own], measured)
+    model = fit_score_model(score.ravel(), n, measured[np.concatenate((own, nearest))].identical)
+    genuine = probability(model.log_odds(score)).astype(np.float64).clip(_SUREST, 1 - _SUREST)
+    return float(-(genuine * np.log(genuine) + (1 - genuine) * np.log1p(-genuine)).mean())
 
 
 def neighborhood_scatter(X: _Floats, ids: npt.NDArray[np.int32], weights: _Floats) -> Scatter | None:
-    """Measure the scatter inside neighbourhoods.
+    """Measure the scatter within neighbourhoods.
 
     Parameters
     ----------
@@ -144,12 +148,12 @@ def neighborhood_scatter(X: _Floats, ids: npt.NDArray[np.int32], weights: _Float
     ids : ndarray of int32, shape (n, k)
         Neighbours, the face itself in column 0; -1 = none.
     weights : ndarray of float32, shape (n, k)
-        Probability that the neighbour is the same person.
+        Probability that the pair is genuine.
 
     Returns
     -------
     Scatter or None
-        None where no face has a likely neighbour.
+        None if no face has a likely neighbour.
     """
     n, d = X.shape
     products, count = np.zeros((d, d)), 0
@@ -158,10 +162,11 @@ def neighborhood_scatter(X: _Floats, ids: npt.NDArray[np.int32], weights: _Float
         chosen = np.where((near >= 0) & (weights[part] > _LIKELY), weights[part], np.float32(0))
         chosen[:, 0] = 1
         total = chosen.sum(axis=1)
-        measured = total > _FEWEST
+        measured = total > _MIN_TOTAL
         total = total[measured, None]
         mean = weighted_sums(X, np.maximum(near, 0)[measured], chosen[measured]) / total
-        # In double precision, so that no digit which is kept depends on how a product is divided up.
+        # In double precision, so that the result does not depend on how the product is split into
+        # blocks.
         residual = ((X[part][measured] - mean) * np.sqrt(total / (total - 1))).astype(np.float64)
         products += residual.T @ residual
         count += len(residual)

@@ -1,1 +1,1 @@
-"""Step 1, searching: the nearest neighbours of every face, exact, approximate, on a GPU, or rebuilt."""
+"""Step 1, neighbour search: exact, approximate, on a GPU, or rebuilt on refined embeddings."""

@@ -1,16 +1,16 @@
 """The k nearest neighbours of every face by cosine: exact, approximate or by a given index.
 
-What holds for every list, whichever way it was searched:
+For every list, whichever way it was searched:
 
-- column 0 is the face itself with similarity 1, and only exact copies have 1 beside it;
+- column 0 is the face itself with similarity 1, and only exact copies have similarity 1 as well;
 - the others descend by the float64 dot product of the two rows, which depends neither on the search
-  nor on chunk size, number of threads or row order; ties stand in order of row number;
-- the similarity is that product as float32 in [-1, 1], lowered by a last digit where rounding would
-  make it equal that of a nearer face: rounding makes no ties, which only row numbers could break;
-- an exact list is the true one: a search in float32, or in float16 on a GPU, proposes some faces more
-  than asked for, and is repeated with more where rounding could have left one out.
+  nor on chunk size, number of threads or row order; ties are in order of row number;
+- the similarity is that product as float32 in [-1, 1], lowered by the last bit if rounding would make it
+  equal to that of a nearer face: rounding makes no ties, which only row numbers could break;
+- an exact list is the true one: a search in float32, or in float16 on a GPU, proposes more faces than
+  needed, and is repeated with more of them if rounding could have missed one.
 
-Exact copies are searched once and share their list, so that any number of them does no harm.
+Exact copies are searched once and share their list, so that any number of them is allowed.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ EXACT_LIMIT = 100_000
 
 
 GPU_FROM = 20_000
-"""From so many faces on ``device="auto"`` looks for a GPU: for fewer, looking takes longer."""
+"""Minimum number of faces for which ``device="auto"`` looks for a GPU; for fewer, starting it takes
+longer."""
 
 PASSES = 2
-"""How often an approximate search goes on among the neighbours of neighbours."""
+"""Number of passes over the neighbours of neighbours in an approximate search."""
 
 _METHODS = ("auto", "exact", "approximate")
 
@@ -79,24 +80,24 @@ def build_neighbor_graph(
     X : ndarray of float32, shape (n, d), C-contiguous
         Embeddings as unit vectors.
     k : int
-        Length of a list, the face itself included; at most n is taken.
+        Length of a list, the face itself included; clamped to n.
     method : {"auto", "exact", "approximate"}
         ``exact`` compares all pairs. ``approximate`` searches a few cells of an inverted file, then
-        among the neighbours of the neighbours found (NN-descent, Dong, Moses and Li, WWW 2011), reports
-        its recall to the log, and repeats itself for the same rows and seed. ``auto`` is exact up to
-        `EXACT_LIMIT` faces.
+        among the neighbours of the neighbours found (NN-descent, Dong, Moses and Li, WWW 2011), and logs
+        its recall; it is deterministic for the same rows and seed. ``auto`` is exact up to `EXACT_LIMIT`
+        faces.
     index : faiss.Index, optional
-        An index over the same rows with inner product as its metric; it is searched as it is set,
-        whatever ``method`` says.
+        An index over the same rows with inner product as its metric; it is searched with its own
+        settings, and ``method`` is ignored.
     device : str
-        Where an exact search runs: from `GPU_FROM` faces on "auto" takes a GPU if there is one. The
-        lists are the same everywhere. An approximate search runs on the CPU.
+        Where an exact search runs: for `GPU_FROM` faces or more "auto" uses a GPU if there is one. The
+        lists are the same on every device. An approximate search runs on the CPU.
     seed : int
         Seed of the approximate method.
     progress : Progress, optional
-        Told of the stages "index" and "neighbours", counted in distinct faces.
+        Reports the stages "index" and "neighbours", counted in distinct faces.
     pieces : RowStore, optional
-        Where the lists of distinct faces are kept, so that a search that was cut off goes on.
+        Where the lists of distinct faces are kept, so that an interrupted search resumes.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def build_neighbor_graph(
     Raises
     ------
     InputError
-        If ``X`` holds no such vectors, an argument is out of range, or ``index`` was not made of
+        If ``X`` holds no such vectors, an argument is out of range, or ``index`` was not built from
         these rows.
     MemoryPlanError
         If an exact search does not fit the memory of the GPU.
@@ -136,7 +137,7 @@ def build_neighbor_graph(
     graph = NeighborGraph(ids, similarities)
     if index is not None or approximate:
         found = sampled_recall(graph, X, seed=seed)
-        _logger.info("The approximate lists hold %.1f %% of a sample's neighbours.", 100 * found)
+        _logger.info("Recall of the approximate neighbours, on a sample: %.1f %%.", 100 * found)
     return graph
 
 
@@ -154,13 +155,13 @@ def known_neighbors(
     k: int,
     progress: Progress,
 ) -> NeighborGraph | None:
-    """Turn what a user knows of neighbours into a graph of the distinct faces.
+    """Turn a neighbour graph or index given by the user into a graph of the distinct faces.
 
     Parameters
     ----------
     faces : DistinctFaces
     graph : NeighborGraph, optional
-        Over the rows of the user.
+        Over the user's rows.
     index : faiss.Index, optional
         Over the unit vectors of these rows; it is searched for lists of length ``k``.
     k : int
@@ -169,7 +170,7 @@ def known_neighbors(
     Returns
     -------
     NeighborGraph or None
-        None where nothing is known.
+        None if neither is given.
 
     Raises
     ------
@@ -201,7 +202,7 @@ def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: 
     sample : int
         Number of faces searched, at most n.
     seed : int
-        Chooses the faces.
+        Seed of the sample.
 
     Returns
     -------
@@ -211,7 +212,7 @@ def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: 
     Raises
     ------
     InputError
-        If ``X`` holds no unit vectors or another number of them.
+        If ``X`` does not hold n unit vectors.
     """
     check_unit(X)
     check_count(graph, len(X))
@@ -227,7 +228,7 @@ def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: 
 
 
 def _products(vectors: _Vectors, device: str) -> Products | None:
-    """Products on the GPU, if it is one on which to search."""
+    """Products on the GPU; None if the search runs on the CPU."""
     if device == "cpu" or (device == "auto" and len(vectors) < GPU_FROM):
         return None
     from nsrfc.knn.gpu import products_on
@@ -238,7 +239,7 @@ def _products(vectors: _Vectors, device: str) -> Products | None:
 def _approximate(
     vectors: _Vectors, k: int, seed: int, passes: int, pieces: RowStore, progress: Progress | None
 ) -> tuple[_Ids, _Vectors]:
-    """Search the cells around each face, then ``passes`` times among the neighbours of neighbours."""
+    """Search the cells near each face, then ``passes`` times among the neighbours of neighbours."""
 
     def lists() -> Lists:
         if passes == 0:

@@ -1,4 +1,4 @@
-"""What a search refuses: vectors that are no unit vectors, graphs and indexes of other rows."""
+"""Checks of a search's inputs: unit vectors, and graphs and indexes that belong to them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _RIGHT_SHARE = 0.9
 
 
 def check_neighbor_graph(graph: NeighborGraph, X: _Vectors) -> None:
-    """Refuse a graph that was not made of these embeddings in this order.
+    """Refuse a graph that was not built from these embeddings in this order.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def check_neighbor_graph(graph: NeighborGraph, X: _Vectors) -> None:
     Raises
     ------
     InputError
-        If ``graph`` does not have ``n`` lists, or what a sample of them holds as similarities is far
-        from the cosines of the rows.
+        If ``graph`` does not have ``n`` lists, or the similarities in a sample of them differ from the
+        cosines of the rows.
     """
     check_count(graph, len(X))
     rows = _probes(len(X))
@@ -58,7 +58,7 @@ def check_neighbor_graph(graph: NeighborGraph, X: _Vectors) -> None:
 
 
 def check_count(graph: NeighborGraph, n: int) -> None:
-    """Refuse what is no graph, or one that was made for another number of faces."""
+    """Refuse anything but a graph of ``n`` faces."""
     if not isinstance(graph, NeighborGraph):
         raise InputError(
             f"graph must be a NeighborGraph, got {type(graph).__name__}: build or read one, or leave it "
@@ -72,7 +72,7 @@ def check_count(graph: NeighborGraph, n: int) -> None:
 
 
 def check_unit(X: _Vectors) -> None:
-    """Refuse what is no C-contiguous array of unit vectors, float32, (n, d).
+    """Refuse anything but a C-contiguous float32 array (n, d) of unit vectors.
 
     Raises
     ------
@@ -93,12 +93,12 @@ def check_unit(X: _Vectors) -> None:
 
 
 def _probes(n: int) -> _Rows:
-    """Rows to look at, spread evenly over all."""
+    """Rows to check, spread evenly over all."""
     return np.unique(np.linspace(0, n - 1, _PROBES).astype(np.int64))
 
 
 def check_index(index: faiss.Index, X: _Vectors, group: _Ids) -> None:
-    """Refuse an index that was not made of these rows; ``group`` numbers the distinct ones."""
+    """Refuse an index that was not built from these rows; ``group`` numbers the distinct ones."""
     import faiss
 
     if not isinstance(index, faiss.Index):

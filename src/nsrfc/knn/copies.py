@@ -1,4 +1,4 @@
-"""Exact copies among faces: found once, searched once, and given back their place."""
+"""Exact copies among faces: only distinct faces are processed, and results are copied to all rows."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _Ids = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Copies:
-    """Which faces are exact copies of each other.
+    """Groups of faces that are exact copies of each other.
 
     Attributes
     ----------
     group : ndarray of int32, shape (n,)
-        Group of each face, 0..g-1 in order of first appearance; copies share one.
+        Group of each face, 0..g-1 in order of first appearance; copies share a group.
     members : ndarray of int32, shape (n,)
-        The faces, group after group, ascending within a group.
+        The faces, group by group, ascending within a group.
     bounds : ndarray of int64, shape (g + 1,)
         Group u is ``members[bounds[u] : bounds[u + 1]]``.
     """
@@ -49,7 +49,7 @@ class Copies:
 
     @classmethod
     def of(cls, group: _Ids) -> Copies:
-        """Sort faces by the group (n,) that each is in."""
+        """Make groups from the group (n,) of each face."""
         members = np.argsort(group, kind="stable").astype(np.int32)
         return cls(group, members, np.concatenate(([0], np.cumsum(np.bincount(group)))))
 
@@ -64,7 +64,7 @@ class Copies:
         return self.count < len(self.group)
 
     def distinct(self, X: _Vectors) -> _Vectors:
-        """Return the distinct rows (g, d) in order of group; ``X`` itself if it has no copies."""
+        """Return the distinct rows (g, d) in order of group; ``X`` itself if there are no copies."""
         return X[self.members[self.bounds[:-1]]] if self.any else X
 
     def spread(
@@ -80,18 +80,18 @@ class Copies:
         Parameters
         ----------
         ids, similarities : ndarray, shape (m, w)
-            Lists of groups, the own one in column 0; -1 = none.
+            Lists of groups, the group itself in column 0; -1 = none.
         faces : ndarray of int64, shape (f,)
-            The faces that want a list.
+            The faces whose lists are made.
         rows : ndarray of int, shape (f,)
-            Row of ``ids`` that has the list of each face's group.
+            Row of ``ids`` that holds the list of each face's group.
         k : int
-            Length of the lists asked for.
+            Length of the lists.
 
         Returns
         -------
         ids, similarities : ndarray, shape (f, k)
-            The face itself, then the members of the groups: descending, ties by row number.
+            The face itself, then the members of the listed groups, descending, ties by row number.
         """
         face_ids = np.full((len(faces), k), -1, np.int32)
         face_similarities = np.zeros((len(faces), k), np.float32)
@@ -101,11 +101,11 @@ class Copies:
 
 
 def find_copies(X: _Vectors) -> Copies:
-    """Find the rows that are equal.
+    """Find equal rows.
 
-    Rows are compared with the one before in order of a 64-bit hash. Should two different rows ever
-    share a hash, copies of them may stay in separate groups, which costs order among ties and
-    nothing else.
+    Rows are sorted by a 64-bit hash, and each is compared with the one before. If two different rows
+    ever had the same hash, copies of them could be in separate groups, which would only affect the order
+    of ties.
 
     Parameters
     ----------
@@ -121,9 +121,9 @@ def find_copies(X: _Vectors) -> Copies:
 
 
 def canonical_rows(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Distinct rows in an order that their content alone decides.
+    """Distinct rows in an order that depends only on their content.
 
-    Work done in this order cannot depend on the order of the rows, to the last bit.
+    Results computed in this order do not depend on the order of the rows, to the last bit.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def canonical_rows(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.i
     rows : ndarray of int64, shape (g,)
         One row of ``X`` for each distinct content.
     place : ndarray of int64, shape (n,)
-        Where in ``rows`` the content of each row is: ``X[rows][place]`` equals ``X``.
+        Position in ``rows`` of the content of each row: ``X[rows][place]`` equals ``X``.
     """
     order, starts = _by_content(X)
     place = np.empty(len(X), np.int64)
@@ -143,7 +143,7 @@ def canonical_rows(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.i
 
 
 def _by_content(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Order of the rows by hash, and where in it a new content starts."""
+    """Order of the rows by hash, and where in it new content starts."""
     hashes = np.empty(len(X), np.uint64)
     _hash_rows(X.view(np.uint32), hashes)
     order = np.argsort(hashes, kind="stable")
@@ -202,7 +202,7 @@ def _spread(
         filled = 1
         column = 0
         while filled < k and column < width and ids[row, column] >= 0:
-            # All groups of one similarity are one run of ties, in order of row number. More than
+            # All groups of equal similarity form one run of ties, in order of row number. More than
             # k + 1 faces of a group are never needed.
             similarity = similarities[row, column]
             tied = np.empty(0, np.int32)
@@ -233,7 +233,7 @@ def renumber(
     -------
     NeighborGraph
         Of g faces in the order of ``faces``; of several copies in a list the first is kept, equal
-        similarities stand in order of the new numbers, and -1 fills the end.
+        similarities are in order of the new numbers, and lists are padded with -1.
     """
     old, similarities = graph.ids[faces], graph.similarities[faces]
     ids = np.where(old >= 0, place[old], -1).astype(np.int32)
@@ -242,7 +242,7 @@ def renumber(
     again = np.zeros(ids.shape, np.bool_)
     np.put_along_axis(again, by_id[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
     ids[again] = -1
-    # Lists are sorted by two keys: the face itself, descending similarity, holes; then the number.
+    # Sort by two keys: first the face itself, descending similarity, missing entries; then the number.
     key = np.where(ids >= 0, -similarities, np.float32(np.inf))
     key[:, 0] = -np.inf
     order = np.lexsort((ids, key))
@@ -257,16 +257,16 @@ _Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class DistinctFaces:
-    """The faces that differ, of which exact copies are one.
+    """The distinct faces: exact copies count as one.
 
     Attributes
     ----------
     vectors : ndarray of float32, shape (g, d)
         Unit vectors in canonical order.
     rows : ndarray of int64, shape (g,)
-        A row of the user for each of them.
+        One of the user's rows for each of them.
     place : ndarray of int64, shape (n,)
-        The distinct face of each row of the user.
+        The distinct face of each of the user's rows.
     """
 
     vectors: _Floats
@@ -285,12 +285,12 @@ class DistinctFaces:
 
 
 def distinct_faces(X: npt.ArrayLike) -> DistinctFaces:
-    """Scale embeddings to unit length and find the faces that differ.
+    """Scale embeddings to unit length and find the distinct faces.
 
     Parameters
     ----------
     X : array-like of float, shape (n, d)
-        May be memory-mapped; its pages are let go of.
+        May be memory-mapped; its pages are freed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Neighbours by comparing all, or those that a search proposes: exact similarities, and their order."""
+"""Neighbours from all faces, or from proposed candidates, ranked by exact similarities."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 SPARE = 8
-"""Faces proposed by a search beyond those asked for, to make up for its rounding."""
+"""Additional faces that a search proposes, to allow for rounding."""
 
 _WIDENING = 8
 _HALVED_WIDENING = 2
@@ -50,40 +50,40 @@ def exact_lists(
 ) -> tuple[_Ids, _Vectors]:
     """Find the true k nearest rows of some rows by comparing them with all.
 
-    Candidates are proposed by products in float32, or in float16 on a GPU, and ranked by :func:`dot`;
-    where the rounding of those products could have left out a neighbour, more are proposed.
+    Candidates are proposed by products in float32, or in float16 on a GPU, and ranked by :func:`dot`. If
+    rounding of those products could have missed a neighbour, more candidates are proposed.
 
     Parameters
     ----------
     vectors : ndarray of float32, shape (n, d)
         Unit vectors.
     rows : ndarray of int64, shape (q,)
-        Whose neighbours to find, q at least 1.
+        Rows whose neighbours to find, q at least 1.
     k : int
         Length of a list, at most n.
     products : Products, optional
-        Of these vectors, where they are multiplied on a GPU; the lists are the same.
+        Products of these vectors on a GPU; the lists are the same as without.
 
     Returns
     -------
     ids : ndarray of int32, shape (q, k)
         The row itself, then descending by :func:`dot`, ties by row number.
     similarities : ndarray of float32, shape (q, k)
-        1 for the row itself, else :func:`dot` as float32 in [-1, 1], lowered where rounding would
-        make it as high as that of a nearer row: only true ties look like ties.
+        1 for the row itself, else :func:`dot` as float32 in [-1, 1], lowered if rounding would make it
+        as high as that of a nearer row: rounding makes no ties.
     """
     ids = np.empty((len(rows), k), np.int32)
     similarities = np.empty((len(rows), k), np.float32)
     unsure = np.arange(len(rows))
     for largest, width, rounding in _proposals(vectors, k, products):
-        doubted = []
+        uncertain = []
         for part in chunks(len(unsure), max(1, len(rows) * (k + SPARE) // width)):
             places = unsure[part]
             scores, candidates = largest(rows[places], width)
             ids[places], similarities[places] = ranked(vectors, rows[places], candidates, k)
-            # A row that was not proposed scores no more than the last that was.
-            doubted.append(places[scores[:, -1] + rounding >= similarities[places, -1]])
-        unsure = np.concatenate(doubted)
+            # A row that was not proposed has at most the score of the last one that was.
+            uncertain.append(places[scores[:, -1] + rounding >= similarities[places, -1]])
+        unsure = np.concatenate(uncertain)
         if width == len(vectors) or not len(unsure):
             break
     return ids, similarities
@@ -92,7 +92,7 @@ def exact_lists(
 def _proposals(
     vectors: _Vectors, k: int, products: Products | None
 ) -> Iterator[tuple[_Largest, int, float]]:
-    """Yield ways to propose candidates, each surer: products, how many, and the bound of their error."""
+    """Yield ways to propose candidates, each safer: products, their number, their error bound."""
     n, d = vectors.shape
     largest: _Largest = partial(_largest_products, vectors)
     if products is not None:
@@ -100,13 +100,13 @@ def _proposals(
         largest = partial(products.largest, halved=False)
     width = k + SPARE
     while True:
-        # The rounding of a product of d terms in float32 stays far below this bound.
+        # The rounding error of a float32 product of d terms is far below this bound.
         yield largest, min(width, n), 4 * np.sqrt(d) * np.finfo(np.float32).eps
         width *= _WIDENING
 
 
 def _largest_products(vectors: _Vectors, rows: _Rows, width: int) -> tuple[_Vectors, _Rows]:
-    """Return the largest products (q, width) of some rows with all, in float32, and with whom."""
+    """Return the largest products (q, width) of some rows with all, in float32, and their rows."""
     import faiss
 
     found: tuple[_Vectors, _Rows] = faiss.knn(
@@ -125,14 +125,14 @@ def index_lists(
     vectors, rows, k
         As in :func:`exact_lists`.
     index : faiss.Index
-        Searched as it is set.
+        Searched with its own settings.
     group : ndarray of int32, shape (m,), optional
-        Row of ``vectors`` that each entry of the index stands for, if they are not the same.
+        Row of ``vectors`` for each entry of the index, if they are not the same.
 
     Returns
     -------
     ids, similarities
-        As in :func:`exact_lists`, -1 and 0 at the end of a list where too few were proposed.
+        As in :func:`exact_lists`, with -1 and 0 at the end of a list if too few were proposed.
     """
     _, candidates = index.search(vectors[rows], min(k + SPARE, index.ntotal))
     if group is not None:
@@ -150,9 +150,9 @@ def lists_among(
     vectors, rows, k
         As in :func:`exact_lists`.
     around : ndarray of int32, shape (n, w)
-        Neighbours that are known already, -1 = none.
+        Known neighbours; -1 = none.
     width : int
-        Of how many neighbours, from the first column on, the neighbours are compared.
+        Number of neighbours, from the first column on, whose lists are searched.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def lists_among(
 def ranked(
     vectors: _Vectors, rows: _Rows, candidates: npt.NDArray[np.integer], k: int
 ) -> tuple[_Ids, _Vectors]:
-    """Return the best k candidates of each row, the row itself first."""
+    """Return the k best candidates of each row, the row itself first."""
     ids = np.full((len(rows), k), -1, np.int32)
     similarities = np.zeros((len(rows), k), np.float32)
     _rank(vectors, rows, np.sort(candidates, axis=1), ids, similarities)
@@ -177,7 +177,7 @@ def ranked(
 
 @njit(cache=True, fastmath={"reassoc", "nsz"}, nogil=True)
 def dot(vectors: _Vectors, i: int, j: int) -> float:
-    """Return the float64 dot product of rows i and j, the same for (j, i)."""
+    """Return the float64 dot product of rows i and j, equal to that of (j, i)."""
     total = 0.0
     for c in range(vectors.shape[1]):
         total += np.float64(vectors[i, c]) * np.float64(vectors[j, c])
@@ -229,7 +229,7 @@ def filled(
     pieces: RowStore,
     progress: Progress | None,
 ) -> tuple[_Ids, _Vectors]:
-    """Ids and similarities (n, k); ``lists`` tells how those are found that are not there yet."""
+    """Return ids and similarities (n, k); lists not yet in ``pieces`` are found by ``lists()``."""
     n = len(vectors)
     ids, similarities = pieces.array("ids", (n, k), np.int32), pieces.array("similarities", (n, k))
     if pieces.done == n:
@@ -245,7 +245,7 @@ def filled(
 
 
 def recall(truth: _Ids, found: _Ids) -> float:
-    """Share of the true neighbours, column 0 left out, that stand in the lists found.
+    """Share of the true neighbours, without column 0, that are in the lists found.
 
     Parameters
     ----------

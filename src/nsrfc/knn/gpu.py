@@ -17,23 +17,23 @@ from nsrfc.errors import MemoryPlanError
 __all__ = ["Products", "products_on"]
 
 BLOCK_BYTES = 2**30
-"""Products that stand on the device at a time."""
+"""Memory of the products on the device at a time."""
 
 COLUMNS = 2**16
-"""Rows that others are compared with at a time."""
+"""Columns of products computed at a time."""
 
 GROUP = 64
-"""Neighbouring products of which only the largest is looked at first."""
+"""Adjacent products of which only the maximum is considered first."""
 
 _Vectors = npt.NDArray[np.float32]
 _Rows = npt.NDArray[np.int64]
 
 
 class Products:
-    """Products of some rows with all rows, of which the largest are found on the device.
+    """Finds the largest products of some rows with all rows on the device.
 
-    The w largest products of a row stand in the w groups of `GROUP` columns with the largest maxima:
-    each product is read once, for the maximum of its group, and only a few groups are ordered.
+    The w largest products of a row are in the w groups of `GROUP` columns with the largest maxima: each
+    product is read once, for the maximum of its group, and only a few groups are sorted.
 
     Memory on the device: 6 n d bytes and about three times `BLOCK_BYTES`.
 
@@ -50,8 +50,8 @@ class Products:
     """
 
     rounding = 2.0**-8
-    """Bound of the error of a product of unit vectors in float16: 2^-11 for each factor and for the
-    result, and the rest for partial sums. (In bfloat16, as fast, it would be eight times as much.)"""
+    """Error bound of a product of unit vectors in float16: 2^-11 for each factor and for the result, and
+    the rest for partial sums. (In bfloat16, equally fast, it would be eight times as large.)"""
 
     def __init__(self, vectors: _Vectors, device: torch.device) -> None:
         with _fitting(vectors):
@@ -68,9 +68,9 @@ class Products:
         ----------
         rows : ndarray of int64, shape (q,)
         width : int
-            How many for each of them, at most n.
+            Number of products per row, at most n.
         halved : bool
-            Whether to multiply in float16, with an error below `rounding`, in the place of float32.
+            Whether to multiply in float16, with an error below `rounding`, instead of float32.
 
         Returns
         -------
@@ -93,7 +93,7 @@ class Products:
 
 
 def products_on(vectors: _Vectors, device: str) -> Products | None:
-    """Return the products of vectors (n, d) on a device by name; None if that is the CPU.
+    """Return the products of vectors (n, d) on a device, given by name; None for the CPU.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def products_on(vectors: _Vectors, device: str) -> Products | None:
 
 
 def _largest(matrix: Tensor, rows: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Largest products (q, width) of some rows of a matrix with all, descending, and with whom."""
+    """Largest products (q, width) of some rows of a matrix with all, descending, and their rows."""
     left = matrix[rows]
     best = torch.empty((len(rows), 0), dtype=matrix.dtype, device=matrix.device)
     columns = torch.empty((len(rows), 0), dtype=torch.int64, device=matrix.device)
@@ -134,7 +134,7 @@ def _largest_of_block(products: Tensor, width: int) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """Multiply float32 as such, whatever a program has allowed torch to do instead."""
+    """Multiply float32 in full precision, even if torch is set to use a lower one."""
     allowed = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -151,6 +151,6 @@ def _fitting(vectors: _Vectors | Tensor) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         gib = (6 * n * d + 3 * BLOCK_BYTES) / 2**30
         raise MemoryPlanError(
-            f"Comparing {n:,} faces of dimension {d} takes {gib:.0f} GiB on the GPU, which has not as "
-            f"much left: choose the approximate search or the CPU."
+            f"Comparing {n:,} faces of dimension {d} takes {gib:.0f} GiB on the GPU, more than is free: "
+            f"choose the approximate search or the CPU."
         ) from error

@@ -31,36 +31,37 @@ _LINKED_AT_A_TIME = 64
 _VANISHED = np.float32(1e-6)
 
 FACES_PER_CELL = 32
-"""Rows in a cell of the approximate search."""
+"""Average number of rows in a cell."""
 
 FLAT_CENTRES = 65_536
-"""Fewer centres than this are compared one by one."""
+"""Fewer centres than this are searched exhaustively."""
 
 CELLS = 16
-"""Cells that an approximate search visits."""
+"""Number of cells visited in a search."""
 
 
 def inverted_file(
     vectors: _Vectors, seed: int, pieces: RowStore | None = None, progress: Progress | None = None
 ) -> faiss.IndexIVFFlat:
-    """Index the rows by small cells, of about as many faces as a person has.
+    """Index the rows in small cells, of about as many faces as an identity has.
 
-    In high dimensions most faces have no cell but that of their own person: larger cells mix people,
-    and their centres are near to nobody. Centres are the means of some of the rows nearest to a random
-    row each, and from `FLAT_CENTRES` on they are themselves found through a graph (HNSW, Malkov and
-    Yashunin, 2018). A search visits `CELLS` of them.
+    In high dimensions only the cell of its own identity is near to a face: larger cells mix identities,
+    and their centres are near to none. A random sample of rows gives the first centres; these are
+    replaced by the means of the rows nearest to them, over a quarter of all rows. `FLAT_CENTRES` or more
+    centres are searched through a graph (HNSW, Malkov and Yashunin, 2018). A search visits `CELLS`
+    cells.
 
     Parameters
     ----------
     vectors : ndarray of float32, shape (n, d)
         Unit vectors.
     seed : int
-        Chooses the first centres.
+        Seed of the random samples.
     pieces : RowStore, optional
-        Where the cells of faces are kept, since finding them takes longest, so that work that was cut
-        off goes on; with what they are made of.
+        Where the cells of the faces are kept, which take longest to find, so that interrupted work
+        resumes.
     progress : Progress, optional
-        Told of the stage "index", counted in faces for which a cell is found.
+        Reports the stage "index", counted in faces whose cell is found.
     """
     import faiss
 
@@ -96,7 +97,7 @@ def _cells(
 
 
 def _center_index(centers: _Vectors) -> faiss.Index:
-    """Index of centres: by comparing all, or by a graph where they are many."""
+    """Index of centres: exhaustive, or a graph if there are many."""
     import faiss
 
     if len(centers) < FLAT_CENTRES:
@@ -105,14 +106,15 @@ def _center_index(centers: _Vectors) -> faiss.Index:
         return flat
     linked = faiss.IndexHNSWFlat(centers.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
     linked.hnsw.efConstruction = linked.hnsw.efSearch = _BEAM
-    # Several threads would link the centres in an order of chance; faiss starts them for more than 100.
+    # With several threads, which faiss starts for more than 100 rows, the graph would not be
+    # deterministic.
     for part in chunks(len(centers), _LINKED_AT_A_TIME):
         linked.add(centers[part])
     return linked
 
 
 def _means(vectors: _Vectors, cell: _Ids, centers: _Vectors) -> _Vectors:
-    """Return the mean of the rows of each cell as a unit vector; the old centre if they cancel out."""
+    """Return the mean of the rows of each cell as a unit vector; the old centre if the mean vanishes."""
     from scipy.sparse import csr_array
 
     cells, n = len(centers), len(vectors)

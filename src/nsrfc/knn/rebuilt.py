@@ -1,4 +1,4 @@
-"""The graph rebuilt on refined embeddings, among the neighbours of neighbours."""
+"""The graph rebuilt on refined embeddings, searched among the neighbours of neighbours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Ids = npt.NDArray[np.int32]
 __all__ = ["REBUILD_WIDTH", "lists_around", "rebuild_neighbor_graph"]
 
 REBUILD_WIDTH = 10
-"""Neighbours whose lists are searched when a graph is rebuilt, the face itself included."""
+"""Number of neighbours whose lists are searched when a graph is rebuilt, the face itself included."""
 
 
 def rebuild_neighbor_graph(
@@ -32,16 +32,16 @@ def rebuild_neighbor_graph(
 ) -> NeighborGraph:
     """Find the nearest neighbours of refined embeddings among the neighbours of neighbours.
 
-    Refined embeddings move towards their neighbours, so that whoever comes near is a neighbour of one
-    of them: for the people found it makes no difference whether all faces are compared
-    (docs/clustering.md), and the time is linear in the faces.
+    Refinement moves embeddings towards their neighbours, so that new neighbours are neighbours of
+    neighbours. The clusters are as good as with a comparison of all faces (docs/clustering.md), and the
+    time is linear in the number of faces.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d), C-contiguous
         Distinct refined embeddings as unit vectors.
     around : ndarray of int32, shape (n, k)
-        Neighbours before, the face itself first, then the best; -1 = none. The lists of the first
+        Previous neighbours, the face itself first, then the best; -1 = none. The lists of the first
         `REBUILD_WIDTH` are searched.
     progress, pieces
         As in :func:`build_neighbor_graph`.
@@ -49,7 +49,7 @@ def rebuild_neighbor_graph(
     Returns
     -------
     NeighborGraph
-        Of lists of length k with cosine similarities; -1 at the end where too few were compared.
+        Lists of length k with cosine similarities; -1 at the end if there were too few candidates.
     """
     check_unit(X)
     near = lists_around(around)
@@ -57,6 +57,6 @@ def rebuild_neighbor_graph(
 
 
 def lists_around(around: _Ids) -> Lists:
-    """Search among the neighbours of the nearest neighbours known."""
+    """Return a search among the neighbours of known neighbours."""
     k = around.shape[1]
     return partial(lists_among, k=k, around=around, width=min(REBUILD_WIDTH, k))

@@ -1,1 +1,1 @@
-"""Three ways to take the four steps, of one shape: rules, networks on structure, published networks."""
+"""Three methods with one interface: rules, networks on structure, and the published networks."""

@@ -1,4 +1,4 @@
-"""What every method answers: the four steps, from faces to components."""
+"""The interface of all methods: the four steps, from faces to components."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["EdgeScorer", "Method", "Run"]
 _Floats = npt.NDArray[np.float32]
 
 EdgeScorer = Callable[[npt.NDArray[np.int64]], _Floats]
-"""Probabilities (m,) that density edges, given by their numbers (m,), join one identity. An edge has the
-same one whatever others are asked about with it."""
+"""Returns the probabilities (m,) that density edges, given by their numbers (m,), are genuine pairs. The
+probability of an edge does not depend on the other edges in the call."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """How a run is carried out. Nothing here is part of the method.
+    """How a run is executed. Nothing here is part of the method.
 
     Attributes
     ----------
@@ -39,10 +39,10 @@ class Run:
     dtype : {"float32", "bfloat16"}
         Floating-point precision of the networks.
     cache : path-like, optional
-        Folder where results of stages are kept: a run that was cut off, given the same faces and
-        settings again, goes on from there.
+        Folder for the results of stages: an interrupted run, started again with the same faces and
+        settings, resumes from them.
     progress : Progress
-        Told of every stage; holds their seconds afterwards.
+        Reports every stage; holds their duration in seconds afterwards.
     batch : int
         Lists or edges that a network scores at a time.
     """
@@ -55,12 +55,12 @@ class Run:
 
     @cached_property
     def results(self) -> Results:
-        """The results that are kept in ``cache``.
+        """The cache of results.
 
         Raises
         ------
         InputError
-            If it is no path.
+            If ``cache`` is not a path.
         """
         if self.cache is None:
             return NoResults()
@@ -72,13 +72,13 @@ class Run:
 class Method(Protocol):
     """The four steps on distinct faces in canonical order. No step reads a label.
 
-    What follows from the faces alone stands in the records that are passed on; what the method itself
-    decides by, in its settings.
+    Everything computed from the faces is in the records passed between the steps; the method itself
+    holds only settings and networks.
     """
 
     @property
     def k(self) -> int:
-        """Length of a list of neighbours, the face itself included."""
+        """Length of a neighbour list, the face itself included."""
 
     @property
     def search(self) -> str:
@@ -86,30 +86,30 @@ class Method(Protocol):
 
     @property
     def seed(self) -> int:
-        """Seed of whatever is sampled."""
+        """Seed of random samples and of the approximate search."""
 
     def neighborhood(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
-        """Step 1: find neighbours, refine the faces (n, d), and find neighbours anew.
+        """Step 1: find neighbours, refine the faces (n, d), and rebuild the graph on them.
 
-        ``graph`` holds the neighbours by cosine, where they are known already.
+        ``graph`` holds the nearest neighbours by cosine, if already known.
         """
 
     def affinity(self, near: Neighborhood, run: Run) -> _Floats:
-        """Step 1, its end: a_ij (n, k), how much neighbour j speaks for the identity of i."""
+        """Step 1, end: a_ij (n, k), the affinity of face i and its neighbour j."""
 
     def density_graph(self, near: Neighborhood, affinity: _Floats, run: Run) -> DensityGraph:
         """Step 2: density of every face, density edges and similarity edges."""
 
     def edge_scorer(self, near: Neighborhood, density: DensityGraph, run: Run) -> EdgeScorer:
-        """Step 3: what says which density edges join one identity; it scores those it is asked about."""
+        """Step 3: return a function that scores density edges on demand."""
 
     def components(
         self, near: Neighborhood, density: DensityGraph, scorer: EdgeScorer, run: Run
     ) -> Components:
-        """Step 4: follow similarity edges and the density edges that hold."""
+        """Step 4: cluster by similarity edges and the density edges that are kept."""
 
     def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
-        """Return what places new faces in the clusters found: labels (n,) of unit vectors (n, d)."""
+        """Return a function that assigns new faces to clusters: labels (n,) of unit vectors (n, d)."""
 
     def record(self) -> Mapping[str, Any]:
-        """Say what decides, in values of JSON."""
+        """Return name and settings of the method as JSON values."""

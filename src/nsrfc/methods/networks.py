@@ -1,16 +1,15 @@
-"""The four steps by networks; what they read is left to the families (`structure`, `published`).
+"""The four steps by networks, whose inputs depend on their family (`structure`, `published`).
 
 1. Neighbour graph: the k nearest by cosine; embeddings refined by the C-GCN and the graph rebuilt on
-   them; a_ij, the probability that a neighbour is the same identity, by the pair network.
+   them; a_ij, the probability that a face and its neighbour are a genuine pair, by the pair network.
 2. Local density graph: S_ij by LCENet, density of every face, density edges and similarity edges.
 3. Connectivity: PCENet scores the density edges that can still change the answer.
-4. Clusters: connected components of what is kept, but for an edge that would join two clusters unlike
-   each other.
+4. Clusters: connected components of the edges that are kept. An edge that would join two clusters whose
+   normalised similarity is too low is left out.
 
-A step that did not earn its place in training is left out (`ModelSettings.used`).
+A step that did not improve validation in training is left out (`ModelSettings.used`).
 
-A network is reached through a gather, which fetches the input of a batch on the fly, so that no array of
-n k vectors ever stands in memory.
+The input of each batch is gathered on the fly, so that no array of n k vectors is ever in memory.
 """
 
 from __future__ import annotations
@@ -65,13 +64,13 @@ _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.integer]
 
 ListInputs = Callable[[_Rows], tuple[Tensor, ...]]
-"""Gathers what a network reads of the lists of some faces."""
+"""Gathers the input of a network for the lists of some faces."""
 
 EdgeInputs = Callable[[_Rows, _Rows], tuple[Tensor, ...]]
-"""Gathers what a network reads of edges, by the faces at their ends."""
+"""Gathers the input of a network for edges, given their sources and targets."""
 
 _SURE = 1e-6
-"""Probability below which log-odds tell no more, and likewise near 1."""
+"""Probabilities are clipped to this distance from 0 and 1 before their log-odds are taken."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class NetworkMethod(ABC):
     search : {"auto", "exact", "approximate"}
         How neighbours are found.
     seed : int
-        Of an approximate search, and of the sample that tells how similar impostors are.
+        Seed of the approximate search, and of the sample for impostor score statistics.
     """
 
     name: ClassVar[str]
@@ -100,11 +99,11 @@ class NetworkMethod(ABC):
 
     @property
     def k(self) -> int:
-        """Length of a list of neighbours, the face itself included."""
+        """Length of a neighbour list, the face itself included."""
         return self.settings.k
 
     def record(self) -> Mapping[str, Any]:
-        """Say what decides, in values of JSON."""
+        """Return name and settings of the method, and fingerprints of its networks, as JSON values."""
         return {
             "name": self.name,
             "settings": self.settings.model_dump(mode="json"),
@@ -113,10 +112,10 @@ class NetworkMethod(ABC):
         }
 
     def with_settings(self, **changes: Any) -> Self:  # noqa: ANN401
-        """Return the method with other settings, its networks as they are."""
+        """Return the method with other settings and the same networks."""
         return replace(self, settings=self.settings.model_copy(update=changes))
 
-    # What a family adds
+    # Implemented by the families
 
     @abstractmethod
     def refined(
@@ -124,27 +123,27 @@ class NetworkMethod(ABC):
     ) -> _Floats:
         """Refine the vectors of a neighbourhood: unit vectors (n, w).
 
-        ``lists`` are those of :meth:`convolved_lists`, where they are known already.
+        ``lists`` are those of :meth:`convolved_lists`, if already known.
         """
 
     @abstractmethod
     def rebuilt_graph(
         self, vectors: _Floats, before: _Ids, run: Run, store: RowStore | None = None
     ) -> NeighborGraph:
-        """Find the neighbours of refined vectors; ``before`` are those there were."""
+        """Find the neighbours of refined vectors; ``before`` are the previous neighbours."""
 
     @abstractmethod
     def list_inputs(
         self, network: nn.Module, near: Neighborhood, affinity: _Floats | None = None
     ) -> ListInputs:
-        """Return what gathers the lists that a network scores; ``affinity`` is for LCENet."""
+        """Return a function that gathers the lists a network scores; ``affinity`` is for LCENet."""
 
     @abstractmethod
-    def edge_inputs(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> EdgeInputs:
-        """Return what gathers the edges that PCENet scores."""
+    def edge_inputs(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> EdgeInputs:
+        """Return a function that gathers the edges PCENet scores."""
 
     def log_odds(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Log-odds of "the same identity" of a batch, on the device of the network."""
+        """Log-odds that the pairs of a batch are genuine, on the device of the network."""
         device = device_of(network)
         odds: Tensor = network(*(part.to(device, non_blocking=True) for part in inputs))
         return odds
@@ -157,7 +156,7 @@ class NetworkMethod(ABC):
     # Step 1
 
     def neighborhood(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
-        """Find neighbours, refine the embeddings, and find neighbours anew."""
+        """Find neighbours, refine the embeddings, and rebuild the graph on them."""
         near = self.nearest(faces, graph, run)
         if not self.settings.uses("refine"):
             return near
@@ -167,7 +166,7 @@ class NetworkMethod(ABC):
         return self.rescored(near, vectors, key)
 
     def refined_vectors(self, near: Neighborhood, run: Run) -> tuple[_Floats, str]:
-        """Refine embeddings as the settings say: unit vectors (n, w), and their key."""
+        """Refine embeddings according to the settings: unit vectors (n, w), and their cache key."""
         whiten = self.settings.uses("whiten")
         parts = {"of": near.key, "whiten": whiten, "rerank": self.settings.rerank, **self._sampling}
         key = run.results.key("refined", {**parts, **self._made_with("cgcn", run)})
@@ -177,13 +176,13 @@ class NetworkMethod(ABC):
             with run.progress.stage("refinement", n) as advance, self.precision(run):
                 vectors = self.refined(near, run, whiten=whiten)
                 advance(n)
-            # bfloat16 meets unit length to a thousandth only, and a search wants it better.
+            # In bfloat16 the length is 1 only to a thousandth, not precise enough for a search.
             return {"vectors": vectors if run.dtype == "float32" else normalize(vectors)}
 
         return run.results.get("refined", key, make)["vectors"], key
 
     def nearest(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
-        """Find the neighbours of the embeddings as given, in lists of the model's length."""
+        """Find the neighbours of the embeddings as given, in lists of length k."""
         of = run.results.key("embeddings", {"sha256": run.results.fingerprint(faces)})
         if graph is None:
             key = run.results.key("neighbours", {"of": of, "k": self.k, **self._sampling})
@@ -197,7 +196,7 @@ class NetworkMethod(ABC):
         return Neighborhood(faces, faces, ids, similarities, ids, impostor_means=(mean, mean), key=key)
 
     def searched(self, vectors: _Floats, run: Run, store: RowStore | None = None) -> NeighborGraph:
-        """Search the neighbours of vectors among all of them."""
+        """Find the neighbours of vectors among all of them."""
         return build_neighbor_graph(
             vectors,
             self.k,
@@ -209,40 +208,40 @@ class NetworkMethod(ABC):
         )
 
     def rebuilt(self, near: Neighborhood, vectors: _Floats, run: Run, of: str = "") -> Neighborhood:
-        """Put refined vectors in place, with their neighbours."""
+        """Return the neighbourhood of refined vectors, with their own neighbours."""
         key = run.results.key("neighbours", {"of": of, "k": self.k, **self._sampling})
         store = run.results.pieces("neighbours", key)
         lists = padded(self.rebuilt_graph(vectors, near.ids, run, store), self.k)
         return self._moved(near, vectors, lists, key)
 
     def rescored(self, near: Neighborhood, vectors: _Floats, of: str = "") -> Neighborhood:
-        """Put refined vectors in place, the lists as they were."""
+        """Return the neighbourhood of refined vectors, with the previous lists."""
         lists = near.ids, listed_cosines(vectors, near.ids)
         return self._moved(near, vectors, lists, of)
 
     def affinity(self, near: Neighborhood, run: Run) -> _Floats:
-        """a_ij by the pair network; without it the cosine, or 0 if that is negative."""
+        """a_ij by the pair network; without it the cosine, negative ones as 0."""
         if not self.settings.uses("pairs"):
             return np.maximum(near.similarities, 0)
         return self.list_probability("pairs", near, run)
 
     # Step 2
 
-    def same(self, near: Neighborhood, affinity: _Floats, run: Run) -> _Floats:
+    def genuine_probability(self, near: Neighborhood, affinity: _Floats, run: Run) -> _Floats:
         """S_ij by LCENet; without it a_ij."""
         if not self.settings.uses("density"):
             return affinity
         return self.list_probability("lcenet", near, run, affinity)
 
     def density_graph(self, near: Neighborhood, affinity: _Floats, run: Run) -> DensityGraph:
-        """Make the density graph of a_ij and S_ij."""
-        return self.graph_of(near, affinity, self.same(near, affinity, run))
+        """Make the density graph from a_ij and S_ij."""
+        return self.graph_of(near, affinity, self.genuine_probability(near, affinity, run))
 
-    def graph_of(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> DensityGraph:
-        """Make the density graph of given a_ij and S_ij."""
+    def graph_of(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> DensityGraph:
+        """Make the density graph from given a_ij and S_ij."""
         settings = self.settings
         weight = near.similarities if settings.weighted else None
-        return build_density_graph(near.ids, affinity, same, settings.tau, settings.mutual, weight)
+        return build_density_graph(near.ids, affinity, genuine, settings.tau, settings.mutual, weight)
 
     def list_probability(
         self, name: NetworkName, near: Neighborhood, run: Run, affinity: _Floats | None = None
@@ -252,7 +251,7 @@ class NetworkMethod(ABC):
         Returns
         -------
         ndarray of float32, shape (n, k)
-            Probability of the same identity: 1 for the face itself, 0 where there is no neighbour.
+            Probability of a genuine pair: 1 for the face itself, 0 where there is no neighbour.
         """
         key = self._key(name, near, run)
         store = run.results.pieces(name, key)
@@ -269,7 +268,7 @@ class NetworkMethod(ABC):
         name: str = "lists",
         store: RowStore | None = None,
     ) -> _Floats:
-        """Score every listed neighbour with a network, as :meth:`list_probability`."""
+        """Score every listed neighbour with a given network, see :meth:`list_probability`."""
         n = len(near.ids)
         store = store or MemoryRows()
         scores: _Floats = store.array("probability", near.ids.shape)
@@ -289,19 +288,19 @@ class NetworkMethod(ABC):
     # Step 3
 
     def edge_scorer(self, near: Neighborhood, density: DensityGraph, run: Run) -> EdgeScorer:
-        """Score by PCENet; without it by a_ij p_ij. Both are calibrated."""
+        """Score with PCENet, or by a_ij p_ij without it. Both are calibrated."""
         edges, calibration = density.density_edges, self.settings.calibration
         if not self.settings.uses("connect"):
             known = calibrated(edges.score, calibration)
             return lambda chosen: known[chosen]
         assert density.affinity is not None
-        assert density.same is not None
+        assert density.genuine_probability is not None
         rules = self.settings.model_dump(include={"mutual", "weighted", "veto"})
         key = run.results.key("edges", {"of": self._key("pcenet", near, run), **rules})
         kept = run.results.find("edges", key)
-        # Edges that other thresholds skipped are scored when a run first asks for them.
+        # Edges skipped under other thresholds are scored when a run first needs them.
         scores = np.full(len(edges), np.nan, np.float32) if kept is None else kept["probability"]
-        ask = self.edge_scores("pcenet", near, density.affinity, density.same, run)
+        ask = self.edge_scores("pcenet", near, density.affinity, density.genuine_probability, run)
 
         def scorer(chosen: npt.NDArray[np.int64]) -> _Floats:
             new = chosen[np.isnan(scores[chosen])]
@@ -313,15 +312,16 @@ class NetworkMethod(ABC):
         return scorer
 
     def edge_scores(
-        self, name: NetworkName, near: Neighborhood, affinity: _Floats, same: _Floats, run: Run
+        self, name: NetworkName, near: Neighborhood, affinity: _Floats, genuine: _Floats, run: Run
     ) -> Callable[[EdgeList], _Floats]:
-        """Return what scores edges with a network; what is read off all faces is read once.
+        """Return a function that scores edges with a network; features of all faces are computed once.
 
-        Edges have a_ij p_ij as scores. With `ModelSettings.veto` the network may only lower them: its
-        probability is multiplied by the score. Otherwise it takes the place of the score, as published.
+        The edges it is given have a_ij p_ij as scores. With `ModelSettings.veto` the network can only
+        lower them: its probability is multiplied by the score. Otherwise it replaces the score, as
+        published.
         """
         network, near = self.networks[name], self.read_by(name, near)
-        gather = self.edge_inputs(near, affinity, same)
+        gather = self.edge_inputs(near, affinity, genuine)
 
         def scores(edges: EdgeList) -> _Floats:
             found = np.empty(len(edges), np.float32)
@@ -338,17 +338,18 @@ class NetworkMethod(ABC):
     def components(
         self, near: Neighborhood, density: DensityGraph, scorer: EdgeScorer, run: Run
     ) -> Components:
-        """Follow similarity edges, then density edges of `ModelSettings.connect` or more, best first.
+        """Join by similarity edges, then by density edges from `ModelSettings.connect` up, best first.
 
-        With `ModelSettings.cluster_comparison` an edge that would join two clusters unlike each other is
-        left out; large clusters that are alike are joined by an uncertain edge, or by none. The
-        probability of an edge that was skipped, because others had joined its ends, is its score.
+        With `ModelSettings.cluster_comparison` an edge is left out if the normalised similarity of the
+        two clusters is too low, and large clusters of high normalised similarity are joined by an
+        uncertain edge, or without any. A skipped edge, whose ends were already joined, gets its
+        calibrated score as probability.
         """
         n, edges, settings = len(near.ids), density.density_edges, self.settings
-        alike = settings.cluster_comparison
+        comparison = settings.cluster_comparison
         test: ClusterTest | None = None
-        if alike is not None:
-            minimum = alike.refined_minimum if near.refined else alike.minimum
+        if comparison is not None:
+            minimum = comparison.refined_minimum if near.refined else comparison.minimum
             test = ClusterTest(near.vectors, near.impostor_means[0], minimum)
         with run.progress.stage("edges", len(edges)) as advance:
 
@@ -360,9 +361,9 @@ class NetworkMethod(ABC):
             found = connect(n, density.similarity_edges, edges, counted, settings.connect, test)
             advance(found.skipped)
         labels = found.labels
-        if alike is not None:
+        if comparison is not None:
             with run.progress.stage("clusters", n) as advance:
-                labels = self._joined_large(near, labels, edges, found.probability, alike)
+                labels = self._joined_large(near, labels, edges, found.probability, comparison)
                 advance(n)
         score = calibrated(edges.score, settings.calibration)
         probability = np.where(np.isnan(found.probability), score, found.probability)
@@ -374,30 +375,35 @@ class NetworkMethod(ABC):
         labels: npt.NDArray[np.int64],
         edges: EdgeList,
         probability: _Floats,
-        alike: ClusterComparison,
+        comparison: ClusterComparison,
     ) -> npt.NDArray[np.int64]:
-        """Join large clusters that are alike: tied by an uncertain edge, or by none."""
+        """Join large clusters of high normalised similarity, with or without an uncertain edge."""
         threshold = self.settings.connect
-        uncertain = (probability < threshold) & (probability >= alike.uncertain_share * threshold)
+        uncertain = (probability < threshold) & (probability >= comparison.uncertain_share * threshold)
         mean, mean_given = near.impostor_means
         labels = join_uncertain(
             labels,
             edges.where(uncertain),
-            alike.uncertain_size,
-            (near.vectors, mean, alike.refined_minimum),
-            (near.faces, mean_given, alike.uncertain_minimum),
+            comparison.uncertain_size,
+            (near.vectors, mean, comparison.refined_minimum),
+            (near.faces, mean_given, comparison.uncertain_minimum),
         )
         return join_unlinked(
-            near.faces, labels, near.nearest, mean_given, alike.unlinked_minimum, alike.unlinked_size
+            near.faces,
+            labels,
+            near.nearest,
+            mean_given,
+            comparison.unlinked_minimum,
+            comparison.unlinked_size,
         )
 
     # New faces
 
     def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
-        """Place new faces where a network scores lists of embeddings as given, by its probabilities.
+        """Assign new faces by the probabilities of a network that scores lists of embeddings as given.
 
-        Known faces have a say from `ModelSettings.connect` on. Where all networks read refined
-        embeddings, which a new face has not, a score model of the known faces stands in.
+        The threshold is `ModelSettings.connect`. If all networks read refined embeddings, which a new
+        face does not have, a score model of the known faces is used instead.
         """
         from nsrfc.methods.placement import Placement, score_model_chance
 
@@ -406,19 +412,19 @@ class NetworkMethod(ABC):
         return Placement(faces, labels, min(self.k - 1, n), threshold, chance)
 
     def chance(self, faces: _Floats, run: Run) -> Chance | None:
-        """Return what scores the neighbours of new faces among known ones (n, d), if a network can."""
+        """Return a function that scores new faces against known ones (n, d), if a network can."""
         del faces, run
         return None
 
-    # Parts of steps
+    # Helpers
 
     def read_by(self, name: NetworkName, near: Neighborhood) -> Neighborhood:
-        """Return what a network reads: refined vectors, or the embeddings as given."""
+        """Return the neighbourhood as a network reads it: refined vectors, or embeddings as given."""
         return replace(near, vectors=near.faces) if name in self.settings.unrefined else near
 
     @contextmanager
     def precision(self, run: Run) -> Iterator[None]:
-        """Let networks compute in the precision of the run."""
+        """Run networks in the floating-point precision of the run."""
         device = next((device_of(network).type for network in self.networks.values()), "cpu")
         with torch.autocast(device, torch.bfloat16, enabled=run.dtype == "bfloat16"):
             yield
@@ -449,7 +455,7 @@ class NetworkMethod(ABC):
         return found
 
     def _key(self, name: NetworkName, near: Neighborhood, run: Run) -> str:
-        """Key of what a network makes of a neighbourhood, and of what those before it made of it."""
+        """Key of a network's result on a neighbourhood, including the networks before it."""
         if not run.results.kept:
             return ""
         names = NETWORKS[1 : NETWORKS.index(name) + 1]
@@ -458,7 +464,7 @@ class NetworkMethod(ABC):
         return run.results.key(name, {"of": near.key, "networks": made, **steps})
 
     def _made_with(self, name: NetworkName, run: Run) -> dict[str, object]:
-        """Return what a network's result depends on beside the faces."""
+        """Return everything but the faces that a network's result depends on."""
         if not run.results.kept:
             return {}
         return {
@@ -494,7 +500,7 @@ def calibrated(probability: _Floats, calibration: Calibration) -> _Floats:
 
 
 def clipped_logit(probability: _Floats) -> npt.NDArray[np.float64]:
-    """Log-odds in double precision, those of `_SURE` at most."""
+    """Log-odds in double precision, bounded by those of `_SURE`."""
     odds: npt.NDArray[np.float64] = logit(np.clip(probability.astype(np.float64), _SURE, 1 - _SURE))
     return odds
 
@@ -509,9 +515,9 @@ def listed_cosines(vectors: _Floats, ids: _Ids) -> _Floats:
 
 
 def padded(graph: NeighborGraph, k: int) -> tuple[_Ids, _Floats]:
-    """Return ids and similarities of lists of length k, as networks for that length need them.
+    """Return ids and similarities as lists of length k, which some networks need.
 
-    Where there are fewer faces than k, -1 and 0 fill the lists; otherwise nothing is copied.
+    If there are fewer faces than k, lists are padded with -1 and 0; otherwise nothing is copied.
     """
     missing = k - graph.k
     if missing == 0:
@@ -521,5 +527,5 @@ def padded(graph: NeighborGraph, k: int) -> tuple[_Ids, _Floats]:
 
 
 def device_of(network: nn.Module) -> torch.device:
-    """Return where the weights of a network are."""
+    """Return the device of a network's weights."""
     return next(network.parameters()).device

@@ -1,4 +1,4 @@
-"""New faces to the clusters found, one by one."""
+"""Assigning new faces to existing clusters, one by one."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ _Floats = npt.NDArray[np.float32]
 _Labels = npt.NDArray[np.int64]
 
 Chance = Callable[[_Floats, npt.NDArray[np.int64], _Floats], _Floats]
-"""Probabilities (m, k) of one identity, of new faces (m, d) with known ones (m, k) of given cosines."""
+"""Returns the probabilities (m, k) that new faces (m, d) and known faces, given by ids (m, k) and
+cosines (m, k), are genuine pairs."""
 
 FACES = 16_384
-"""Faces whose best neighbours show the odds; more would hardly move them."""
+"""Size of the sample that the score model is fitted to; more faces would hardly change it."""
 
 ROWS = 4096
 
 
 @dataclass(frozen=True)
 class Placement:
-    """What is needed to place new faces.
+    """Assigns new faces to clusters by a vote of known faces.
 
     Attributes
     ----------
@@ -37,10 +38,11 @@ class Placement:
     labels : ndarray of int64, shape (n,)
         Their clusters; -1 = none.
     k : int
-        Known faces that have a say about a new one, at most n.
+        Number of nearest known faces that vote, at most n.
     threshold : float
-        Least probability of one of the voters of the winning cluster.
+        Minimum probability of the best voter of the winning cluster.
     chance : callable
+        Scores pairs of a new and a known face.
     """
 
     faces: _Floats
@@ -52,9 +54,9 @@ class Placement:
     def __call__(self, X: _Floats) -> _Labels:
         """Label new faces: unit vectors (m, d) to labels (m,), -1 where no cluster is likely enough.
 
-        Of the nearest known faces each votes for its cluster with the probability that it and the new
-        face are of one identity. The cluster with most votes gets the face if one of its voters is
-        likely enough. Each face is placed by itself: the result does not depend on the others.
+        Each of the k nearest known faces votes for its cluster, weighted by the probability that it and
+        the new face are a genuine pair. The cluster with the highest sum wins if the probability of at
+        least one of its voters reaches the threshold. Faces are independent of each other.
         """
         import faiss
 
@@ -70,7 +72,7 @@ class Placement:
         order = np.argsort(labels, axis=1, kind="stable")
         labels = np.take_along_axis(labels, order, axis=1)
         chance = np.take_along_axis(chance, order, axis=1)
-        # Votes of one cluster stand together: a running sum less its value before the first of them.
+        # Votes are sorted by cluster: their sum is a running sum minus its value before the first one.
         running = np.cumsum(chance, axis=1, dtype=np.float64)
         column = np.arange(labels.shape[1])
         opens = np.ones(labels.shape, np.bool_)
@@ -84,7 +86,7 @@ class Placement:
 
 
 def score_model_chance(faces: _Floats, seed: int) -> Chance:
-    """Read the odds off known faces (n, d): a score model of their best neighbours."""
+    """Fit a score model to the best neighbours of known faces (n, d), for pairs with new faces."""
     n = len(faces)
     reference = faces[sample_faces(n, seed)]
     known = impostor_scores(faces, reference)

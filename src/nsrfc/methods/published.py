@@ -1,4 +1,4 @@
-"""The published networks, which read the vectors of the lists themselves."""
+"""The published networks, which read the vectors of neighbour lists."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class PublishedMethod(NetworkMethod):
     def refined(
         self, near: Neighborhood, run: Run, *, whiten: bool, lists: _Ids | None = None
     ) -> _Floats:
-        """Run the C-GCN over all faces in one pass; it does not whiten."""
+        """Run the C-GCN over all faces in one pass, without whitening."""
         del whiten
         return self.convolved(near, self.convolved_lists(near, run) if lists is None else lists)
 
     def convolved_lists(self, near: Neighborhood, run: Run) -> _Ids:
-        """Return the lists that a C-GCN convolves over: re-ranked, or as they are."""
+        """Return the lists that the C-GCN convolves over, re-ranked if the settings say so."""
         if not self.settings.rerank:
             return near.ids
         graph = NeighborGraph(near.ids, near.similarities)
         return rerank(graph, X=near.vectors, progress=run.progress).ids
 
     def convolved(self, near: Neighborhood, lists: _Ids, rows: int = ROWS) -> _Floats:
-        """Run the C-GCN over given lists (n, k), ``rows`` faces at a time."""
+        """Run the C-GCN over the given lists (n, k), ``rows`` faces at a time."""
         network = self.networks["cgcn"]
         device = device_of(network)
         with torch.no_grad():
@@ -61,36 +61,36 @@ class PublishedMethod(NetworkMethod):
     def rebuilt_graph(
         self, vectors: _Floats, before: _Ids, run: Run, store: RowStore | None = None
     ) -> NeighborGraph:
-        """Search the neighbours of refined vectors among all faces."""
+        """Find the neighbours of refined vectors among all faces."""
         del before
         return self.searched(vectors, run, store)
 
     def list_inputs(
         self, network: nn.Module, near: Neighborhood, affinity: _Floats | None = None
     ) -> ListInputs:
-        """Gather vectors (b, k, d), 0 where there is no neighbour, and where there is one (b, k)."""
+        """Gather vectors (b, k, d), 0 where there is no neighbour, and a mask of neighbours (b, k)."""
         del network, affinity
         return lambda rows: _vectors(near.vectors, near.ids[rows])
 
-    def edge_inputs(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> EdgeInputs:
-        """Gather the lists of both ends: vectors (b, 2, k, d), and where there are any (b, 2, k)."""
-        del affinity, same
+    def edge_inputs(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> EdgeInputs:
+        """Gather the lists of both ends: vectors (b, 2, k, d), and a mask of neighbours (b, 2, k)."""
+        del affinity, genuine
         return lambda source, target: _vectors(
             near.vectors, near.ids[np.stack((source, target), axis=1)]
         )
 
     def log_odds(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Log-odds of "the same identity".
+        """Log-odds that pairs are genuine.
 
-        LCENet and PCENet give logits of two classes, whose difference these are: cross-entropy over two
-        classes is the binary cross-entropy of it.
+        LCENet and PCENet return logits of two classes. The log-odds are their difference, so that
+        cross-entropy over two classes equals binary cross-entropy of the log-odds.
         """
         output = super().log_odds(network, inputs)
         return output if isinstance(network, PairNetwork) else output[..., 1] - output[..., 0]
 
 
 def sparse_adjacency(matrix: csr_array, device: torch.device) -> SparseAdjacency:
-    """Make an adjacency of a sparse matrix."""
+    """Turn a scipy sparse matrix into an adjacency on a device."""
     indices, indptr, data = (
         torch.from_numpy(part).to(device) for part in (matrix.indices, matrix.indptr, matrix.data)
     )

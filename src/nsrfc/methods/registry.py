@@ -1,4 +1,4 @@
-"""The one place that picks a method."""
+"""Selection of the method: the only place that does it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["load_method", "load_networks", "method_class"]
 
 PRECISIONS = ("float32", "bfloat16")
-"""With bfloat16, what torch's autocast does not keep in float32."""
+"""With bfloat16, torch's autocast keeps some operations in float32."""
 
 _logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 def load_method(
     model: NSRFC | str | Path | None, config: ClusterConfig, shape: tuple[int, ...], run: Run
 ) -> Method:
-    """Pick the method for some faces.
+    """Select the method for some faces.
 
     Parameters
     ----------
@@ -35,19 +35,19 @@ def load_method(
         A model, "universal", a folder, or an id on the hub. None: the rules.
     config : ClusterConfig
     shape : (int, int)
-        Distinct faces and their dimension.
+        Number of distinct faces, and embedding dimension.
     run : Run
 
     Returns
     -------
     Method
-        The rules also where there are fewer faces than the model ever learned from.
+        The rules also if there are fewer faces than the model's minimum.
 
     Raises
     ------
     InputError
         If there is no such model, device or floating-point precision, the model is for another
-        dimension, or a setting is one that the method does not have.
+        dimension, or the method does not have one of the settings.
     """
     if model is None:
         from nsrfc.methods.rules import Rules
@@ -59,17 +59,17 @@ def load_method(
     loaded = load_model(model)
     config.refuse(("k",), "a model brings its own")
     n, dimension = shape
-    fewest = loaded.settings.fewest
-    if n < fewest:
+    minimum = loaded.settings.fewest
+    if n < minimum:
         loaded.check_dimension(dimension)
         config.refuse(
             ("threshold", "tau", "precision"),
-            f"the model's networks are for {fewest:,} faces or more, and {n:,} are clustered by the "
+            f"the model's networks are for {minimum:,} faces or more, and {n:,} are clustered by the "
             f"rules, which have no such setting",
         )
         from nsrfc.methods.rules import Rules
 
-        _logger.info("%d faces are too few for the model's networks: rules decide.", n)
+        _logger.info("%d faces are too few for the model's networks: clustering by the rules.", n)
         return Rules(k=loaded.settings.k, search=config.search, seed=config.seed)
     return load_networks(loaded, config, dimension, run)
 
@@ -83,15 +83,15 @@ def load_networks(
 ) -> NetworkMethod:
     """Return the method of a model with the thresholds of a configuration.
 
-    Its networks are on the device of the run. The model is never changed: where it stands on another
-    device, or is in training, a copy is taken.
+    Its networks are on the device of the run. The model is never changed: if it is on another device, or
+    in training mode, a copy is used.
 
     Parameters
     ----------
     model : NSRFC, path-like or str
     config : ClusterConfig
     dimension : int
-        Of the embeddings.
+        Embedding dimension.
     run : Run
     needed : {"cgcn", "pairs", "lcenet", "pcenet"}, optional
         A network that the model must have.
@@ -120,7 +120,7 @@ def load_networks(
 
 
 def method_class(family: Family) -> type[NetworkMethod]:
-    """Return the class of a family of networks."""
+    """Return the method class of a family of networks."""
     if family == "structure":
         from nsrfc.methods.structure import StructureMethod
 

@@ -1,14 +1,14 @@
-"""The four steps by rules: statistics of the faces at hand, no learned weights.
+"""The four steps by rules: statistics of the faces to be clustered, without learned weights.
 
-1. Neighbour graph: the k nearest by cosine; similarities as normalised scores (s-norm); embeddings
-   whitened where that leaves less doubt, then refined to means of their neighbourhoods, twice; each time
-   the graph is rebuilt on them.
+1. Neighbour graph: the k nearest by cosine; similarities as normalised scores (s-norm). Embeddings are
+   whitened if that separates genuine from impostor pairs better, then replaced by means of their
+   neighbourhoods, twice; each time the graph is rebuilt on them.
 2. Local density graph: density of every face, density edges and similarity edges.
-3. Connectivity: the odds that a density edge joins one identity, by a score model of these edges.
-4. Clusters: connected components of what is kept; an edge that would join two clusters unlike each other
-   is left out.
+3. Connectivity: the log-odds that a density edge is a genuine pair, by a score model of these edges.
+4. Clusters: connected components of the edges that are kept. An edge that would join two clusters whose
+   normalised similarity is too low is left out.
 
-No threshold is fixed in units of an embedder.
+No threshold depends on the scale of an embedder.
 """
 
 from __future__ import annotations
@@ -62,21 +62,22 @@ class Rules:
     k : int
         Neighbours per face, the face itself included; clamped to the number of faces.
     whitening : tuple of float
-        Powers of whitening, of which the faces at hand choose: not at all, or in full.
+        Candidate powers of whitening, one of which is chosen for the data: none, or full.
     refinements : tuple of (int, float)
-        Neighbours that each refinement averages, and the log-odds at which one weighs a half. The first
-        is generous, to reach the poor images of a person; the second, on cleaner lists, is cautious.
+        For each refinement, the number of neighbours averaged, and the log-odds at which one has weight
+        1/2. The first is permissive, to include poor images; the second, on cleaner lists, is stricter.
     followed : float
-        Log-odds from which on a density edge is followed. Some edges more likely wrong than right may
-        pass, since the clusters that they would join are compared first.
+        Minimum log-odds of a density edge that is followed. It may be below 0, because the clusters are
+        compared before an edge joins them.
     margin : float
-        Local score above the threshold of density edges at which a pair is joined at once.
-    alike : ClusterComparison
-        When clusters are alike enough to become one.
+        A pair is a similarity edge if its local score exceeds the threshold of the score model of
+        density edges by this much.
+    cluster_comparison : ClusterComparison
+        When two clusters are similar enough to be joined.
     search : {"auto", "exact", "approximate"}
         How neighbours are found.
     seed : int
-        Of the sample against which scores are normalised, and of an approximate search.
+        Seed of the sample for score normalisation, and of the approximate search.
     """
 
     k: int = 80
@@ -84,20 +85,21 @@ class Rules:
     refinements: tuple[tuple[int, float], ...] = ((10, -1.0), (20, 1.0))
     followed: float = -1.0
     margin: float = 1.0
-    alike: ClusterComparison = field(default_factory=ClusterComparison)
+    cluster_comparison: ClusterComparison = field(default_factory=ClusterComparison)
     search: str = "auto"
     seed: int = 0
 
     def record(self) -> Mapping[str, Any]:
-        """Say what decides, in values of JSON."""
+        """Return name and settings of the method as JSON values."""
         settings = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {"name": "rules", "settings": settings | {"alike": self.alike.model_dump()}}
+        settings["cluster_comparison"] = self.cluster_comparison.model_dump()
+        return {"name": "rules", "settings": settings}
 
     def neighborhood(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
-        """Search, whiten, and refine twice.
+        """Find neighbours, whiten, and refine twice.
 
-        Similarities are normalised scores, each list in their order. ``vectors`` are the whitened
-        embeddings, or those given where whitening does not help.
+        Similarities are normalised scores, and each list is sorted by them. ``vectors`` are the whitened
+        embeddings, or the given ones if whitening does not help.
         """
         steps = _Steps(self, run, faces, graph)
         lists = graph or steps.searched(faces)
@@ -112,7 +114,7 @@ class Rules:
             )
             advance(len(faces))
         if vectors is not faces:
-            # The first scores would otherwise stand beside those that take their place.
+            # Free the first scores before they are replaced.
             del scored
             lists = steps.rebuilt(vectors, nearest)
             scored = steps.scored(lists, lists.similarities.copy(), vectors)
@@ -149,7 +151,7 @@ class Rules:
         return near.similarities
 
     def density_graph(self, near: Neighborhood, affinity: _Floats, run: Run) -> DensityGraph:
-        """Make the density graph of scores; those of its edges are local scores."""
+        """Make the density graph of normalised scores; its edges have local scores."""
         scored = _Scored(near.ids, affinity, near.impostor_means[0], near.identical)
         with run.progress.stage("density", len(near.ids)) as advance:
             density = scored.density()
@@ -163,7 +165,7 @@ class Rules:
         return DensityGraph(density, edges, similar, threshold)
 
     def edge_scorer(self, near: Neighborhood, density: DensityGraph, run: Run) -> EdgeScorer:
-        """Score by a score model of all density edges."""
+        """Score edges by a score model fitted to all density edges."""
         del run
         local = density.density_edges.score
         chance = probability(fit_score_model(local, len(near.ids), near.identical).log_odds(local))
@@ -172,23 +174,28 @@ class Rules:
     def components(
         self, near: Neighborhood, density: DensityGraph, scorer: EdgeScorer, run: Run
     ) -> Components:
-        """Follow edges, the highest local score first, where the clusters that they join are alike."""
+        """Follow edges by descending local score, if the two clusters are similar enough."""
         n, edges = len(near.ids), density.density_edges
         chance = scorer(np.arange(len(edges)))
         with run.progress.stage("clusters", n) as advance:
             followed = edges.where(chance >= probability(np.array(self.followed, np.float32)))
-            vectors, mean, alike = near.vectors, near.impostor_means[0], self.alike
+            vectors, mean, comparison = near.vectors, near.impostor_means[0], self.cluster_comparison
             every, none = followed + density.similarity_edges, edges.where(np.arange(0))
-            test = ClusterTest(vectors, mean, alike.minimum)
+            test = ClusterTest(vectors, mean, comparison.minimum)
             labels = connect(n, every, none, scorer, 0, test).labels
             labels = join_unlinked(
-                vectors, labels, near.nearest, mean, alike.unlinked_minimum, alike.unlinked_size
+                vectors,
+                labels,
+                near.nearest,
+                mean,
+                comparison.unlinked_minimum,
+                comparison.unlinked_size,
             )
             advance(n)
         return Components(labels, chance)
 
     def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
-        """Place new faces by the score model of the known ones."""
+        """Assign new faces by a score model of the known ones."""
         from nsrfc.methods.placement import Placement, score_model_chance
 
         del run
@@ -199,7 +206,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class _Scored:
-    """Lists in order of their normalised scores (n, k); -inf where there is no neighbour."""
+    """Neighbour lists sorted by normalised score (n, k); -inf where there is no neighbour."""
 
     ids: _Ids
     score: _Floats
@@ -208,7 +215,7 @@ class _Scored:
 
     @property
     def top(self) -> _Floats:
-        """Score (n,) of each face's best neighbour; -inf where there is none."""
+        """Score (n,) of each face's best neighbour; -inf if it has none."""
         best: _Floats = self.score[:, 1:].max(axis=1, initial=-np.inf)
         return best
 
@@ -217,7 +224,7 @@ class _Scored:
         return fit_score_model(self.top if score is None else score, len(self.ids), self.identical)
 
     def weights(self, model: ScoreModel, width: int | None = None, log_odds: float = 0.0) -> _Floats:
-        """Weights (n, width) of the first neighbours in each list: 1/2 at ``log_odds``."""
+        """Weights (n, width) of the first neighbours in each list; 1/2 at ``log_odds``."""
         weights = np.empty_like(self.score[:, :width])
         for part in chunks(len(weights)):
             odds = model.log_odds(self.score[part, :width])
@@ -238,7 +245,7 @@ class _Scored:
 
 
 class _Steps:
-    """What step 1 is made of, each result kept under a key of all results before it."""
+    """The parts of step 1; the cache key of each result includes the keys of all results before it."""
 
     def __init__(self, method: Rules, run: Run, faces: _Floats, graph: NeighborGraph | None) -> None:
         self._method, self._run = method, run
@@ -265,8 +272,8 @@ class _Steps:
         return rebuild_neighbor_graph(vectors, before, progress=self._run.progress, pieces=store)
 
     def scored(self, graph: NeighborGraph, similarities: _Floats, vectors: _Floats) -> _Scored:
-        """Turn similarities of a graph, which are used up, into normalised scores."""
-        # Pages of mapped graphs, read already, would stand beside what is made of them.
+        """Turn similarities of a graph into normalised scores, overwriting them."""
+        # Free the pages of mapped graphs that were already read.
         release(graph.ids)
         release(graph.similarities)
         with self._run.progress.stage("scores", graph.n) as advance:
@@ -285,6 +292,6 @@ class _Steps:
         return _Scored(ids, score, float(impostors.center.mean()), impostors.identical)
 
     def _store(self, stage: str) -> RowStore:
-        """Open the next result; it depends on the faces, the settings and all results before it."""
+        """Open the store of the next result; it depends on faces, settings and all results before it."""
         self.key = self._run.results.key(stage, {"of": self.key, **self._settings})
         return self._run.results.pieces(stage, self.key)

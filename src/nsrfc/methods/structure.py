@@ -1,7 +1,7 @@
-"""Networks on neighbourhood structure: what they read, and the refinement that they take part in.
+"""Networks on neighbourhood structure: their inputs, and the refinement with learned weights.
 
-They read normalised scores, ranks, shared neighbours and densities, so that a rotation of all
-embeddings, or zeros appended to them, change nothing. The shipped model is of this family.
+They read normalised scores, ranks, shared neighbours and densities, so that results do not change if all
+embeddings are rotated or padded with zeros. The shipped model is of this family.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.integer]
 
 MOST_ODDS = 12.0
-"""Bound of log-odds that networks read."""
+"""Bound of the log-odds that networks read."""
 
 LISTS = 1024
 """Lists that the refinement scores at a time; the result does not depend on it."""
@@ -62,7 +62,7 @@ class StructureMethod(NetworkMethod):
 
     @property
     def refinement(self) -> StructureRefinement:
-        """The network in the place of the C-GCN."""
+        """The network that takes the place of the C-GCN."""
         network = self.networks["cgcn"]
         assert isinstance(network, StructureRefinement)
         return network
@@ -70,14 +70,14 @@ class StructureMethod(NetworkMethod):
     def refined(
         self, near: Neighborhood, run: Run, *, whiten: bool, lists: _Ids | None = None
     ) -> _Floats:
-        """Replace faces by means of their neighbourhoods, in a whitened space if that is wanted."""
+        """Replace faces by weighted means of their neighbourhoods, optionally after whitening."""
         del lists
         if not whiten:
             return self._averaged(self.refinement.first, near)
         return self._averaged(self.refinement.second, self.whitened(near, run))
 
     def whitened(self, near: Neighborhood, run: Run) -> Neighborhood:
-        """Whiten embeddings by the scatter inside neighbourhoods, and search their neighbours anew."""
+        """Whiten embeddings by the scatter within neighbourhoods, and find their neighbours again."""
         weights = self._weights(self.refinement.first, near)
         scatter = neighborhood_scatter(near.vectors, near.ids, weights)
         white = whiten(near.vectors, scatter, self.refinement.powers)
@@ -95,9 +95,9 @@ class StructureMethod(NetworkMethod):
     def list_inputs(
         self, network: nn.Module, near: Neighborhood, affinity: _Floats | None = None
     ) -> ListInputs:
-        """Gather features of pairs, and the similarities inside the list where the network attends.
+        """Gather features of pairs, and for networks with attention the similarities within the list.
 
-        LCENet's place also reads the log-odds of a_ij and a_ji.
+        The network in place of LCENet also reads the log-odds of a_ij and a_ji.
         """
         structure = list_structure(near.vectors, near.ids, near.similarities)
         more: _Floats | None = None
@@ -106,14 +106,14 @@ class StructureMethod(NetworkMethod):
             more = both_directions(near.ids, _log_odds(affinity)) * np.float32(0.1)
         return _list_inputs(network, structure, near.vectors, more)
 
-    def edge_inputs(self, near: Neighborhood, affinity: _Floats, same: _Floats) -> EdgeInputs:
-        """Gather the best neighbours of both ends by a_ij, and the odds of the edge."""
+    def edge_inputs(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> EdgeInputs:
+        """Gather the best neighbours of both ends by a_ij, and the log-odds of the edge."""
         network = self.networks["pcenet"]
         assert isinstance(network, StructureEdges)
         structure = list_structure(near.vectors, near.ids, near.similarities)
         best = np.argsort(-affinity, axis=1, kind="stable")[:, : network.reach].astype(np.int32)
         read = np.take_along_axis(near.ids, best, axis=1)
-        values = [affinity, same, np.log1p(structure.rank).astype(np.float32)]
+        values = [affinity, genuine, np.log1p(structure.rank).astype(np.float32)]
         tokens = np.stack([np.take_along_axis(value, best, axis=1) for value in values], axis=-1)
         tokens[read < 0] = 0
 
@@ -121,7 +121,7 @@ class StructureMethod(NetworkMethod):
             ends = np.stack((source, target), axis=1)
             ids = read[ends]
             within = _similarity_within(near.vectors, structure, ids.reshape(len(ends), -1))
-            odds = _edge_odds(near.ids, (affinity, same), source, target)
+            odds = _edge_odds(near.ids, (affinity, genuine), source, target)
             return (
                 torch.from_numpy(odds),
                 torch.from_numpy(tokens[ends]),
@@ -132,7 +132,7 @@ class StructureMethod(NetworkMethod):
         return gather
 
     def chance(self, faces: _Floats, run: Run) -> Chance | None:
-        """Score neighbours of new faces by the network that scores lists of embeddings as given."""
+        """Score neighbours of new faces with a network that scores lists of embeddings as given."""
         if self.settings.uses("refine"):
             network: nn.Module = self.refinement.first
         elif self.settings.uses("pairs"):
@@ -164,7 +164,7 @@ class StructureMethod(NetworkMethod):
         return mean
 
     def _weights(self, scorer: PairScorer, near: Neighborhood) -> _Floats:
-        """Probability (n, k) of the listed neighbours; 1 for the face itself."""
+        """Probability (n, k) that listed pairs are genuine; 1 for the face itself."""
         gather, device = self.list_inputs(scorer, near), device_of(scorer)
         weights = np.empty(near.ids.shape, np.float32)
         with torch.no_grad():
@@ -179,7 +179,7 @@ class StructureMethod(NetworkMethod):
 def _list_inputs(
     network: nn.Module, structure: ListStructure, vectors: _Floats, more: _Floats | None = None
 ) -> ListInputs:
-    """Gather features of lists, with others (n, k, m) beside them, and the similarities inside them."""
+    """Gather features of lists, with further ones (n, k, m), and the similarities within the lists."""
     if isinstance(network, PairScorer):
         return lambda rows: (torch.from_numpy(list_features(structure, rows)),)
 
@@ -195,7 +195,7 @@ def _list_inputs(
 
 
 def _similarity_within(vectors: _Floats, structure: ListStructure, ids: _Ids) -> Tensor:
-    """Similarities (b, t, t) between the faces ``ids`` (b, t), in tens of deviations; 0 where -1."""
+    """Normalised scores / 10 (b, t, t) between the faces ``ids`` (b, t); 0 where an id is -1."""
     x = torch.from_numpy(vectors[ids])
     similarity = (x @ x.mT).float()
     normalize_within(structure, ids, similarity.numpy())
@@ -211,7 +211,7 @@ def _log_odds(probability: _Floats) -> _Floats:
 def _edge_odds(ids: _Ids, values: tuple[_Floats, ...], source: _Rows, target: _Rows) -> _Floats:
     """Log-odds / 10 (b, 4) of a and S in both directions.
 
-    Where only one end lists the other, its value stands for both; where none does, the lowest.
+    If only one end lists the other, its value is used for both directions; if neither does, the lowest.
     """
     found = []
     for value in values:

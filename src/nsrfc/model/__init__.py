@@ -1,1 +1,1 @@
-"""A model as a folder: settings, weights, card, calibration, and weights of the published code."""
+"""Models: settings, weights, model card, and conversion of published weights."""

@@ -1,12 +1,12 @@
-"""The model: the four networks, their settings, and the files they are kept in.
+"""The model: the four networks, their settings, and the files they are stored in.
 
-    config.json         settings, figures on validation people, facts of the training data
+    config.json         settings, validation metrics, facts about the training data
     model.safetensors   weights; no pickle
     README.md           model card
 
-The files and methods are those of huggingface_hub's ``PyTorchModelHubMixin``, so that a model is shared
-like any other of the hub. Files are written whole or not at all, ``config.json`` last: a folder that has
-one holds a whole model.
+Files and methods are those of huggingface_hub's ``PyTorchModelHubMixin``, so that a model can be shared
+like any other on the hub. Files are written whole or not at all, ``config.json`` last: a folder that has
+one holds a complete model.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ _CLASSES: Mapping[Family, Mapping[NetworkName, tuple[str, str]]] = {
         "pcenet": ("published.pcenet", "PCENet"),
     },
 }
-"""Modules in `nsrfc.networks` and classes: one family is loaded at a time."""
+"""Modules in `nsrfc.networks` and their classes, which are imported on first use."""
 
 _SHIPPED = Path(__file__).parents[1] / UNIVERSAL
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -62,15 +62,15 @@ class NSRFC(
     tags=["face-clustering"],
     coders={ModelSettings: (ModelSettings.model_dump, ModelSettings.model_validate)},
 ):
-    """The networks of the method, with what is needed to run them.
+    """The networks of the method and their settings.
 
     Parameters
     ----------
     settings : ModelSettings
     metrics : dict of str to float, optional
-        F of the validation people after each step, for the card.
+        F on the validation identities after each step, for the model card.
     data : dict, optional
-        Facts of the training data, for the card.
+        Facts about the training data, for the model card.
 
     Raises
     ------
@@ -102,12 +102,12 @@ class NSRFC(
             setattr(self, name, build_network(name, settings) if name in settings.networks else None)
 
     def network(self, name: NetworkName) -> nn.Module:
-        """Return a network that is there.
+        """Return a network by name.
 
         Raises
         ------
         InputError
-            If it is not.
+            If the model does not have it.
         """
         network: nn.Module | None = getattr(self, name)
         if network is None:
@@ -116,7 +116,7 @@ class NSRFC(
         return network
 
     def check_dimension(self, dimension: int) -> None:
-        """Refuse embeddings of another length.
+        """Refuse embeddings of another dimension.
 
         Raises
         ------
@@ -142,13 +142,13 @@ class NSRFC(
         Parameters
         ----------
         save_directory : path-like
-            Made if it is missing. A model in it is replaced, or stays if writing fails.
+            Made if it is missing. A model in it is replaced, or kept if writing fails.
         push_to_hub : bool
-            Upload it as well.
+            Whether to upload it as well.
         repo_id : str, optional
             Name on the hub; that of the folder by default.
         **hub
-            What else ``push_to_hub`` takes.
+            Further arguments of ``push_to_hub``.
 
         Returns
         -------
@@ -163,9 +163,9 @@ class NSRFC(
         folder = Path(save_directory)
         weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         with ExitStack() as stack:
-            # They take their places in reverse, the weights first and config.json last.
+            # The files are moved into place in reverse order, the weights first and config.json last.
             config, card, file = (stack.enter_context(atomic_path(folder / name)) for name in FILES)
-            # save_file would make a file that nobody else may read, whatever the umask.
+            # save_file would make a file that only its owner can read, whatever the umask.
             file.write_bytes(save(weights, {"format": "pt"}))
             card.write_text(str(self.generate_model_card()), encoding="utf-8")
             config.write_text(json.dumps(self._config(), indent=2) + "\n", encoding="utf-8")
@@ -185,9 +185,9 @@ class NSRFC(
         Parameters
         ----------
         pretrained_model_name_or_path : path-like or str
-            A folder, or an id ``owner/name`` of the hub.
+            A folder, or an id ``owner/name`` on the hub.
         **hub
-            What ``huggingface_hub.snapshot_download`` takes: ``revision``, ``token``, ``cache_dir``,
+            Arguments of ``huggingface_hub.snapshot_download``: ``revision``, ``token``, ``cache_dir``,
             ``local_files_only``, ``force_download``.
 
         Returns
@@ -198,8 +198,8 @@ class NSRFC(
         Raises
         ------
         InputError
-            If there is no such model, or its files are damaged, cut short or not of this package, or
-            hold settings or weights with which no network can work.
+            If there is no such model, its files are damaged, cut short or not of this package, or its
+            settings or weights are invalid.
         """
         folder = _local_folder(str(pretrained_model_name_or_path), hub)
         config = _read_config(folder)
@@ -242,7 +242,7 @@ class NSRFC(
         return network_fingerprint(self.settings, name, self.network(name))
 
     def fingerprints(self) -> dict[NetworkName, str]:
-        """Return those of all networks, by name."""
+        """Return the fingerprints of all networks, by name."""
         return {name: self.fingerprint(name) for name in self.settings.networks}
 
     def _config(self) -> dict[str, Any]:
@@ -271,7 +271,7 @@ def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:
     ----------
     name : {"cgcn", "pairs", "lcenet", "pcenet"}
     settings : ModelSettings
-        ``settings.networks[name]`` are the arguments of its class, but for dimension and k.
+        ``settings.networks[name]`` are the arguments of its class, except dimension and k.
 
     Returns
     -------
@@ -280,13 +280,13 @@ def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:
     Raises
     ------
     InputError
-        If the class has no such argument, or refuses its value.
+        If the class has no such argument, or the value is invalid.
     """
     module, class_name = _CLASSES[settings.family][name]
     kind = getattr(import_module(f"nsrfc.networks.{module}"), class_name)
     given = settings.networks[name]
     parameters = inspect.signature(kind).parameters
-    # Networks on structure take neither, and only theirs may be of no dimension.
+    # Networks on structure take neither, and only for them may the dimension be None.
     data = {} if settings.dimension is None else {"dimension": settings.width(name), "k": settings.k}
     fixed = {argument: value for argument, value in data.items() if argument in parameters}
     known = [argument for argument in parameters if argument not in fixed]
@@ -303,31 +303,31 @@ def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:
 
 
 def load_model(model: NSRFC | str | Path) -> NSRFC:
-    """Return the model itself, the one that the package brings, or one in a folder or on the hub.
+    """Return the given model, the shipped one, or one from a folder or the hub.
 
     Raises
     ------
     InputError
-        As :meth:`NSRFC.from_pretrained`, and if it is none of these.
+        As :meth:`NSRFC.from_pretrained`, and if ``model`` is of another type.
     """
     if isinstance(model, NSRFC):
         return model
     if isinstance(model, str | Path):
         return NSRFC.from_pretrained(_SHIPPED if model == UNIVERSAL else model)
     raise InputError(
-        f"model must be {UNIVERSAL!r}, a folder, an id of the hub or an NSRFC, "
+        f"model must be {UNIVERSAL!r}, a folder, an id on the hub or an NSRFC, "
         f"got {type(model).__name__}."
     )
 
 
 def _local_folder(name: str, hub: dict[str, Any]) -> Path:
-    """Return the folder of a model, fetched from the hub where ``name`` is an id and no folder."""
+    """Return the folder of a model, downloaded from the hub if ``name`` is an id and not a folder."""
     folder = Path(name)
     if kind_of(folder) is None and _HUB_ID.fullmatch(name):
         try:
             return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **hub))
         except Exception as error:
-            # The hub client and what it stands on raise dozens of types.
+            # The hub client and its dependencies raise dozens of types.
             reason = type(error).__name__
             raise InputError(
                 f"There is no folder {name}, and no model of that name could be fetched from the hub "
@@ -345,7 +345,7 @@ def _local_folder(name: str, hub: dict[str, Any]) -> Path:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    """Return what the class is to be made with."""
+    """Return the arguments of the class."""
     path = folder / CONFIG
     with reading(path):
         config = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The model card: what a model was trained on, how well it does, how to use it. Text in, text out."""
+"""The model card: training data, quality, and use of a model. Returns text, writes no file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ import nsrfc
 labels = nsrfc.FaceClusterer(model="model/").fit_predict(X)
 ```
 
-`X` holds one embedding a row, {embeddings}.
+`X` holds one embedding per row, {embeddings}.
 """
 
 
@@ -39,9 +39,9 @@ def model_card(settings: ModelSettings, metrics: Mapping[str, float], data: Mapp
     ----------
     settings : ModelSettings
     metrics : mapping of str to float
-        F of the validation people after each step, in 0..1.
+        F on the validation identities after each step, in 0..1.
     data : mapping
-        Facts of the training data.
+        Facts about the training data.
 
     Returns
     -------
@@ -63,8 +63,8 @@ def model_card(settings: ModelSettings, metrics: Mapping[str, float], data: Mapp
     }
     parts = [
         _HEAD,
-        "# Clustering of face embeddings by person (NSR-FC)\n",
-        "Networks trained with the Python package nsrfc, which find the people in face embeddings.\n",
+        "# Clustering of face embeddings by identity (NSR-FC)\n",
+        "Networks trained with the Python package nsrfc, which clusters face embeddings by identity.\n",
         _table("", "value", facts),
     ]
     if metrics:
@@ -74,8 +74,8 @@ def model_card(settings: ModelSettings, metrics: Mapping[str, float], data: Mapp
         }
         parts += [
             "\n## Quality\n",
-            "Mean of pairwise and BCubed F of people held out in training, clustered with each step and "
-            "those before it, at the thresholds that are best for these.\n",
+            "Mean of pairwise and BCubed F on validation identities, clustered with each step and those "
+            "before it, at the thresholds that are best on them.\n",
             _table("step", "F", scores),
         ]
     if data:

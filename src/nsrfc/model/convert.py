@@ -1,4 +1,4 @@
-"""State dicts of the published code, renamed for the networks here. Dictionaries in, dictionaries out.
+"""Conversion of state dicts of the published code to the names used here.
 
 C-GCN (``triple_model`` of PSE-GCN and NSR-FC; ``bn1`` is never used there and is dropped)::
 
@@ -24,8 +24,8 @@ Heads::
     adjust_dim                      adjust                          PCENet
     classifier                      classifier                      LCENet, PCENet
 
-A gradient under the published names is renamed in the same way. The ``module.`` in front of names that
-were saved from several devices is taken off.
+Gradients under the published names are renamed in the same way. The prefix ``module.`` of weights that
+were saved from several devices is removed.
 """
 
 from __future__ import annotations
@@ -89,12 +89,12 @@ def convert_cgcn(state: _State) -> dict[str, Tensor]:
     Returns
     -------
     dict of str to Tensor
-        For :class:`nsrfc.models.CGCN`.
+        For :class:`nsrfc.networks.published.cgcn.CGCN`.
 
     Raises
     ------
     InputError
-        If a name is not one of that network.
+        If a name does not belong to that network.
     """
     renamed = {}
     for name, value in _plain(state).items():
@@ -112,7 +112,7 @@ def convert_pairnet(state: _State) -> dict[str, Tensor]:
     """Rename a state dict of the published pair network.
 
     Parameters, return value and errors are those of :func:`convert_cgcn`, for
-    :class:`nsrfc.models.PairNetwork`.
+    :class:`nsrfc.networks.published.pairnet.PairNetwork`.
     """
     return _convert_transformer(state, {"clf": "classifier"}, "pair network")
 
@@ -121,7 +121,7 @@ def convert_lcenet(state: _State) -> dict[str, Tensor]:
     """Rename a state dict of the published LCENet.
 
     Parameters, return value and errors are those of :func:`convert_cgcn`, for
-    :class:`nsrfc.models.LCENet`.
+    :class:`nsrfc.networks.published.lcenet.LCENet`.
     """
     return _convert_transformer(state, {"classifier": "classifier"}, "LCENet")
 
@@ -130,21 +130,21 @@ def convert_pcenet(state: _State) -> dict[str, Tensor]:
     """Rename a state dict of the published PCENet.
 
     Parameters, return value and errors are those of :func:`convert_cgcn`, for
-    :class:`nsrfc.models.PCENet`.
+    :class:`nsrfc.networks.published.pcenet.PCENet`.
     """
     heads = {"classifier": "classifier", "adjust_dim": "adjust"}
     return _convert_transformer(state, heads, "PCENet")
 
 
 def cgcn_arguments(state: _State) -> dict[str, int]:
-    """Read from a published state dict what :class:`nsrfc.models.CGCN` is to be built with."""
+    """Read the arguments of ``CGCN`` from a published state dict."""
     return {"dimension": _size(state, "bn0.weight", 0)}
 
 
 def pairnet_arguments(state: _State) -> dict[str, Any]:
-    """Read from a published state dict what :class:`nsrfc.models.PairNetwork` is to be built with.
+    """Read the arguments of ``PairNetwork`` from a published state dict.
 
-    The number of heads leaves no trace in it; the published one is the default.
+    The number of heads cannot be read from it; the default is the published one.
     """
     return {
         "dimension": _size(state, "clf.0.weight", 0),
@@ -154,9 +154,9 @@ def pairnet_arguments(state: _State) -> dict[str, Any]:
 
 
 def lcenet_arguments(state: _State) -> dict[str, int]:
-    """Read from a published state dict what :class:`nsrfc.models.LCENet` is to be built with.
+    """Read the arguments of ``LCENet`` from a published state dict.
 
-    The number of heads leaves no trace in it; the published one is the default.
+    The number of heads cannot be read from it; the default is the published one.
     """
     dimension = _size(state, "classifier.0.weight", 0)
     k = _size(state, "classifier.0.weight", 1) // 2 - dimension
@@ -164,9 +164,9 @@ def lcenet_arguments(state: _State) -> dict[str, int]:
 
 
 def pcenet_arguments(state: _State) -> dict[str, int]:
-    """Read from a published state dict what :class:`nsrfc.models.PCENet` is to be built with.
+    """Read the arguments of ``PCENet`` from a published state dict.
 
-    The number of heads leaves no trace in it; the published one is the default.
+    The number of heads cannot be read from it; the default is the published one.
     """
     dimension = _size(state, "adjust_dim.0.weight", 0)
     return {

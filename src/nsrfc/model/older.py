@@ -1,4 +1,4 @@
-"""Weights written by version 0.1.0, under the names that they have now. Dictionaries in and out."""
+"""Conversion of weights written by version 0.1.0 to their present names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _QUERY = re.compile(r"\.query\.(weight|bias)$")
 
 
 def present_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename weights: encoders of networks on structure, and projections that were three.
+    """Rename weights: encoders of networks on structure, and projections that used to be separate.
 
     Parameters
     ----------
     weights : mapping of str to Tensor
-        Of a whole model, by this version or the one before.
+        Of a complete model, written by this version or the one before.
 
     Returns
     -------

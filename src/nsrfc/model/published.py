@@ -1,15 +1,15 @@
-"""Models of the weights that the published code leaves behind.
+"""Models from the weights written by the published code.
 
     LCENet_*.pth, PCENet_*.pth      LCE-PCENet and NSR-FC: state dicts
     triple_*.pth                    C-GCN of PSE-GCN and NSR-FC: a state dict
     checkpoint_*.tar                pair network of OMHC and NSR-FC: a state dict under "net"
 
-Which network a file holds is read off the names of its weights. Files are read with ``weights_only``, so
-that no code in them is ever run.
+The network in a file is recognised by the names of its weights. Files are read with ``weights_only``, so
+that no code in them is run.
 
-The model runs as published: the C-GCN on re-ranked lists, the lists of the embeddings kept as they are,
-LCENet and PCENet on the embeddings as they were given. One thing differs: the published pair network
-attends over the faces that share a batch, which its weights have learned; here it attends over the list.
+The model runs as published: the C-GCN on re-ranked lists, without rebuilding the graph, and LCENet and
+PCENet on the embeddings as given. One thing differs: the published pair network was trained to attend
+over the faces in a batch; here it attends over the list.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from nsrfc.storage.files import PathLike, existing_file, reading
 __all__ = ["HEADS", "read_published"]
 
 HEADS = 8
-"""Attention heads of the published networks; their number leaves no trace in the weights."""
+"""Attention heads of the published networks; the number cannot be read from the weights."""
 
 _WRAPPINGS = ("net", "state_dict", "model")
 
 
 class _Kind(NamedTuple):
-    """How a network is known and read."""
+    """How a network is recognised and converted."""
 
     mark: str
     convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
@@ -52,7 +52,7 @@ _KINDS: dict[NetworkName, _Kind] = {
 
 
 class _Found(NamedTuple):
-    """A network in a file."""
+    """A network found in a file."""
 
     path: Path
     weights: dict[str, Tensor]
@@ -60,7 +60,7 @@ class _Found(NamedTuple):
 
 
 def read_published(paths: Iterable[PathLike], heads: int = HEADS) -> NSRFC:
-    """Make a model of published weights.
+    """Make a model from published weights.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def read_published(paths: Iterable[PathLike], heads: int = HEADS) -> NSRFC:
     Raises
     ------
     InputError
-        If a file is missing, damaged or of something else, or the networks do not fit together.
+        If a file is missing, damaged or of another kind, or the networks do not fit together.
     """
     found: dict[NetworkName, _Found] = {}
     for path in map(Path, paths):
@@ -94,7 +94,7 @@ def read_published(paths: Iterable[PathLike], heads: int = HEADS) -> NSRFC:
             model.network(name).load_state_dict(network.weights)
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip()
-            raise InputError(f"{network.path} is no whole {name} ({first}): copy it anew.") from None
+            raise InputError(f"{network.path} is no complete {name} ({first}): copy it anew.") from None
     return model.eval()
 
 
@@ -128,7 +128,7 @@ def _settings(found: Mapping[NetworkName, _Found], heads: int) -> ModelSettings:
         if len(set(values.values())) > 1:
             each = ", ".join(f"{name} {value}" for name, value in values.items())
             raise InputError(
-                f"The networks are for another {what} each ({each}): give those of one data set."
+                f"The networks differ in {what} ({each}): give those trained on one data set."
             )
     refined = "cgcn" in found
     width = found["pairs"].arguments["dimension"] if "pairs" in found else 0
@@ -137,7 +137,7 @@ def _settings(found: Mapping[NetworkName, _Found], heads: int) -> ModelSettings:
     if "pairs" in found and width != expected:
         raise InputError(
             f"The pair network reads vectors of length {width}, and here they have {expected}: "
-            f"give it with the C-GCN that it learned from."
+            f"give it with the C-GCN it was trained with."
         )
     networks = {}
     for name, network in found.items():

@@ -1,4 +1,4 @@
-"""What a model is made of and how it is run: all that ``config.json`` has to say, without torch."""
+"""The settings of a model, as stored in ``config.json``; does not import torch."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = [
 ]
 
 UNIVERSAL = "universal"
-"""Name of the model that the package brings: for every embedder (:mod:`recipes.universal`)."""
+"""Name of the shipped model, for every embedder (:mod:`recipes.universal`)."""
 
 NetworkName = Literal["cgcn", "pairs", "lcenet", "pcenet"]
 NETWORKS: tuple[NetworkName, ...] = ("cgcn", "pairs", "lcenet", "pcenet")
-"""In the order in which they work."""
+"""The networks in the order of the method."""
 
 Step = Literal["refine", "rebuild", "whiten", "pairs", "density", "connect"]
 STEPS: Mapping[Step, NetworkName] = {
@@ -41,7 +41,7 @@ STEPS: Mapping[Step, NetworkName] = {
     "density": "lcenet",
     "connect": "pcenet",
 }
-"""The learned steps in their order, and the network that each needs."""
+"""The learned steps in order, and the network that each needs."""
 
 Calibration = tuple[float, float]
 """Slope and offset of calibrated log-odds, see :func:`nsrfc.methods.networks.calibrated`."""
@@ -54,7 +54,7 @@ Hyperparameters = dict[str, int | float | bool | list[float]]
 
 
 class ClusterComparison(BaseModel):
-    """When clusters are alike enough to become one.
+    """When two clusters are similar enough to be joined.
 
     r is their normalised similarity (:class:`nsrfc.graph.connectivity.ClusterTest`).
     """
@@ -62,27 +62,28 @@ class ClusterComparison(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     minimum: Share = 0.6
-    """Least r at which an edge may join two clusters of at least two faces."""
+    """Minimum r at which an edge may join two clusters of at least two faces each."""
 
     refined_minimum: Share = 0.75
-    """The same where embeddings are refined: the poses of one identity have come near each other, and
-    impostors have not."""
+    """The same for refined embeddings, where the poses of one identity are more similar but impostor
+    pairs are not."""
 
     uncertain_share: Share = 0.4
-    """Share of `ModelSettings.connect` from which on an uncertain edge may join two large clusters."""
+    """An uncertain edge may join two large clusters if its probability is at least this share of
+    `ModelSettings.connect`."""
 
     uncertain_minimum: Share = 0.5
-    """Least r of these by the embeddings as given; refined they need ``refined_minimum`` as well."""
+    """Minimum r of such clusters by the embeddings as given; by the refined ones ``refined_minimum``
+    applies as well."""
 
     uncertain_size: Annotated[int, Field(ge=2)] = 5
-    """Fewest faces of these: of so many, their similarity says more than the edge."""
+    """Minimum size of such clusters, above which their similarity is more reliable than the edge."""
 
     unlinked_minimum: Share = 0.75
-    """Least r, by the embeddings as given, at which two large clusters are one identity without an edge
-    that says so."""
+    """Minimum r, by the embeddings as given, at which two large clusters are joined without an edge."""
 
     unlinked_size: Annotated[int, Field(ge=2)] = 10
-    """Fewest faces of these."""
+    """Minimum size of such clusters."""
 
 
 class ModelSettings(BaseModel):
@@ -94,7 +95,7 @@ class ModelSettings(BaseModel):
     """What the networks read: neighbour structure, or the vectors themselves as published."""
 
     dimension: Annotated[int, Field(ge=1)] | None
-    """Length of an embedding; None: any, which networks on structure allow."""
+    """Embedding dimension; None: any, only for networks on structure."""
 
     k: Annotated[int, Field(ge=1)] = 80
     """Neighbours per face, the face itself included."""
@@ -103,47 +104,48 @@ class ModelSettings(BaseModel):
     """How neighbours were found in training."""
 
     fewest: Annotated[int, Field(ge=0)] = 0
-    """Faces of the smallest set that the networks learned from; fewer are clustered by the rules without
-    learned weights."""
+    """Minimum number of faces for the networks; fewer faces are clustered by the rules without learned
+    weights."""
 
     rerank: bool = False
     """Whether the C-GCN works on re-ranked lists."""
 
     networks: dict[NetworkName, Hyperparameters] = {}
-    """Hyperparameters of the networks there are, as their classes name them."""
+    """Hyperparameters of the networks in the model, as arguments of their classes."""
 
     used: dict[Step, bool] = {}
-    """Steps that earned their place on the validation people; a step that is not named is not used."""
+    """Whether a step is used, because validation improved with it; missing steps are not used."""
 
     unrefined: tuple[NetworkName, ...] = ()
-    """Networks that read the embeddings as they were given, not the refined ones: LCENet and PCENet as
+    """Networks that read the embeddings as given, not the refined ones: LCENet and PCENet as
     published."""
 
     mutual: Mutual = "present"
-    """How p_ij is made of S_ij and S_ji: the mean of those there are, or the published one."""
+    """How p_ij is computed from S_ij and S_ji: as the mean of those that exist, or as published."""
 
     weighted: bool = False
     """Whether the density is weighted by cosines; otherwise it is as published."""
 
     cluster_comparison: ClusterComparison | None = None
-    """When clusters are alike enough to become one; None: every edge that holds joins, as published."""
+    """When two clusters are similar enough to be joined; None: every edge that is kept joins, as
+    published."""
 
     veto: bool = True
-    """Whether the probability of a density edge is PCENet's verdict times the strength a_ij p_ij;
-    otherwise it is the verdict alone, as published."""
+    """Whether the probability of a density edge is that of PCENet times the score a_ij p_ij; otherwise
+    it is that of PCENet alone, as published."""
 
     tau: float | None = None
-    """Strength a_ij p_ij from which on a pair is joined at once; None: the published rule."""
+    """Minimum score a_ij p_ij of a similarity edge; None: the published rule."""
 
     calibration: Calibration = UNCHANGED
-    """Slope and offset that turn the log-odds of a density edge into those that hold among the people
-    held out in training (:func:`nsrfc.training.calibration.fit_calibration`)."""
+    """Slope and offset that calibrate the log-odds of density edges, fitted on validation identities
+    (:func:`nsrfc.training.calibration.fit_calibration`)."""
 
     connect: Annotated[float, Field(ge=0)] = 0.5
-    """Probability, calibrated, from which on a density edge is kept."""
+    """Minimum calibrated probability at which a density edge is kept."""
 
     precision: tuple[tuple[float, float], ...] = ()
-    """Pairwise precision of the people held out in training, and the ``connect`` that reached it, both
+    """Pairwise precision on validation identities and the ``connect`` that reached it, both
     ascending."""
 
     @model_validator(mode="before")
@@ -158,13 +160,13 @@ class ModelSettings(BaseModel):
         return self
 
     def uses(self, step: Step) -> bool:
-        """Whether a step is taken: it is wanted, and its network is there."""
+        """Whether a step is used and its network is in the model."""
         return self.used.get(step, False) and STEPS[step] in self.networks
 
     def width(self, network: NetworkName, dimension: int | None = None) -> int:
         """Length of the vectors that a network reads; a C-GCN of the family "coordinates" doubles it.
 
-        ``dimension`` is that of the embeddings, where the model is for any.
+        ``dimension`` is the embedding dimension, needed if the model is for any.
         """
         length = self.dimension or dimension
         assert length is not None
@@ -172,28 +174,28 @@ class ModelSettings(BaseModel):
         return length * (2 if refined and self.family == "coordinates" else 1)
 
     def connect_for(self, precision: float) -> float:
-        """Return the lowest threshold of density edges that reached a precision in training.
+        """Return the lowest threshold of density edges that reached a precision in validation.
 
         Raises
         ------
         InputError
-            If none reached it.
+            If none did.
         """
         reached = [connect for found, connect in self.precision if found >= precision]
         if not reached:
             most = max((found for found, _ in self.precision), default=0.0)
             raise InputError(
-                f"precision {precision:g} was not reached by this model on the people held out in "
-                f"training (at most {most:.3f}): ask for less, or give a threshold."
+                f"precision {precision:g} was not reached by this model on validation identities "
+                f"(at most {most:.3f}): give a lower precision, or a threshold."
             )
         return reached[0]
 
     def decided(
         self, threshold: float | None, tau: float | None, precision: float | None = None
     ) -> ModelSettings:
-        """Return these settings with other thresholds, in 0..1; None leaves one as it is.
+        """Return these settings with other thresholds, in 0..1; None keeps a threshold.
 
-        ``precision`` takes the place of ``threshold``.
+        ``precision`` replaces ``threshold``.
 
         Raises
         ------
@@ -209,7 +211,7 @@ class ModelSettings(BaseModel):
 
 
 def with_cluster_comparison(settings: Any) -> Any:  # noqa: ANN401
-    """Return settings with ``groups``, which was yes or no, under its present name."""
+    """Replace the former setting ``groups``, true or false, by ``cluster_comparison``."""
     if not isinstance(settings, Mapping) or not isinstance(settings.get("groups"), bool):
         return settings
     newer = {name: value for name, value in settings.items() if name != "groups"}

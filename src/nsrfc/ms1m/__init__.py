@@ -1,1 +1,1 @@
-"""The MS-Celeb-1M benchmark: its files, its protocol, its published table."""
+"""The MS-Celeb-1M benchmark: files, protocol and published scores."""

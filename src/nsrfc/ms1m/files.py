@@ -1,14 +1,14 @@
-"""The clustering benchmark of MS-Celeb-1M: its files, what is published of them, and generated ones.
+"""The clustering benchmark of MS-Celeb-1M: its files, their published checksums, generated parts.
 
-The layout is that of learn-to-cluster (Yang et al., CVPR 2019), which NSR-FC and its rivals share::
+The layout is that of learn-to-cluster (Yang et al., CVPR 2019), which NSR-FC and other methods use::
 
-    features/part0_train.bin             float32 (n, 256), row after row
-    labels/part0_train.meta              one integer a line
-    knns/part0_train/faiss_k_80.npz      `data` (n, 2, 80): row numbers, 1 - cosine; may be absent
+    features/part0_train.bin             float32 (n, 256), row by row
+    labels/part0_train.meta              one integer per line
+    knns/part0_train/faiss_k_80.npz      `data` (n, 2, 80): row numbers, 1 - cosine; optional
 
-and the same for part1_test, part3_test, part5_test, part7_test and part9_test. The data are ten tenths,
-each of other people: part0_train is one, and a test part holds as many of the other nine as its number
-says.
+and the same for part1_test, part3_test, part5_test, part7_test and part9_test. The data are split into
+ten tenths of disjoint identities: part0_train is one of them, and the number of a test part says how
+many of the other nine it contains.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 DIMENSION = 256
-"""Numbers per face."""
+"""Embedding dimension."""
 
 NEIGHBORS = 80
 """Neighbours per face in the files of ``knns``, the face itself included."""
@@ -57,17 +57,17 @@ BLOCK_BYTES = 1 << 22
 
 @dataclass(frozen=True)
 class PublishedPart:
-    """What is published of a part.
+    """Published size and checksums of a part.
 
     Attributes
     ----------
-    faces, people : int
+    faces, n_identities : int
     features_md5, knn_md5 : str or None
-        Checksums of two of its files, where they are published.
+        Checksums of two of its files, if published.
     """
 
     faces: int
-    people: int
+    n_identities: int
     features_md5: str | None = None
     knn_md5: str | None = None
 
@@ -93,7 +93,7 @@ TESTS = tuple(name for name in PUBLISHED if name != TRAIN)
 
 @dataclass(frozen=True)
 class Files:
-    """Where the files of a part are.
+    """Paths of the files of a part.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Files:
 
     @classmethod
     def of(cls, folder: PathLike, name: str) -> Files:
-        """Name the files of a part in a folder that holds ``features``, ``labels`` and ``knns``."""
+        """Return the paths of a part in a folder that holds ``features``, ``labels`` and ``knns``."""
         folder = Path(folder)
         return cls(
             folder / "features" / f"{name}.bin",
@@ -117,7 +117,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Part:
-    """A part whose files belong together.
+    """A part, read and checked.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class Part:
     identities : ndarray of int64, shape (n,)
     features_md5, labels_md5 : str
     knn_md5 : str or None
-        None where there are no neighbours.
+        None without neighbours.
     """
 
     name: str
@@ -140,7 +140,7 @@ class Part:
     knn_md5: str | None
 
     @cached_property
-    def people(self) -> int:
+    def n_identities(self) -> int:
         """Number of identities."""
         return len(np.unique(self.identities))
 
@@ -149,13 +149,13 @@ class Part:
         return None if self.knn_md5 is None else read_neighbors(self.files.knn)
 
     def difference(self, published: PublishedPart) -> str | None:
-        """Say in one sentence how the part differs from what is published, or return None.
+        """Describe in one sentence how the part differs from the published one; None if it does not.
 
-        Where no checksum is published, equal sizes are all that can be asked for.
+        Without a published checksum only sizes are compared.
         """
         for path, found, expected, what in (
             (self.files.features, len(self.vectors), published.faces, "faces"),
-            (self.files.labels, self.people, published.people, "people"),
+            (self.files.labels, self.n_identities, published.n_identities, "identities"),
         ):
             if found != expected:
                 return (
@@ -168,13 +168,13 @@ class Part:
             if None not in (md5, known) and md5 != known:
                 return (
                     f"{path} is not the published file: its md5 sum is {md5} instead of {known}, "
-                    f"so it was damaged on its way or is another version."
+                    f"so it is damaged or another version."
                 )
         return None
 
 
 def parts_in(folder: PathLike) -> list[str]:
-    """Name the parts of which a folder has features or labels, in the order of `PUBLISHED`.
+    """List the parts for which a folder has features or labels, in the order of `PUBLISHED`.
 
     Raises
     ------
@@ -192,16 +192,16 @@ def parts_in(folder: PathLike) -> list[str]:
 
 
 def read_part(folder: PathLike, name: str, progress: Progress | None = None) -> Part:
-    """Read and check the files of a part, all of them once.
+    """Read and check the files of a part.
 
     Parameters
     ----------
     folder : path-like
-        Holds ``features``, ``labels`` and, if neighbours are known, ``knns``.
+        Holds ``features``, ``labels`` and optionally ``knns``.
     name : str
-        One of `PUBLISHED`; the numbers of faces and people may be others.
+        One of `PUBLISHED`; the numbers of faces and identities may differ from the published ones.
     progress : Progress, optional
-        Told of the bytes read.
+        Reports the bytes read.
 
     Returns
     -------
@@ -210,8 +210,8 @@ def read_part(folder: PathLike, name: str, progress: Progress | None = None) -> 
     Raises
     ------
     InputError
-        If features or labels are missing, a file is damaged or cut short, their lengths differ, or
-        features are zero or not finite.
+        If features or labels are missing, a file is damaged or cut short, their lengths differ, or rows
+        of features are zero or not finite.
     """
     files = Files.of(folder, name)
     vectors = read_embeddings(files.features, dimension=DIMENSION).vectors
@@ -220,7 +220,7 @@ def read_part(folder: PathLike, name: str, progress: Progress | None = None) -> 
     if len(identities) != n:
         raise InputError(
             f"{files.features} has {n} faces, but {files.labels} has {len(identities)} lines: "
-            f"one of them is cut short or of another part, so copy both anew."
+            f"one of them is cut short or belongs to another part, so copy both anew."
         )
     known = files.knn.exists()
     if known:
@@ -233,7 +233,7 @@ def read_part(folder: PathLike, name: str, progress: Progress | None = None) -> 
 
 
 def write_part(folder: PathLike, name: str, faces: GeneratedFaces) -> None:
-    """Write features and labels of a part so that `read_part` reads them, each whole or not at all.
+    """Write features and labels of a part for `read_part`, each whole or not at all.
 
     Raises
     ------
@@ -248,12 +248,12 @@ def write_part(folder: PathLike, name: str, faces: GeneratedFaces) -> None:
 def generate_parts(
     n: int, preset: str = "ms1m", *, seed: int = 0
 ) -> Iterator[tuple[str, GeneratedFaces]]:
-    """Draw faces and divide them as the benchmark is divided: whole people to each of ten tenths.
+    """Generate faces and split them as in the benchmark: ten tenths of disjoint identities.
 
     Parameters
     ----------
     n : int
-        Faces in all tenths together.
+        Number of faces in all tenths together.
     preset : str
         As in :func:`nsrfc.synthetic.generate`.
     seed : int
@@ -268,7 +268,7 @@ def generate_parts(
     Raises
     ------
     InputError
-        If there are too few people for ten tenths, or an argument is out of its range.
+        If there are too few identities for ten tenths, or an argument is out of range.
     """
     faces = generate(n, preset, dimension=DIMENSION, seed=seed)
     order = np.argsort(faces.identities, kind="stable")
@@ -276,7 +276,7 @@ def generate_parts(
     starts = np.searchsorted(identities, np.arange(identities[-1] + 2))
     bounds = starts[np.searchsorted(starts, np.arange(11) * n / 10)]
     if (np.diff(bounds) == 0).any():
-        raise InputError(f"{n} faces are of too few people for ten parts: ask for more faces.")
+        raise InputError(f"{n} faces have too few identities for ten parts: ask for more faces.")
     for name in PUBLISHED:
         tenths = int(name[len("part")])
         first, last = (bounds[1], bounds[tenths + 1]) if tenths else bounds[:2]
@@ -290,7 +290,7 @@ def _check_neighbors(path: Path, n: int) -> None:
         found = "no array 'data'" if header is None else f"'data' of shape {header.shape}"
         raise InputError(
             f"{path} holds {found}, but neighbours of these features have the shape {wanted}: copy it "
-            f"anew, or remove it, and the neighbours are searched."
+            f"anew, or remove it to have the neighbours searched."
         )
 
 

@@ -1,7 +1,7 @@
-"""The published protocol on MS-Celeb-1M: learn on one part, cluster others, score them.
+"""The published protocol on MS-Celeb-1M: train on one part, cluster the others, score them.
 
-Every result lies in a folder of its own with a record of what it was made of. Where that is the same
-again the result is taken as it is, so that a run which was stopped goes on where it was.
+Every result is in its own folder, with a record of everything it depends on. If the record matches, the
+result is used again, so that an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def learn(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> NSRFC:
-    """Train a model on a part, or take the one in the folder if it was trained so.
+    """Train a model on a part, or return the one in the folder if its record matches.
 
     Parameters
     ----------
     part : Part
-        Its neighbours are not used: people are held out, and both groups are searched by themselves.
+        Its neighbours are not used: training and validation identities are searched separately.
     config : TrainingConfig
     folder : Path
-        For the model, and for the work on it: an interrupted training goes on.
+        Folder for the model and for checkpoints, from which an interrupted training resumes.
     device : str
         "auto", "cpu", "cuda", ...
     progress : Progress, optional
@@ -86,7 +86,7 @@ def learn(
 
 
 def _contents(model: NSRFC) -> dict[str, Any]:
-    """Say what a model is by its content: settings, and fingerprints of its networks."""
+    """Describe a model by its content: settings, and fingerprints of its networks."""
     settings = model.settings
     return {
         "settings": settings.model_dump(mode="json"),
@@ -95,7 +95,7 @@ def _contents(model: NSRFC) -> dict[str, Any]:
 
 
 def most_settings(config: TrainingConfig) -> ModelSettings:
-    """Return the settings of the model that takes most, of those that a training may end with."""
+    """Return the settings of the most expensive model that a training may result in."""
     from nsrfc.model.settings import NETWORKS, STEPS
     from nsrfc.training.networks import model_settings
 
@@ -103,7 +103,7 @@ def most_settings(config: TrainingConfig) -> ModelSettings:
 
 
 def plan_part(part: Part, model: ModelSettings | None) -> Plan:
-    """Expect what clustering a part takes; ``model`` is None without one."""
+    """Estimate memory and time of clustering a part; ``model`` is None for the rules."""
     return plan(
         len(part.vectors),
         DIMENSION,
@@ -119,7 +119,7 @@ def check_memory(part: Part, model: ModelSettings | None, limit: int | None) -> 
     Raises
     ------
     MemoryPlanError
-        With what would fit.
+        With the sizes that would fit.
     """
     planned = plan_part(part, model)
     check_plan(planned, CONFIG, limit, given_k=_given_k(part, model), model=model)
@@ -127,14 +127,14 @@ def check_memory(part: Part, model: ModelSettings | None, limit: int | None) -> 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Test parts clustered in one way, each into a folder of its own.
+    """Clusters test parts, each into its own folder.
 
     Parameters
     ----------
     folder : Path
-        Holds the folders, which are named like the parts.
+        Parent of the folders, which are named like the parts.
     model : NSRFC or None
-        None: by neighbour structure alone.
+        None: rules without learned weights.
     device, dtype : str
         As :class:`nsrfc.methods.base.Run`.
     """
@@ -150,14 +150,14 @@ class Benchmark:
         return None if self.model is None else self.model.settings
 
     def kept(self, part: Part) -> dict[str, Any] | None:
-        """Return the record of an earlier run on the same files in the same way, if there is one."""
+        """Return the record of an earlier run on the same files with the same method, or None."""
         found = read_run(self.folder / part.name)
         return found if found is not None and found.get("made_of") == self._made_of(part) else None
 
     def cluster(self, part: Part, progress: Progress) -> dict[str, Any]:
         """Cluster a part, and write labels and record into its folder, all or none.
 
-        Identities are not read. With a model, results of its stages are kept in the folder.
+        Identities are not read. With a model, the results of stages are kept in the folder.
 
         Returns
         -------
@@ -198,10 +198,10 @@ class Benchmark:
 
 
 def _given(part: Part, model: ModelSettings | None) -> bool:
-    """Whether the neighbours of a part are known, and enough of them."""
+    """Whether a part has neighbours, and enough of them."""
     return part.knn_md5 is not None and (Rules.k if model is None else model.k) <= NEIGHBORS
 
 
 def _given_k(part: Part, model: ModelSettings | None) -> int | None:
-    """Length of the lists of a part, if they are known and long enough."""
+    """Length of the lists of a part, if it has them and they are long enough."""
     return NEIGHBORS if _given(part, model) else None

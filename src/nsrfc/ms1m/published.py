@@ -1,6 +1,6 @@
 """Published scores on the clustering benchmark of MS-Celeb-1M, with their sources.
 
-All are F_P/F_B (pairwise and BCubed F) in per cent, on the test parts of `nsrfc.ms1m.files`.
+All are F_P/F_B (pairwise and BCubed F) in percent, on the test parts of `nsrfc.ms1m.files`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ FC_ESER = (
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """Scores that are published of a method.
+    """Published scores of a method.
 
     Attributes
     ----------
     method, source : str
     scores : mapping of str to (float or None, float or None)
-        F_P and F_B in per cent by part, None where not published.
+        F_P and F_B in percent by part; None if not published.
     """
 
     method: str
@@ -38,7 +38,7 @@ class PublishedRow:
 
 
 def _row(source: str, method: str, *cells: str) -> PublishedRow:
-    """Read cells as they are printed: ``95.06/93.71``, ``95.28`` without F_B, ``-`` for nothing."""
+    """Parse cells as printed: ``95.06/93.71``, ``95.28`` without F_B, ``-`` without either."""
     scores = {}
     for part, cell in zip(TESTS, cells, strict=True):
         pairwise, _, bcubed = cell.strip("-").partition("/")
@@ -46,7 +46,7 @@ def _row(source: str, method: str, *cells: str) -> PublishedRow:
     return PublishedRow(method, source, scores)
 
 
-# NSR-FC at 1.74M is out of line: all others lose 2.3 points of F_P or more from 584K on, and it 1.3.
+# NSR-FC at 1.74M is an outlier: from 584K on it loses 1.3 points of F_P, all other methods 2.3 or more.
 ROWS = (
     _row(NSRFC, "K-Means", "79.21/81.23", "73.04/75.20", "69.83/72.34", "67.90/70.57", "66.47/69.42"),
     _row(NSRFC, "HAC", "70.63/70.46", "54.40/69.53", "11.08/68.62", "1.40/67.69", "0.37/66.96"),
@@ -84,4 +84,5 @@ ROWS = (
     _row(FC_ESER, "FC-ES", "-", "-", "-", "-", "88.75/87.23"),
     _row(FC_ESER, "FC-ESER", "95.28", "92.94", "91.61", "90.44", "89.40/88.80"),
 )
-"""The rows of the paper's table in its order, NSR-FC last, and the best of others that it leaves out."""
+"""The rows of the paper's table in its order, NSR-FC last, then the best methods that it does not
+list."""

@@ -1,1 +1,1 @@
-"""The networks: torch modules that read tensors, no file and no neighbour search."""
+"""The networks: torch modules on tensors, without files or neighbour search."""

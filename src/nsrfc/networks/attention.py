@@ -1,4 +1,4 @@
-"""What networks are made of: an encoder, a batch norm, and checks of their sizes."""
+"""Building blocks of the networks: an encoder, a batch norm, and checks of sizes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 class _Form(NamedTuple):
-    """What the layers of an encoder have in common."""
+    """Settings shared by the layers of an encoder."""
 
     dropout: float
     pre_norm: bool
@@ -36,10 +36,10 @@ class _Form(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """Layers of self-attention and feed-forward over the tokens of each item.
+    """Transformer encoder over the tokens of each item.
 
     Vaswani et al., "Attention Is All You Need" (2017). One layer, post-norm, with a position
-    code c that enters queries and keys but not values (as in DETR)::
+    code c that is added to queries and keys but not to values (as in DETR)::
 
         y = LayerNorm(t + Attention(t + c, t + c, t));   out = LayerNorm(y + FeedForward(y))
 
@@ -47,8 +47,8 @@ class Encoder(nn.Module):
 
         u = LayerNorm(t);   y = t + Attention(u + c, u + c, u);   out = y + FeedForward(LayerNorm(y))
 
-    A leaning encoder is given similarities s of the tokens of an item, and adds g s_ij to the logit with
-    which token i attends to j, with one learned g for each head, 0, 5, 10, ... before learning.
+    With ``leaning``, attention is biased by given similarities s of the tokens of an item: g s_ij is
+    added to the attention logit of tokens i and j. Each head learns one g, initialised to 0, 5, 10, ...
 
     Parameters
     ----------
@@ -56,22 +56,23 @@ class Encoder(nn.Module):
         Length of a token.
     layers : int
     heads : int
-        At most so many; the largest number that divides ``width`` is taken.
+        Maximum number of heads; the largest divisor of ``width`` up to it is used.
     hidden : int
-        Width of the feed-forward.
+        Width of the feed-forward layer.
     dropout : float
-        In training, of attention weights, of the feed-forward and of what each adds.
+        Applied in training to attention weights, within the feed-forward layer, and to the output of
+        both.
     pre_norm : bool
     final_norm : bool
         Whether a LayerNorm follows the last layer.
     activation : {"relu", "gelu"}
-        Of the feed-forward.
+        Of the feed-forward layer.
     leaning : bool
 
     Raises
     ------
     ValueError
-        If a size is not a whole number from 1, or ``dropout`` not in 0..1.
+        If a size is not a whole number from 1, or ``dropout`` is not in 0..1.
     """
 
     def __init__(
@@ -110,19 +111,19 @@ class Encoder(nn.Module):
         ----------
         tokens : Tensor, shape (b, t, width)
         present : Tensor of bool, shape (b, t), optional
-            Tokens that may be attended to; all by default, and at least one of each item.
+            Tokens that may be attended to; all by default, at least one per item.
         code : Tensor, shape (t, width), optional
-            Code of the position; anything that broadcasts to the tokens will do.
+            Position code; any shape that broadcasts to the tokens.
         similarity : Tensor, shape (b, t, t), optional
-            For a leaning encoder.
+            For an encoder with ``leaning``.
         kept : list of int, optional
-            Positions wanted of the last layer, which then spends no work on the others.
+            Positions to return; the last layer does not compute the others.
 
         Returns
         -------
         Tensor, shape (b, t, width), or (b, len(kept), width)
         """
-        # Full lists, the rule, need no mask, and filling one in takes half as long as the attention.
+        # Lists are usually full and need no mask; filling one in takes half as long as the attention.
         present = None if present is None or present.all() else present
         last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):
@@ -156,7 +157,7 @@ class _Layer(nn.Module):
         similarity: Tensor | None,
         kept: list[int] | None,
     ) -> Tensor:
-        """Attend, then feed forward."""
+        """Apply attention, then the feed-forward layer."""
         source = self.attention_norm(tokens) if self.form.pre_norm else tokens
         out = tokens if kept is None else tokens[:, kept]
         mask = self._mask(present, similarity)
@@ -168,7 +169,7 @@ class _Layer(nn.Module):
         return normed
 
     def _mask(self, present: Tensor | None, similarity: Tensor | None) -> Tensor | None:
-        """Return what attention is to leave out (bool), or what is added to its logits."""
+        """Return the attention mask: tokens to attend to (bool), or a bias of the logits."""
         listed = None if present is None else present[:, None, None, :]
         if self.lean is None or similarity is None:
             return listed
@@ -210,7 +211,7 @@ class _Layer(nn.Module):
 
 
 def with_cosines(x: Tensor) -> Tensor:
-    """Append to every unit vector its cosines with all vectors of its list.
+    """Append to each unit vector its cosines with all vectors of its list.
 
     Parameters
     ----------
@@ -224,7 +225,7 @@ def with_cosines(x: Tensor) -> Tensor:
 
 
 def beside_first(tokens: Tensor) -> Tensor:
-    """Pairs [t_0 ; t_j] of the first token of each list and every token.
+    """Concatenate the first token of each list with every token: [t_0 ; t_j].
 
     Parameters
     ----------
@@ -243,7 +244,7 @@ def divisor_up_to(number: int, most: int) -> int:
 
 
 class LastAxisNorm(nn.BatchNorm1d):
-    """Batch normalisation of the last axis, whatever axes stand before it: they are rows."""
+    """Batch normalisation over the last axis; all axes before it count as rows."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise each feature over all rows."""
@@ -251,7 +252,7 @@ class LastAxisNorm(nn.BatchNorm1d):
 
 
 def check_sizes(**sizes: object) -> None:
-    """Refuse, by name, what is no whole number from 1.
+    """Refuse sizes that are not whole numbers from 1; the message names them.
 
     Raises
     ------
@@ -263,7 +264,7 @@ def check_sizes(**sizes: object) -> None:
 
 
 def check_numbers(most: float, **numbers: object) -> None:
-    """Refuse, by name, what is no finite number in 0..``most``.
+    """Refuse numbers that are not finite and in 0..``most``; the message names them.
 
     Raises
     ------

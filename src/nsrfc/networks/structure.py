@@ -1,15 +1,15 @@
-"""The networks of the "structure" family: small, and blind to coordinates.
+"""The networks of the "structure" family: small, and independent of coordinates.
 
-They read similarities, ranks, shared neighbours and densities, so that a rotation of all embeddings, or
-zeros appended to them, change nothing; and with a few hundred labelled people they hold on new ones,
-where networks on coordinates learn their people by heart::
+They read similarities, ranks, shared neighbours and densities, so that results do not change if all
+embeddings are rotated or padded with zeros. Trained on a few hundred identities they generalise to new
+ones, whereas networks on coordinates memorise theirs::
 
-    StructureRefinement   in the place of the C-GCN       embeddings -> refined embeddings
-    StructurePairs        in that of the pair network     list -> a_ij
-    StructureLists        in that of LCENet               list -> S_ij
-    StructureEdges        in that of PCENet               edge -> connectivity
+    StructureRefinement   instead of the C-GCN            embeddings -> refined embeddings
+    StructurePairs        instead of the pair network     list -> a_ij
+    StructureLists        instead of LCENet               list -> S_ij
+    StructureEdges        instead of PCENet               edge -> connectivity
 
-Every output is a known evidence plus a learned correction, zero before training.
+Every output is known log-odds plus a learned correction, which is zero before training.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ __all__ = [
 
 
 CONSTANT = 1e-7
-"""Variance that rounding may leave of a feature that is always the same; features are of order 0.1."""
+"""Features of at most this variance count as constant, to allow for rounding; features are of order
+0.1."""
 
 
 class Evidence(nn.Module):
-    """u (e - v) of known log-odds e in units of 10, with u = 10 trust and v = 0 before learning."""
+    """u (e - v) of known log-odds e in units of 10, with u = 10 trust and v = 0 before training."""
 
     def __init__(self, trust: float = 1.0) -> None:
         super().__init__()
@@ -50,16 +51,16 @@ class Evidence(nn.Module):
         self.even = nn.Parameter(torch.tensor(0.0))
 
     def forward(self, known: Tensor) -> Tensor:
-        """Log-odds learned from log-odds known."""
+        """Return rescaled log-odds from known log-odds / 10."""
         odds: Tensor = self.slope * (known - self.even)
         return odds
 
 
 class FeatureNorm(LastAxisNorm):
-    """Batch normalisation of the last axis, without weights.
+    """Batch normalisation over the last axis, without weights.
 
-    Afterwards by the mean statistics of all batches; then a feature that never varied is 0, whatever its
-    value: nothing was learned of it.
+    After training it uses the mean statistics of all batches. A feature that was constant in training is
+    then set to 0 whatever its value, because the network has learned nothing about it.
 
     Parameters
     ----------
@@ -79,12 +80,12 @@ class FeatureNorm(LastAxisNorm):
 
 
 def leaning_encoder(width: int, layers: int, heads: int, hidden: int) -> Encoder:
-    """Make the encoder of these networks: pre-norm, GELU, attention that leans on given similarities.
+    """Make the encoder of these networks: pre-norm, GELU, attention biased by given similarities.
 
     Raises
     ------
     ValueError
-        If a size is out of range, by name.
+        If a size is out of range; the message names it.
     """
     check_sizes(width=width, layers=layers, heads=heads, hidden=hidden)
     if width % heads:
@@ -102,24 +103,25 @@ def leaning_encoder(width: int, layers: int, heads: int, hidden: int) -> Encoder
 
 
 def zeroed(layer: nn.Linear) -> nn.Linear:
-    """Set weights and bias to 0: a correction that starts at nothing."""
+    """Set weights and bias to 0, for a correction that starts at zero."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
 
 
 ODDS = LIST_FEATURES.index("odds")
-"""The known evidence among the features."""
+"""The feature that holds known log-odds."""
 
 TRUST = 0.3
-"""What the odds of the best edges are worth for all of a list, before learning."""
+"""Initial factor of the known log-odds: the score model is fitted to best edges, and applied to whole
+lists."""
 
 
 class PairScorer(nn.Module):
-    """Log-odds that a listed neighbour is the same person, from the features of the pair alone.
+    """Log-odds that a listed neighbour is genuine, from the features of the pair alone.
 
-    With f_ij the features of :mod:`nsrfc.graph.list_features`, o_ij / 10 among them, the log-odds by the
-    law of best edges::
+    With f_ij the features of :mod:`nsrfc.graph.list_features`, among them o_ij / 10, the log-odds by the
+    score model::
 
         logit_ij = u (o_ij / 10 - v) + w . MLP(BN(f_ij))        MLP: f -> hidden -> hidden, GELU
 
@@ -144,7 +146,7 @@ class PairScorer(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Judge lists.
+        """Score lists.
 
         Parameters
         ----------
@@ -153,7 +155,7 @@ class PairScorer(nn.Module):
         Returns
         -------
         Tensor, shape (b, k)
-            Logits; without meaning where there is no neighbour.
+            Logits; undefined where there is no neighbour.
         """
         odds: Tensor = self.evidence(features[..., ODDS]) + self.correction(features).squeeze(-1)
         return odds
@@ -162,23 +164,24 @@ class PairScorer(nn.Module):
 class StructureRefinement(nn.Module):
     """Embeddings replaced by means of neighbourhoods, with learned weights.
 
-    With w = sigmoid(logit) of a :class:`PairScorer` on the lists given, w_ii = 1::
+    With w = sigmoid(logit) of a :class:`PairScorer` on the given lists, w_ii = 1::
 
         u_i = sum_j w_ij x_j
         z_i = unit(unit(u_i) + b x_i)           b = 0.6
 
-    Products z_i . z_j thus hold face with face, face with neighbourhood, and neighbourhood with
-    neighbourhood: a poor image is drawn to its person. With whitening the same is done once more::
+    A product z_i . z_j therefore compares face with face, face with neighbourhood, and neighbourhood
+    with neighbourhood, so that poor images move towards their identity. With whitening, this is
+    repeated::
 
-        x' = whiten(x, w)                       by the scatter inside neighbourhoods
+        x' = whiten(x, w)                       by the scatter within neighbourhoods
         N' = k nearest by x'
         z  = the mean as above of x' with N'    weights of a second PairScorer
 
-    which takes away what a poor image has in common with poor images of others
-    (:mod:`nsrfc.graph.whitening`); where people have few photos the scatter is poorly known.
+    Whitening removes what a poor image has in common with poor images of other identities
+    (:mod:`nsrfc.graph.whitening`); if identities have few photos, the scatter is poorly estimated.
 
     The two scorers are trained one after the other, each by binary cross-entropy on lists like those it
-    will see: ``first`` on the graph of the embeddings, ``second`` on that of :meth:`whiten`.
+    will be used on: ``first`` on the graph of the embeddings, ``second`` on that of the whitened ones.
 
     Parameters
     ----------
@@ -187,7 +190,7 @@ class StructureRefinement(nn.Module):
     own : float
         b.
     whitening : float or sequence of float
-        Power of whitening, in 0..1/2; of several, ascending, the one that suits the faces at hand.
+        Power of whitening, in 0..1/2; of several, ascending, one is chosen for the data.
     """
 
     def __init__(
@@ -205,23 +208,23 @@ class StructureRefinement(nn.Module):
 
 
 class StructurePairs(nn.Module):
-    """The odds of every neighbour, from its features and its similarity to the rest of the list.
+    """Log-odds of every neighbour, from its features and its similarity to the rest of the list.
 
-    With token f_ij for neighbour j of face i, and c_jl the similarity of the listed faces j and l in
-    deviations above the background, / 10::
+    With features f_ij of neighbour j of face i, and c_jl the normalised score / 10 of the listed faces j
+    and l::
 
         t_j = W BN(f_ij) + b
         t = t + Attention(LayerNorm(t)),   logits of head h: q_j . k_l / sqrt(width) + g_h c_jl
         t = t + FeedForward(LayerNorm(t))                                   GELU
         logit_ij = u (o_ij / 10 - v) + w . LayerNorm(t_j)
 
-    A list is a set here: rank enters as a feature, and attention leans on the k x k similarities, so
-    that evidence spreads among neighbours that resemble each other. g_h starts at 0, 1, 2, ... x 5.
+    Lists are treated as sets: rank is a feature, and attention is biased by the k x k scores, so that
+    similar neighbours support each other. g_h is initialised to 0, 5, 10, ...
 
     Parameters
     ----------
     width, layers, heads, hidden : int
-        Length of a token, number of layers, of heads in each, width of the feed-forward.
+        Length of a token, number of layers, heads per layer, width of the feed-forward layer.
     """
 
     extra = 0
@@ -236,7 +239,7 @@ class StructurePairs(nn.Module):
         self.correction = nn.Sequential(nn.LayerNorm(width), zeroed(nn.Linear(width, 1)))
 
     def forward(self, features: Tensor, similarity: Tensor, present: Tensor) -> Tensor:
-        """Judge lists.
+        """Score lists.
 
         Parameters
         ----------
@@ -249,22 +252,22 @@ class StructurePairs(nn.Module):
         Returns
         -------
         Tensor, shape (b, k)
-            Logits; without meaning where there is no neighbour.
+            Logits; undefined where there is no neighbour.
         """
         tokens = self.encoder(self.embed(features), present=present, similarity=similarity)
         odds: Tensor = self.evidence(self._known(features)) + self.correction(tokens).squeeze(-1)
         return odds
 
     def _known(self, features: Tensor) -> Tensor:
-        """Known evidence (b, k) among the features, / 10."""
+        """Return the known log-odds / 10 (b, k) among the features."""
         return features[..., ODDS]
 
 
 class StructureLists(StructurePairs):
-    """The pair network once more, on what it said: S_ij from the a of the whole neighbourhood.
+    """A second pass of the pair network on its own results: S_ij from a_ij of the whole list.
 
-    As :class:`StructurePairs`, with two features more, the log-odds of a_ij and of a_ji (those of a_ij
-    where i is not listed by j), / 10, and the known evidence being the mean of the two.
+    As :class:`StructurePairs`, with two additional features, the log-odds / 10 of a_ij and of a_ji (or
+    of a_ij again if j does not list i). The known log-odds are the mean of the two.
 
     Parameters
     ----------
@@ -283,25 +286,25 @@ _TOKEN_FEATURES, _EDGE_FEATURES = 6, 10
 
 
 class StructureEdges(nn.Module):
-    """Whether an edge joins one person, from many-to-many evidence between the lists of its two ends.
+    """Whether an edge is a genuine pair, from all similarities between the lists of its two ends.
 
     The tokens are the ``reach`` best neighbours of each end by a, the end itself first. With c_tl the
-    similarity of two of these faces in deviations above the background, / 10, and for the edge (i, j)
+    normalised score / 10 of two of these faces, and for the edge (i, j)
 
         token t of end i = [a_it, S_it, log(1 + rank), c_it, c_jt, largest c to a token of j]
-        edge             = log-odds / 10 of a_ij, a_ji, S_ij, S_ji, and c_ij; means of c weighted by
-                           a between both lists, inside each; logarithm of the sum of a of each
+        edge             = log-odds / 10 of a_ij, a_ji, S_ij, S_ji, and c_ij; means of c weighted by a,
+                           between the lists and within each; logarithm of the sum of a of each
 
-    Two look-alikes may share one strong pair, but the rest of their photos are apart: the means show
-    it. With h the tokens after layers as in :class:`StructurePairs`, all pairs of values ordered by
-    size so that (i, j) and (j, i) are judged alike::
+    Two look-alikes may have one pair of high similarity, but the rest of their photos differ, which the
+    means show. With h the tokens after layers as in :class:`StructurePairs`, and all pairs of values
+    sorted so that (i, j) and (j, i) get the same score::
 
         logit = MLP([edge ; h_i + h_j ; |h_i - h_j|]) + u (mean log-odds of S_ij, S_ji / 10 - v)
 
     Parameters
     ----------
     reach : int
-        Faces read of each list.
+        Number of faces used from each list.
     width, layers, heads, hidden : int
         As in :class:`StructurePairs`.
     """
@@ -321,18 +324,18 @@ class StructureEdges(nn.Module):
         )
 
     def forward(self, odds: Tensor, tokens: Tensor, similarity: Tensor, present: Tensor) -> Tensor:
-        """Judge a batch of edges.
+        """Score a batch of edges.
 
         Parameters
         ----------
         odds : Tensor of float32, shape (b, 4)
             Log-odds / 10 of a_ij, a_ji, S_ij, S_ji.
         tokens : Tensor of float32, shape (b, 2, reach, 3)
-            a, S and log(1 + rank) of the faces read, in the list of their end.
+            a, S and log(1 + rank) of these faces, in the list of their end.
         similarity : Tensor of float32, shape (b, 2 reach, 2 reach)
-            c, the faces of the second end after those of the first.
+            c, the faces of the first end before those of the second.
         present : Tensor of bool, shape (b, 2, reach)
-            False where a list is shorter.
+            False if a list is shorter.
 
         Returns
         -------
@@ -355,7 +358,7 @@ class StructureEdges(nn.Module):
 
 
 def _edge_features(odds: Tensor, a: Tensor, blocks: Tensor) -> Tensor:
-    """Features (b, 10) of edges, the same for both directions."""
+    """Features (b, 10) of edges, symmetric in the two ends."""
     total = a.sum(dim=-1)
     weighted = torch.einsum("bxm,bxmyn,byn->bxy", a, blocks, a)
     mean = weighted / (total[:, :, None] * total[:, None, :])

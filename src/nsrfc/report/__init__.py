@@ -1,1 +1,1 @@
-"""What people look at: errors, tables and pictures of a clustering."""
+"""Reports on a clustering: errors, tables and pictures."""

@@ -1,4 +1,4 @@
-"""One set of faces with known identities, clustered by this package and by well-known methods."""
+"""Comparison of this package with well-known methods, on faces with known identities."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Result:
-    """What a method made of the faces.
+    """Result of a method.
 
     Attributes
     ----------
     method : str
         Its name; :data:`OURS` for this package, :data:`RULES` for it without learned weights.
     setting : str
-        The setting that gave the labels, and where it came from.
+        The setting that gave the labels.
     labels : ndarray of int64, shape (n,)
-        -1 = left unclustered.
+        -1 = unclustered.
     scores : Scores
     seconds : float
-        Beside the first search for neighbours, all settings tried included.
+        Time for all settings tried, without the first neighbour search.
     """
 
     method: str
@@ -71,10 +71,10 @@ def compare(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Result]:
-    """Cluster by every method and score the labels.
+    """Cluster with every method and score the labels.
 
-    This package gets no label. The others get what they cannot know: k-means the number of
-    people, the rest the setting of highest pairwise F among those tried.
+    This package gets no labels. For the others, settings are chosen with the labels: for k-means the
+    number of identities, for the rest the setting of highest pairwise F among those tried.
 
     Parameters
     ----------
@@ -85,16 +85,16 @@ def compare(
     seed : int
         Seed of k-means.
     progress : Progress, optional
-        Told of the stages of this package, and of one for each other method.
+        Reports the stages of this package, and one stage for each other method.
 
     Returns
     -------
     list of Result
-        This package first, with the model that it brings and without.
+        This package first, with the shipped model and with the rules.
     """
     progress = progress or Progress()
     graph = build_neighbor_graph(X, progress=progress)
-    people = len(np.unique(identities))
+    n_identities = len(np.unique(identities))
     run = Run(progress=progress)
     own = {
         OURS: lambda: cluster(X, graph=graph, run=run).labels,
@@ -108,7 +108,7 @@ def compare(
         "threshold": lambda: _best_threshold(graph, identities),
         "DBSCAN": lambda: _best_dbscan(graph, identities),
         "HDBSCAN": lambda: _best_hdbscan(graph, identities),
-        "k-means": lambda: (f"k = {people:,}", baselines.kmeans(X, people, seed)),
+        "k-means": lambda: (f"k = {n_identities:,}", baselines.kmeans(X, n_identities, seed)),
     }
     for name, method in methods.items():
         with progress.stage(name, len(X)) as advance:
@@ -124,7 +124,7 @@ def _best_threshold(graph: NeighborGraph, identities: npt.NDArray[np.int64]) -> 
 
 
 def _best_dbscan(graph: NeighborGraph, identities: npt.NDArray[np.int64]) -> tuple[str, _Labels]:
-    """Try thresholds between the weakest and the strongest best neighbours."""
+    """Try thresholds in the range of similarities of best neighbours."""
     low, high = np.quantile(graph.similarities[:, 1], (0.02, 0.8))
     best = baselines.best_by_labels(
         (

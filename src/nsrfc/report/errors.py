@@ -1,7 +1,7 @@
-"""What went wrong worst: the clusters that mix people and the people that are torn apart.
+"""The worst errors of a clustering: clusters of several identities, and identities in several clusters.
 
-Both lists come from the contingency table of :mod:`nsrfc.metrics` and count pairs of faces, so that
-they name what costs pairwise precision (merges) and pairwise recall (splits) most.
+Both are computed from the contingency table of :mod:`nsrfc.metrics` and ranked by pairs of faces: merges
+cost pairwise precision, splits pairwise recall.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class Merge:
     cluster : int
         Its label.
     size : int
-        Its faces.
+        Number of faces.
     n_identities : int
-        Identities among them, at least 2.
+        Number of identities among them, at least 2.
     first_identity, second_identity : int
-        The two with most faces in the cluster; of equals, the lower number.
+        The two with most faces in the cluster; the lower number first among equals.
     first_count, second_count : int
-        Their faces in the cluster.
+        Number of their faces in the cluster.
     wrong_pairs : int
-        Pairs of its faces that have different identities.
+        Number of impostor pairs in the cluster.
     """
 
     cluster: int
@@ -55,13 +55,13 @@ class Split:
     identity : int
         Its number.
     size : int
-        Its faces.
+        Number of faces.
     n_clusters : int
-        Clusters they are in, at least 2; each unclustered face counts as one.
+        Number of clusters they are in, at least 2; each unclustered face counts as one.
     largest_piece : int
-        Its faces in the cluster that has most of them.
+        Number of faces in the cluster that has most of them.
     lost_pairs : int
-        Pairs of its faces that are in different clusters.
+        Number of genuine pairs that are in different clusters.
     """
 
     identity: int
@@ -79,12 +79,12 @@ def worst_merges(identities: npt.ArrayLike, labels: npt.ArrayLike, top: int = 10
     identities, labels : array_like of integers, shape (n,)
         True identity and cluster of each face; label -1 = unclustered.
     top : int
-        How many to return at most.
+        Maximum number to return.
 
     Returns
     -------
     list of Merge
-        Of equals, the lower label first; empty if no cluster mixes identities.
+        Among equals, the lower label first; empty if no cluster has several identities.
 
     Raises
     ------
@@ -123,12 +123,12 @@ def worst_splits(identities: npt.ArrayLike, labels: npt.ArrayLike, top: int = 10
     identities, labels : array_like of integers, shape (n,)
         True identity and cluster of each face; label -1 = unclustered.
     top : int
-        How many to return at most.
+        Maximum number to return.
 
     Returns
     -------
     list of Split
-        Of equals, the lower identity first; empty if every identity is in one cluster.
+        Among equals, the lower identity first; empty if every identity is in one cluster.
 
     Raises
     ------
@@ -153,6 +153,6 @@ def worst_splits(identities: npt.ArrayLike, labels: npt.ArrayLike, top: int = 10
 
 
 def _highest(values: npt.NDArray[np.int64], top: int) -> npt.NDArray[np.intp]:
-    """Return where the ``top`` largest positive values are, largest first, of equals the first."""
+    """Return the indices of the ``top`` largest positive values, descending, ties by index."""
     order = np.argsort(-values, kind="stable")[: max(top, 0)]
     return order[values[order] > 0]

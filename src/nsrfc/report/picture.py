@@ -1,4 +1,4 @@
-"""The picture of a comparison: what each method got right, how large its groups are, and a map."""
+"""The picture of a comparison: scores of each method, sizes of its clusters, and a map of faces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["draw", "require_matplotlib"]
 INK, TRUTH, LINK, FAINT = "#222222", "#8a8a8a", "#a8a8a8", "#d4d4d4"
 COLORS = ("#d1495b", "#2e6f95", "#e0a030", "#5b8e55", "#8a63a8", "#6d5a4c")
 MARKERS = "oDs^vP"
-MAP_PEOPLE = 36
+MAP_IDENTITIES = 36
 MAP_FACES = 900
 
 
@@ -48,7 +48,7 @@ def draw(
     Parameters
     ----------
     path : Path
-        Written as it is named; for a whole-or-nothing file give a temporary one.
+        Written directly; give a temporary path for atomic writing.
     X : ndarray of float32, shape (n, d)
         Unit vectors.
     identities : ndarray of int64, shape (n,)
@@ -74,8 +74,8 @@ def draw(
         _draw_sizes(sizes, identities, results)
         _draw_map(faces, X, identities, ours.labels)
         figure.suptitle(
-            f"{len(X):,} generated faces of {ours.scores.n_identities:,} people: nsrfc found "
-            f"{ours.scores.n_clusters:,} groups, pairwise F {100 * ours.scores.pairwise.f:.1f} %",
+            f"{len(X):,} generated faces of {ours.scores.n_identities:,} identities: nsrfc found "
+            f"{ours.scores.n_clusters:,} clusters, pairwise F {100 * ours.scores.pairwise.f:.1f} %",
             fontsize=15,
             fontweight="bold",
             color=INK,
@@ -97,7 +97,7 @@ def _draw_scores(axes: Axes, results: Sequence[Result]) -> None:
     axes.set(xlim=(low, 101), ylim=(low, 101))
     axes.set(xlabel="pairwise recall, %", ylabel="pairwise precision, %")
     axes.locator_params(integer=True, nbins=6)
-    axes.set_title("Pairs of faces joined rightly", loc="left")
+    axes.set_title("Pairwise precision and recall", loc="left")
     legend = axes.legend(loc="lower left", frameon=True, edgecolor="none", title="F, %")
     legend.set_alignment("left")
 
@@ -118,7 +118,7 @@ def _draw_equal_f(axes: Axes, low: int) -> None:
 
 
 def _draw_sizes(axes: Axes, identities: npt.NDArray[np.int64], results: Sequence[Result]) -> None:
-    """Faces in groups of at least a size: where the truth's faces are, and each method's."""
+    """Share of faces by cluster size, of the true identities and of each method."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     for result, color in reversed(list(zip(results, COLORS, strict=True))):
@@ -132,9 +132,9 @@ def _draw_sizes(axes: Axes, identities: npt.NDArray[np.int64], results: Sequence
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set(xlabel="faces in the group", ylabel="share of the faces in groups up to this size")
+    axes.set(xlabel="faces in the cluster", ylabel="share of faces in clusters up to this size")
     axes.set_ylim(0, 1.02)
-    axes.set_title("Sizes of the groups found", loc="left")
+    axes.set_title("Cluster sizes", loc="left")
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], frameon=False, loc="upper left")
 
@@ -142,7 +142,7 @@ def _draw_sizes(axes: Axes, identities: npt.NDArray[np.int64], results: Sequence
 def _size_curve(
     labels: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Share of faces in groups of size s or less, as a staircase; unclustered faces are alone."""
+    """Share of faces in clusters of size s or less, as a step function; unclustered faces count as 1."""
     sizes = np.bincount(labels[labels >= 0])
     alone = np.ones(np.count_nonzero(labels < 0), np.int64)
     sizes = np.sort(np.concatenate([sizes[sizes > 0], alone]))
@@ -157,11 +157,11 @@ def _draw_map(
     identities: npt.NDArray[np.int64],
     labels: npt.NDArray[np.int64],
 ) -> None:
-    """Map some people's embeddings; faces apart from most of their person are crosses."""
+    """Map the embeddings of some identities; crosses are faces outside their identity's main cluster."""
     import matplotlib
     from sklearn.manifold import TSNE
 
-    faces = _some_people(identities)
+    faces = _some_identities(identities)
     if len(faces) > 3:
         place = TSNE(
             perplexity=min(30, (len(faces) - 1) / 3), init="pca", random_state=0, metric="cosine"
@@ -177,40 +177,40 @@ def _draw_map(
     axes.scatter(x[right], y[right], c=color[right], s=16, linewidths=0, zorder=2)
     axes.scatter(
         x[~right], y[~right], c=color[~right], s=34, marker="x", linewidths=1.6, zorder=3,
-        label=f"apart from most of their person: {np.sum(~right)} of {len(faces):,} faces",
+        label=f"not in the main cluster of their identity: {np.sum(~right)} of {len(faces):,} faces",
     )  # fmt: skip
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.set_title(
-        f"{len(np.unique(person))} of the people (colours) and the groups found (lines)", loc="left"
+        f"{len(np.unique(person))} of the identities (colours) and their clusters (lines)", loc="left"
     )
     if not right.all():
         axes.legend(loc="lower left", frameon=False, bbox_to_anchor=(0, -0.06))
 
 
 def _draw_links(axes: Axes, place: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> None:
-    """Tie each face to the middle of its group."""
+    """Connect each face to the centre of its cluster."""
     from matplotlib.collections import LineCollection
 
-    group, size = np.unique(labels, return_inverse=True, return_counts=True)[1:]
+    cluster, size = np.unique(labels, return_inverse=True, return_counts=True)[1:]
     middle = np.zeros((len(size), 2))
-    np.add.at(middle, group, place)
+    np.add.at(middle, cluster, place)
     middle /= size[:, None]
-    ends = np.stack([place, middle[group]], axis=1)[labels >= 0]
+    ends = np.stack([place, middle[cluster]], axis=1)[labels >= 0]
     axes.add_collection(LineCollection(list(ends), colors=LINK, linewidths=0.7, zorder=1))
 
 
-def _some_people(identities: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-    """Rows of the first people with at least five faces, or of the first people at all."""
+def _some_identities(identities: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """Rows of the first identities with at least five faces, or of the largest if none has."""
     size = np.bincount(identities)
-    people = np.flatnonzero(size >= min(5, size.max()))[:MAP_PEOPLE]
-    return np.flatnonzero(np.isin(identities, people))[:MAP_FACES]
+    chosen = np.flatnonzero(size >= min(5, size.max()))[:MAP_IDENTITIES]
+    return np.flatnonzero(np.isin(identities, chosen))[:MAP_FACES]
 
 
 def _with_most(person: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Whether a face is in the group that holds most faces of its person."""
-    groups, group = np.unique(labels, return_inverse=True)
-    count = np.zeros((person.max() + 1, len(groups)), np.int64)
-    np.add.at(count, (person, group), 1)
-    main: npt.NDArray[np.bool_] = count.argmax(axis=1)[person] == group
+    """Whether a face is in the cluster that holds most faces of its identity."""
+    clusters, cluster = np.unique(labels, return_inverse=True)
+    count = np.zeros((person.max() + 1, len(clusters)), np.int64)
+    np.add.at(count, (person, cluster), 1)
+    main: npt.NDArray[np.bool_] = count.argmax(axis=1)[person] == cluster
     return main

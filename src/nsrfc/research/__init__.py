@@ -1,1 +1,1 @@
-"""Methods to compare with: the densities and density peaks of OMHC, and classic baselines."""
+"""Methods for comparison: the densities and density peaks of OMHC, and classic baselines."""

@@ -1,11 +1,11 @@
-"""The classic rows of the comparison: well-known methods by library calls.
+"""Classic baselines: well-known methods by library calls.
 
-What works on coordinates takes ``X``, unit vectors (n, d) float32; what works on neighbours takes
-the neighbour graph. All return int64 labels (n,): names without meaning, -1 = left unclustered by
-the method, which the metrics count as a cluster of its own.
+Methods on coordinates take ``X``, unit vectors (n, d) float32; methods on neighbours take the neighbour
+graph. All return int64 labels (n,), where -1 = unclustered, which the metrics count as a cluster of its
+own.
 
-The functions called ``best_*`` are oracles: they choose their setting with the true identities, so
-they say how good a method could be, not how good it is.
+The functions called ``best_*`` are oracles: they choose their setting with the true identities, so they
+give an upper bound of the quality of a method.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ Labels = npt.NDArray[np.int64]
 Setting = TypeVar("Setting")
 
 MAX_LINKAGE_FACES = 30_000
-"""Average linkage holds all pairs of faces: about 10 n^2 bytes at the peak, 9 GB at this limit."""
+"""Average linkage stores all pairs of faces: about 10 n^2 bytes at the peak, 9 GB at this limit."""
 
 SMALLEST_DISTANCE = 1e-6
-"""Stands for distance 0: sparse matrices drop zeros, and duplicate faces must stay neighbours."""
+"""Used instead of 0: sparse matrices drop zeros, and duplicate faces must stay neighbours."""
 
 
 class Best(NamedTuple, Generic[Setting]):
-    """The winner among several settings of a method.
+    """The best of several settings of a method.
 
     Attributes
     ----------
     setting
-        What gave the labels.
+        The setting that gave the labels.
     labels : ndarray of int64, shape (n,)
         Cluster of each face.
     f : float
@@ -77,7 +77,7 @@ def best_by_labels(
     Parameters
     ----------
     candidates : iterable of (setting, labels)
-        Tried in turn and not kept, so a generator saves memory; the first of equals wins.
+        Tried in turn and not kept, so that a generator saves memory; the first among equals wins.
     identities : array_like of integers, shape (n,)
         True identity of each face.
 
@@ -88,7 +88,7 @@ def best_by_labels(
     Raises
     ------
     InputError
-        If there is no candidate, or as :func:`nsrfc.metrics.contingency`.
+        If there are no candidates, or as :func:`nsrfc.metrics.contingency`.
     """
     scored = (Best(setting, labels, pairwise(identities, labels).f) for setting, labels in candidates)
     best = max(scored, key=lambda result: result.f, default=None)
@@ -98,16 +98,16 @@ def best_by_labels(
 
 
 def kmeans(X: npt.NDArray[np.float32], n_clusters: int, seed: int = 0) -> Labels:
-    """Cluster by k-means, which has to be told the number of people.
+    """Cluster by k-means, which needs the number of clusters.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Unit vectors.
     n_clusters : int
-        Number of clusters, from 1; more than n is taken as n.
+        Number of clusters, from 1; clamped to n.
     seed : int
-        Seed of the k-means++ start, which costs more than it saves to repeat.
+        Seed of the k-means++ initialisation, which is done only once.
 
     Returns
     -------
@@ -122,17 +122,17 @@ def kmeans(X: npt.NDArray[np.float32], n_clusters: int, seed: int = 0) -> Labels
 def dbscan(graph: NeighborGraph, threshold: float, min_samples: int = 2) -> Labels:
     """Cluster by DBSCAN (Ester et al., 1996), two faces being close at a cosine >= ``threshold``.
 
-    Close faces on neither's list are not seen: with min_samples <= k the cores are those of all
-    pairs, but a link between two cores may be missing where a face has k close faces or more.
+    Pairs that are in neither's list are not seen. With min_samples <= k the core faces are the same as
+    with all pairs, but a link between two core faces may be missing if a face has k close faces or more.
 
     Parameters
     ----------
     graph : NeighborGraph
         Lists of n faces.
     threshold : float
-        Cosine similarity from which two faces are close: eps = sqrt(2 - 2 threshold).
+        Minimum cosine similarity of two close faces: eps = sqrt(2 - 2 threshold).
     min_samples : int
-        Close faces, itself included, that make a face a core.
+        Minimum number of close faces, itself included, of a core face.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def dbscan(graph: NeighborGraph, threshold: float, min_samples: int = 2) -> Labe
     edges = _undirected(graph)
     close = _distances(graph.n, edges.where(edges.score >= threshold))
     close = sort_graph_by_row_values(close, copy=False, warn_when_not_sorted=False)
-    # Every stored pair is close already, so eps only has to let all of them pass.
+    # Only close pairs are stored, so eps just has to include all of them.
     model = DBSCAN(eps=3.0, min_samples=min_samples, metric="precomputed")
     return np.asarray(model.fit_predict(close), dtype=np.int64)
 
@@ -153,18 +153,18 @@ def dbscan(graph: NeighborGraph, threshold: float, min_samples: int = 2) -> Labe
 def hdbscan(graph: NeighborGraph, min_cluster_size: int) -> Labels:
     """Cluster by HDBSCAN (Campello et al., 2013) over the Euclidean distances of the lists.
 
-    On 256 coordinates the trees of scikit-learn help nothing and all pairs take too much memory
-    so it is given the neighbour graph: the short edges, of which its spanning tree is made.
-    On real faces with k = 80 the labels are those of all pairs, but for the ties of mutual
-    reachability, which the order of the rows breaks in either form. Where the graph is in several
-    pieces they are joined by edges of the largest distance listed.
+    With 256 coordinates the trees of scikit-learn are no help, and all pairs take too much memory, so it
+    is given the neighbour graph, which contains the short edges of the spanning tree. On real faces with
+    k = 80 the labels are those of all pairs, except for ties of mutual reachability, which in both cases
+    depend on the order of the rows. The connected components of the graph are joined by edges of the
+    largest distance listed.
 
     Parameters
     ----------
     graph : NeighborGraph
         Lists of n faces by cosine similarity.
     min_cluster_size : int
-        Smallest cluster, from 2; also the rank, the face included, of the core distance.
+        Minimum cluster size, from 2; also the rank of the core distance, the face itself included.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def hdbscan(graph: NeighborGraph, min_cluster_size: int) -> Labels:
     Raises
     ------
     InputError
-        If some face has fewer listed faces than ``min_cluster_size``.
+        If a list has fewer faces than ``min_cluster_size``.
     """
     from sklearn.cluster import HDBSCAN
 
@@ -192,14 +192,14 @@ def hdbscan(graph: NeighborGraph, min_cluster_size: int) -> Labels:
 
 
 def threshold_components(graph: NeighborGraph, threshold: float) -> Labels:
-    """Cluster by the components of the neighbour graph cut at a similarity.
+    """Cluster by the connected components of the neighbour graph cut at a similarity.
 
     Parameters
     ----------
     graph : NeighborGraph
         Lists of n faces.
     threshold : float
-        Smallest similarity that joins a face to one on its list.
+        Minimum similarity of an edge.
 
     Returns
     -------
@@ -223,9 +223,9 @@ def best_threshold_components(graph: NeighborGraph, identities: npt.ArrayLike) -
     Returns
     -------
     labels : ndarray of int64, shape (n,)
-        What :func:`threshold_components` gives at that threshold.
+        Those of :func:`threshold_components` at that threshold.
     threshold : float
-        The best similarity; infinite if no edge at all is best.
+        The best similarity; infinite if no edges are best.
     """
     edges = _undirected(graph)
     forest = _strongest_forest(graph.n, edges)
@@ -239,14 +239,14 @@ def best_threshold_components(graph: NeighborGraph, identities: npt.ArrayLike) -
 
 
 def average_linkage(X: npt.NDArray[np.float32], threshold: float) -> Labels:
-    """Cluster bottom-up by the mean cosine between groups (UPGMA).
+    """Cluster bottom-up by the mean cosine between clusters (UPGMA).
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Unit vectors; n up to :data:`MAX_LINKAGE_FACES`.
     threshold : float
-        Smallest mean cosine at which two groups are joined.
+        Minimum mean cosine at which two clusters are joined.
 
     Returns
     -------
@@ -274,7 +274,7 @@ def best_average_linkage(X: npt.NDArray[np.float32], identities: npt.ArrayLike) 
     -------
     labels : ndarray of int64, shape (n,)
     threshold : float
-        The best mean cosine; infinite if no join at all is best.
+        The best mean cosine; infinite if joining none is best.
 
     Raises
     ------
@@ -290,14 +290,14 @@ def best_average_linkage(X: npt.NDArray[np.float32], identities: npt.ArrayLike) 
 def infomap(graph: NeighborGraph, threshold: float, seed: int = 1) -> Labels:
     """Cluster by Infomap (Rosvall and Bergstrom, 2008), two levels, edges weighted by similarity.
 
-    Infomap is under the GPL, hence an extra that nothing else in the package needs.
+    Infomap is licensed under the GPL, so it is an extra that nothing else in the package needs.
 
     Parameters
     ----------
     graph : NeighborGraph
         Lists of n faces.
     threshold : float
-        Smallest similarity of an edge that is kept; edges of no positive weight never are.
+        Minimum similarity of an edge; edges without positive weight are always left out.
     seed : int
         Seed of its search, from 1.
 
@@ -334,8 +334,8 @@ def chinese_whispers(graph: NeighborGraph, threshold: float) -> Labels:
     graph : NeighborGraph
         Lists of n faces.
     threshold : float
-        Smallest similarity of an edge that is kept. dlib's own Euclidean distance d of unit vectors is
-        the similarity 1 - d^2 / 2.
+        Minimum similarity of an edge. dlib uses the Euclidean distance d of unit vectors: a similarity
+        of 1 - d^2 / 2.
 
     Returns
     -------
@@ -353,7 +353,7 @@ def chinese_whispers(graph: NeighborGraph, threshold: float) -> Labels:
 
     edges = _undirected(graph)
     kept = edges.where(edges.score >= threshold)
-    # A loop stands for every face, so that those without an edge get a label, too.
+    # A loop at every face, so that faces without edges also get a label.
     faces = np.arange(graph.n)
     ends = np.concatenate((faces, kept.source)), np.concatenate((faces, kept.target))
     weights = np.concatenate((np.zeros(graph.n), kept.score))
@@ -362,7 +362,7 @@ def chinese_whispers(graph: NeighborGraph, threshold: float) -> Labels:
 
 
 def _undirected(graph: NeighborGraph) -> EdgeList:
-    """Return each listed pair once, source < target, with the higher of its two similarities."""
+    """Return each listed pair once, source < target, with the larger of its two similarities."""
     source = np.repeat(np.arange(graph.n, dtype=np.int64), graph.k - 1)
     target = graph.ids[:, 1:].ravel().astype(np.int64)
     score = graph.similarities[:, 1:].ravel()
@@ -395,7 +395,7 @@ def _distances(n: int, edges: EdgeList) -> csr_array:
 
 
 def _bridged(n: int, edges: EdgeList) -> EdgeList:
-    """Join the pieces of a graph into one by a chain of edges of the lowest score."""
+    """Join the connected components of a graph by a chain of edges of the lowest score."""
     pieces = np.unique(connected_components(n, edges), return_index=True)[1].astype(np.int32)
     lowest = np.full(len(pieces) - 1, edges.score.min(initial=1.0), dtype=np.float32)
     return EdgeList(
@@ -406,9 +406,9 @@ def _bridged(n: int, edges: EdgeList) -> EdgeList:
 
 
 def _strongest_forest(n: int, edges: EdgeList) -> EdgeList:
-    """Return the spanning forest of highest scores.
+    """Return the maximum spanning forest.
 
-    Cut at any threshold it has the components of the whole graph, with fewer than n edges.
+    Cut at any threshold it has the same components as the whole graph, with fewer than n edges.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree
@@ -459,10 +459,10 @@ def _best_nested(
 ) -> Best[int]:
     """Find the cut of highest pairwise F among nested partitions, the finest first.
 
-    As cuts get coarser, the pairs joined and the pairs joined rightly can only grow. Between two
-    cuts, F is therefore at most what the right pairs of the coarser and the wrong pairs of the
-    finer would give. Intervals are halved in order of this bound until none can beat the best: some
-    tens of cuts are scored instead of all.
+    As cuts get coarser, the numbers of joined pairs and of genuine joined pairs can only grow. Between
+    two cuts, F is therefore at most what the genuine joined pairs of the coarser one and the joined
+    pairs of the finer one give. Intervals are halved in order of this bound until none can exceed the
+    best F: a few dozen cuts are scored instead of all.
     """
     best = Best(0, labels_at(0), -1.0)
     sums: dict[int, tuple[int, int, int]] = {}
@@ -488,6 +488,6 @@ def _better(
     best: Best[int], cut: int, labels: Labels, identities: npt.ArrayLike
 ) -> tuple[Best[int], tuple[int, int, int]]:
     """Return the better of ``best`` and this cut, and the cut's pair counts."""
-    both, joined, same = sums = pair_sums(contingency(identities, labels))
-    f = 2 * both / (joined + same) if joined + same else 1.0
+    both, joined, genuine = sums = pair_sums(contingency(identities, labels))
+    f = 2 * both / (joined + genuine) if joined + genuine else 1.0
     return (Best(cut, labels, f) if f > best.f else best), sums

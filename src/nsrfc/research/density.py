@@ -1,8 +1,7 @@
-"""How crowded it is around a face: the densities of OMHC, from neighbour lists only.
+"""The densities of OMHC, from neighbour lists only.
 
 Equations of Chen et al., "On Mitigating Hard Clusters" (ECCV 2022), with the distance
-d_ij = 1 - similarity and absent neighbours adding nothing. Time and memory are linear in the number
-of list entries.
+d_ij = 1 - similarity. Time and memory are linear in the number of list entries.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def neighbor_distances(graph: NeighborGraph) -> npt.NDArray[np.float32]:
 def transition_weights(
     graph: NeighborGraph, scale: float, epsilon: float = 0.0
 ) -> npt.NDArray[np.float32]:
-    """Return the probabilities of a step from each face to its neighbours.
+    """Return the transition probabilities of a random walk from each face to its neighbours.
 
     P_ij = exp(-d_ij / scale) / (epsilon + sum over the list of exp(-d_il / scale)).
 
@@ -46,7 +45,7 @@ def transition_weights(
     scale : float
         Distance over which a weight falls by e.
     epsilon : float
-        Added to the row sum, as the published code does for some of its measures.
+        Added to the row sum, as in some functions of the published code.
 
     Returns
     -------
@@ -72,7 +71,7 @@ def naive_density(graph: NeighborGraph, radius: float = 0.64) -> npt.NDArray[np.
 def approximate_ndde_density(
     graph: NeighborGraph, scale: float = 0.5, neighbors: int = 20
 ) -> npt.NDArray[np.float64]:
-    """Sum what the faces around give to a face: one step of the density diffusion.
+    """Sum the transition probabilities into each face: one step of the density diffusion.
 
     rho_j = sum over i with j in N(i) of exp(-d_ij / scale) / (1e-5 + sum over l in N(i) of
     exp(-d_il / scale)), N being the ``neighbors`` nearest with the face itself.
@@ -84,7 +83,7 @@ def approximate_ndde_density(
     scale : float
         Distance over which a weight falls by e.
     neighbors : int
-        How many columns of the lists are used.
+        Number of columns of the lists used.
 
     Returns
     -------
@@ -101,7 +100,7 @@ def ndde_density(
     damping: float = 0.1,
     tolerance: float = 0.05,
 ) -> npt.NDArray[np.float64]:
-    """Diffuse density over the neighbour lists until it hardly changes.
+    """Diffuse density over the neighbour lists until convergence.
 
     rho <- damping * rho + (1 - damping) * P^T rho from rho = 1/n, with P as in
     :func:`approximate_ndde_density` (without the 1e-5) and its loops set to 0; the last rho whose
@@ -114,7 +113,7 @@ def ndde_density(
     scale : float
         Distance over which a weight falls by e.
     neighbors : int
-        How many columns of the lists are used.
+        Number of columns of the lists used.
     damping : float
         Share of its density that a face keeps in a step, in (0, 1).
     tolerance : float
@@ -141,7 +140,7 @@ def _nearest(graph: NeighborGraph, count: int) -> NeighborGraph:
 
 
 def _received(ids: npt.NDArray[np.int32], given: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Sum for every face what all lists give to it; ``ids`` and ``given`` are (n, k)."""
+    """Sum the values ``given`` (n, k) over the faces ``ids`` (n, k) that receive them."""
     present = ids >= 0
     amounts = np.rint(given[present] * _FIXED_POINT)
     return np.bincount(ids[present], weights=amounts, minlength=len(ids)) / _FIXED_POINT

@@ -18,7 +18,7 @@ __all__ = ["density_peak_clustering", "shared_neighbor_counts", "tpdi"]
 
 
 def tpdi(graph: NeighborGraph, scale: float = 0.05) -> npt.NDArray[np.float32]:
-    """Distance between a face and each of its neighbours by where a random step leads from either.
+    """Distance between a face and each of its neighbours by their transition probabilities.
 
     TPDi_ij = 1 - sum over c in N(i) and N(j) of sqrt(P_ic P_jc), with
     P_ij = exp(-d_ij / scale) / (1e-5 + row sum).
@@ -57,7 +57,7 @@ def density_peak_clustering(
     tau: float = 0.7,
     max_connections: int = 1,
 ) -> npt.NDArray[np.int64]:
-    """Join every face to its nearest neighbours that are at least as dense.
+    """Cluster by joining every face to its nearest neighbours that are at least as dense.
 
     Parameters
     ----------
@@ -67,11 +67,11 @@ def density_peak_clustering(
         Distances to the neighbours, in any order along a row; among equal ones the first counts as
         nearer.
     ids : ndarray of int32, shape (n, k)
-        The neighbours; -1 and the face itself are passed over.
+        The neighbours; -1 and the face itself are ignored.
     tau : float
-        Only connections shorter than this are made.
+        Maximum length of a connection.
     max_connections : int
-        How many of the nearest denser neighbours a face may be joined to.
+        Maximum number of the nearest denser neighbours that a face is joined to.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def density_peak_clustering(
     Raises
     ------
     InputError
-        If the shapes do not belong together.
+        If the shapes do not match.
     """
     if distances.shape != ids.shape or density.shape != ids.shape[:1]:
         raise InputError(

@@ -1,1 +1,1 @@
-"""What a run will take before it starts: memory, disk and time."""
+"""Estimates of memory, disk and time, made before a run starts."""

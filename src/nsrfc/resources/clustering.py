@@ -1,7 +1,7 @@
-"""What a run will take before it starts: memory and time, by models of its arrays and work.
+"""Estimates of the memory and time of clustering, from its arrays and its work.
 
-Memory is the sum of the arrays that stand at the same time, with constants from measured runs. Time
-depends on the machine: on an idle one take it as right to a factor of two.
+Memory is the sum of the arrays that exist at the same time, with constants from measured runs. Time
+depends on the machine; on an idle one it is accurate to a factor of two.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ __all__ = ["check_plan", "plan", "plan_reranking", "plan_search"]
 
 
 BLOCK_BYTES = 20 * 2**20
-"""What a search holds for the block of faces it compares at a time."""
+"""Memory for the block of faces that a search compares at a time."""
 
 GRAPH_BYTES_PER_NEIGHBOR = 8
-"""Per face and neighbour: an id and a similarity, in memory and among the results that are kept."""
+"""Per face and neighbour: an id and a similarity, in memory and in the cache."""
 
 INDEX_BYTES_PER_VALUE = 5
 """Per face and dimension: the index of the approximate search, with its centres."""
 
 CHUNK_BYTES_PER_NEIGHBOR = 40
-"""Per neighbour of the faces that the steps work on at a time: working copies."""
+"""Per neighbour of the faces processed at a time: working copies."""
 
 REFINED_BYTES_PER_VALUE = 4
-"""Per face and dimension beside input and unit vectors: refined vectors."""
+"""Per face and dimension, besides input and unit vectors: refined vectors."""
 
 SCORE_BYTES_PER_NEIGHBOR = 12
-"""Per face and neighbour beside the graph: normalised scores, their order, and the first lists."""
+"""Per face and neighbour, besides the graph: normalised scores, their order, and the first lists."""
 
 RERANKING_BYTES_PER_NEIGHBOR = 24
-"""Per face and neighbour beside the graph given: reciprocal sets and the new lists."""
+"""Per face and neighbour, besides the given graph: reciprocal sets and the new lists."""
 
 TORCH_BYTES = 260 * 2**20
 """torch and the weights of a model."""
@@ -52,43 +52,43 @@ PROBABILITY_BYTES_PER_NEIGHBOR = 4
 """Per face and neighbour: a probability."""
 
 DENSITY_BYTES_PER_NEIGHBOR = 32
-"""Per face and neighbour beside the graph and its probabilities: making the density graph of them."""
+"""Per face and neighbour, besides the graph and its probabilities: making the density graph."""
 
 EDGE_BYTES_PER_NEIGHBOR = 10
-"""Per face and neighbour: that graph, if every pair is a similarity edge."""
+"""Per face and neighbour: the density graph, if every pair is a similarity edge."""
 
-GROUPS_BYTES_PER_VALUE = 4
-"""Per face and dimension beside the vectors: sums of groups that are compared."""
+COMPARISON_BYTES_PER_VALUE = 4
+"""Per face and dimension, besides the vectors: sums of the clusters that are compared."""
 
-GROUPS_BYTES_PER_NEIGHBOR = 16
-"""Per face and neighbour beside the density graph: its edges once more, in their order."""
+COMPARISON_BYTES_PER_NEIGHBOR = 16
+"""Per face and neighbour, besides the density graph: its edges in sorted order."""
 
 START_SECONDS = 1.0
 """Loading the libraries."""
 
 PAIR_FLOP_PER_SECOND = 1e11
-"""Rate of the exact search on one core; a multiply-add counts two."""
+"""Rate of the exact search on one core; a multiply-add counts as two."""
 
 PAIR_OVERHEAD_FLOP = 300
-"""What a pair costs beside its 2 d FLOP: keeping the best."""
+"""Cost of a pair besides its 2 d FLOP: selecting the best."""
 
 INDEX_PASSES = 2.25
 """How often the approximate search compares a face with the centres."""
 
 LINKED_CENTERS = 75_000
-"""Centres that could be compared with a face in the time that finding them through a graph takes."""
+"""A search through a graph of centres takes as long as comparing this many centres."""
 
 LISTED_SECONDS = 1e-6
-"""Approximate search on one core, per face and dimension, beside the centres."""
+"""Approximate search on one core, per face and dimension, besides the centres."""
 
 REBUILD_SECONDS = 6e-9
 """Rebuilding a graph on one core, per face, neighbour and dimension."""
 
 STRUCTURE_SECONDS = 4e-4
-"""Everything but search and rebuilding on one core, per face."""
+"""Everything except search and rebuilding on one core, per face."""
 
-GROUPS_SECONDS = 1e-7
-"""Comparing groups on one core, per face and neighbour: most of it orders edges and reads lists."""
+COMPARISON_SECONDS = 1e-7
+"""Comparing clusters on one core, per face and neighbour: mostly sorting edges and reading lists."""
 
 RERANKING_SECONDS = 6e-7
 """Re-ranking on one core, per face and neighbour."""
@@ -102,7 +102,7 @@ def plan(
     given_k: int | None = None,
     model: ModelSettings | None = None,
 ) -> Plan:
-    """Expect what :func:`nsrfc.cluster` takes.
+    """Estimate memory and time of :func:`nsrfc.cluster`.
 
     Parameters
     ----------
@@ -110,9 +110,9 @@ def plan(
         Shape of the embeddings.
     config : ClusterConfig, optional
     given_k : int, optional
-        Length of the lists, where the neighbours are known already.
+        Length of the lists, if the neighbours are given.
     model : ModelSettings, optional
-        Of the model, which brings k with it; time is that of the CPU. Without it the rules are planned.
+        Settings of the model, including its k; time is that of a CPU. None: the rules.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def plan(
     refined = REFINED_BYTES_PER_VALUE * values + SCORE_BYTES_PER_NEIGHBOR * entries
     chunk = CHUNK_BYTES_PER_NEIGHBOR * min(n, CHUNK) * search.k
     seconds = rounds * REBUILD_SECONDS * entries * dimension + STRUCTURE_SECONDS * n
-    # Each graph that is rebuilt, and the statistics of impostor scores with each.
+    # Each rebuilt graph, and impostor score statistics with each.
     kept = rounds * GRAPH_BYTES_PER_NEIGHBOR * entries + (1 + rounds) * 8 * n
     return Plan(
         n,
@@ -150,18 +150,18 @@ def plan(
 
 
 def _known(search: Plan, given_k: int | None) -> tuple[Stage, Stage]:
-    """Stages of a search, or of neighbours that are known already."""
+    """Stages of a search, or of given neighbours."""
     vectors, neighbors = search.stages
     if given_k is None:
         return vectors, neighbors
-    # The lists as they were given stand beside those of the distinct faces while these are made.
+    # The given lists stay in memory while those of the distinct faces are made.
     read = GRAPH_BYTES_PER_NEIGHBOR * search.n * given_k
     held = GRAPH_BYTES_PER_NEIGHBOR * search.n * min(given_k, search.k)
     return vectors, Stage("neighbours", held, BLOCK_BYTES + read, 0.0)
 
 
 def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> Plan:
-    """Expect what one search for neighbours takes; arguments as those of :func:`plan`."""
+    """Estimate memory and time of one neighbour search; arguments as for :func:`plan`."""
     config = config or ClusterConfig()
     if n < 1 or dimension < 1:
         raise InputError(f"A plan needs at least one face of one dimension, got {n} x {dimension}.")
@@ -175,10 +175,10 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     seconds = pairs * (2 * dimension + PAIR_OVERHEAD_FLOP) / PAIR_FLOP_PER_SECOND / available_cores()
     if method == "approximate":
         seconds += LISTED_SECONDS * n * dimension / available_cores()
-    # The index first, then the lists that the next pass starts from.
+    # First the index, then the lists that the next pass starts from.
     lists = GRAPH_BYTES_PER_NEIGHBOR * n * k
     index_bytes = max(INDEX_BYTES_PER_VALUE * n * dimension, lists) if method == "approximate" else 0
-    # Lists of an approximate search and of the two before them, of which the last is kept.
+    # The lists of an approximate search and of its two preliminary passes.
     kept = 3 * lists if method == "approximate" else lists
     return Plan(
         n,
@@ -193,7 +193,7 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
 
 
 def plan_reranking(n: int, k: int) -> Plan:
-    """Expect what :func:`nsrfc.graph.rerank` takes for a graph of shape (n, k)."""
+    """Estimate memory and time of :func:`nsrfc.graph.reranking.rerank` for a graph of shape (n, k)."""
     entries = n * k
     return Plan(
         n,
@@ -236,14 +236,14 @@ def _plan_networks(
         seconds = costs.edge_seconds(entries, model.k, width) / cores
         stages.append(Stage("edges", 0, lists + 2 * batch, seconds, 4 * n))
     if model.cluster_comparison:
-        compared = GROUPS_BYTES_PER_VALUE * n * dimension + GROUPS_BYTES_PER_NEIGHBOR * entries
-        stages.append(Stage("clusters", 0, BLOCK_BYTES + compared, GROUPS_SECONDS * entries / cores))
+        compared = COMPARISON_BYTES_PER_VALUE * n * dimension + COMPARISON_BYTES_PER_NEIGHBOR * entries
+        stages.append(Stage("clusters", 0, BLOCK_BYTES + compared, COMPARISON_SECONDS * entries / cores))
     method = search.method if given_k is None else "given"
     return Plan(n, dimension, model.k, method, tuple(stages))
 
 
 def _refinement(search: Plan, model: ModelSettings, width: int) -> Stage:
-    """Refining the embeddings, and finding neighbours anew."""
+    """Refining the embeddings, and rebuilding the graph."""
     n, dimension, entries = search.n, search.dimension, search.n * model.k
     costs, cores, neighbors = COSTS[model.family], available_cores(), search.stages[1]
     refining = costs.refining_seconds(n, model.k, dimension) / cores
@@ -252,7 +252,7 @@ def _refinement(search: Plan, model: ModelSettings, width: int) -> Stage:
     if costs.searches_anew:
         again = neighbors.seconds
     seconds = (1 + whitened) * refining + whitened * neighbors.seconds + rebuilt * again
-    # Whitened vectors and their lists stand beside the first ones.
+    # Whitened vectors and their lists, in addition to the first ones.
     beside = (4 * n * dimension + GRAPH_BYTES_PER_NEIGHBOR * entries) * whitened
     held = 4 * n * width + GRAPH_BYTES_PER_NEIGHBOR * entries * rebuilt
     rescored = 0 if rebuilt else 4 * min(n, ROWS) * model.k * width
@@ -274,7 +274,7 @@ def check_plan(
     Raises
     ------
     MemoryPlanError
-        With the most faces, or the most neighbours, that would fit.
+        With the largest number of faces, or of neighbours, that would fit.
     """
     if limit is None or planned.peak_bytes <= limit:
         return

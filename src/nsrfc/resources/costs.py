@@ -1,4 +1,4 @@
-"""What the networks of each family take, from measured runs on a CPU; seconds are those of one core."""
+"""Costs of the networks of each family, from measured runs on a CPU; seconds are those of one core."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from nsrfc.model.settings import Family
 __all__ = ["COSTS", "Costs", "PublishedCosts", "StructureCosts"]
 
 CONVOLVED_BYTES_PER_VALUE = 72
-"""Per face and dimension beside the vectors: layers of a C-GCN."""
+"""Per face and dimension, besides the vectors: layers of a C-GCN."""
 
 STRUCTURE_BYTES_PER_NEIGHBOR = 40
-"""Per face and neighbour beside the graph: normalised scores, ranks and their order."""
+"""Per face and neighbour, besides the graph: normalised scores, ranks and their order."""
 
 LAYER_VALUES = 2560
-"""What a published network keeps per token beside four vectors."""
+"""Values that a published network keeps per token, besides four vectors."""
 
 CONVOLUTION_SECONDS = 3e-9
-"""A C-GCN, per face and square of the dimension."""
+"""A C-GCN, per face and squared dimension."""
 
 ATTENTION_SECONDS = 2.3e-7
 """Pair network and LCENet as published, per face, neighbour and dimension."""
@@ -28,21 +28,22 @@ EDGE_SECONDS = 5.5e-7
 """PCENet as published, per face, neighbour and dimension, if no edge is skipped."""
 
 FEATURE_SECONDS = 7e-8
-"""Networks on structure, per face and square of the neighbours, each."""
+"""Each network on structure, per face and squared number of neighbours."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What does not depend on the size of a run.
+    """Costs that do not depend on the size of a run.
 
     Attributes
     ----------
     searches_anew : bool
-        Whether the graph of refined vectors is searched among all faces, not rebuilt.
+        Whether the neighbours of refined vectors are searched among all faces, not among neighbours of
+        neighbours.
     width_factor : int
-        Length of a refined vector in embeddings.
+        Length of a refined vector divided by the embedding dimension.
     mean_bytes_per_value : int
-        Per face and dimension: what refining holds in training.
+        Memory of refinement in training, per face and dimension.
     """
 
     searches_anew: bool
@@ -52,7 +53,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class StructureCosts(Costs):
-    """Of networks on structure."""
+    """Costs of networks on structure."""
 
     searches_anew: bool = False
     width_factor: int = 1
@@ -77,18 +78,18 @@ class StructureCosts(Costs):
         return self.list_bytes(n * k)
 
     def list_bytes(self, entries: int) -> int:
-        """Arrays that scoring lists or edges needs beside the graph."""
+        """Arrays for scoring lists or edges, besides the graph."""
         return STRUCTURE_BYTES_PER_NEIGHBOR * entries
 
     def token_values(self, k: int, width: int) -> int:
-        """Values that stand for each neighbour of a batch."""
+        """Values per neighbour in a batch."""
         del width
         return 10 * k
 
 
 @dataclass(frozen=True)
 class PublishedCosts(Costs):
-    """Of the published networks."""
+    """Costs of the published networks."""
 
     searches_anew: bool = True
     width_factor: int = 2
@@ -115,12 +116,12 @@ class PublishedCosts(Costs):
         return CONVOLVED_BYTES_PER_VALUE * n * dimension
 
     def list_bytes(self, entries: int) -> int:
-        """Arrays that scoring lists or edges needs beside the graph: none."""
+        """Arrays for scoring lists or edges, besides the graph: none."""
         del entries
         return 0
 
     def token_values(self, k: int, width: int) -> int:
-        """Values that stand for each neighbour of a batch."""
+        """Values per neighbour in a batch."""
         return 4 * (width + 2 * k) + LAYER_VALUES
 
 

@@ -1,4 +1,4 @@
-"""The machine at hand: its cores, the memory that the process has held, amounts of memory in words."""
+"""Cores, memory and disk of the machine, and parsing of amounts of memory."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _SIZE = TypeAdapter(Annotated[ByteSize, Field(gt=0)])
 
 
 def parse_bytes(text: str) -> int:
-    """Read an amount of memory: ``8GiB``, ``8G``, ``500 MB``, ``1e9``.
+    """Parse an amount of memory: ``8GiB``, ``8G``, ``500 MB``, ``1e9``.
 
     Raises
     ------
     InputError
-        If it is none.
+        If it is not one.
     """
     try:
-        # pydantic reads a number and a unit at the start, and passes over what follows.
+        # pydantic parses a number and a unit at the start and ignores the rest.
         if _AMOUNT.fullmatch(text):
             return int(_SIZE.validate_python(_with_unit(text)))
     except ValidationError:
@@ -37,7 +37,7 @@ def parse_bytes(text: str) -> int:
 
 
 def _with_unit(text: str) -> str | int:
-    """Turn what pydantic does not read into what it does: ``1e9`` bytes, ``8Gi``."""
+    """Turn amounts that pydantic cannot parse into ones it can: ``1e9`` bytes, ``8Gi``."""
     try:
         number = float(text)
     except ValueError:
@@ -46,10 +46,10 @@ def _with_unit(text: str) -> str | int:
 
 
 def peak_memory() -> int | None:
-    """Return the most bytes this process has held; None where the system does not tell."""
+    """Return the peak memory of this process in bytes; None if the system does not report it."""
     status = Path("/proc/self/status")
     if status.exists():
-        # getrusage would count what the parent held before it started this process.
+        # getrusage would include the memory of the parent before it started this process.
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
         if found:
             return 1024 * int(found[1])
@@ -57,13 +57,13 @@ def peak_memory() -> int | None:
         import resource
     except ImportError:
         return None
-    # Bytes on macOS, the only system without /proc that is left here, and kilobytes on the BSDs.
+    # Systems without /proc: macOS reports bytes, the BSDs kilobytes.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if os.uname().sysname == "Darwin" else 1024 * peak
 
 
 def check_disk(folder: Path, needed: int) -> None:
-    """Refuse, before any work, a folder on a disk that has less room than results will take.
+    """Refuse, before any work, a folder on a disk with too little space for the results.
 
     Raises
     ------
@@ -73,8 +73,8 @@ def check_disk(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(place).free
     if needed > free:
         raise InputError(
-            f"{folder} has {free / 2**30:.2f} GiB left, and the results of stages that are kept there "
-            f"take about {needed / 2**30:.2f} GiB: make room, or name another folder with --cache."
+            f"{folder} has {free / 2**30:.2f} GiB left, and the results of stages kept there take about "
+            f"{needed / 2**30:.2f} GiB: make room, or name another folder with --cache."
         )
 
 

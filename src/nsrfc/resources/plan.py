@@ -1,4 +1,4 @@
-"""A plan: the stages of a run, what each will hold and take, and the sentence that refuses it."""
+"""A plan: the stages of a run with their memory, time and disk, and the error that refuses it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from nsrfc.errors import MemoryPlanError
 __all__ = ["RUNTIME_BYTES", "Plan", "Stage", "largest_fitting", "refusal"]
 
 RUNTIME_BYTES = 360 * 2**20
-"""Interpreter, libraries, and the compiler that the first run after an installation wakes; later runs
-take about 150 MiB less."""
+"""Interpreter, libraries, and the compiler, which only the first run after an installation needs; later
+runs take about 150 MiB less."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Stage:
     ----------
     name : str
     held_bytes : int
-        Arrays that it leaves standing for the stages after it.
+        Arrays that it leaves in memory for later stages.
     work_bytes : int
-        Arrays that it needs beside them while it runs.
+        Additional arrays while it runs.
     seconds : float
     disk_bytes : int
-        Results that it keeps on disk, where there is a folder for them.
+        Results that it keeps on disk, if there is a cache.
     """
 
     name: str
@@ -40,12 +40,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is expected to take.
+    """Expected memory, time and disk of a run.
 
     Attributes
     ----------
     n, dimension, k : int
-        Faces, length of a vector (0 if there are none), neighbours per face.
+        Number of faces, embedding dimension (0 without embeddings), neighbours per face.
     method : str
         How neighbours are found: "exact", "approximate", or "given".
     stages : tuple of Stage
@@ -60,7 +60,7 @@ class Plan:
 
     @property
     def peak_bytes(self) -> int:
-        """Highest expected memory of the process."""
+        """Expected peak memory of the process."""
         held, peak = 0, 0
         for stage in self.stages:
             held += stage.held_bytes
@@ -69,7 +69,7 @@ class Plan:
 
     @property
     def disk_bytes(self) -> int:
-        """Disk that the results of all stages take, where they are kept."""
+        """Disk space of the results of all stages, if they are kept."""
         return sum(stage.disk_bytes for stage in self.stages)
 
     @property
@@ -89,7 +89,7 @@ class Plan:
 
 
 def refusal(planned: Plan, limit: int, ways: list[str]) -> MemoryPlanError:
-    """Word that a run needs more than ``limit`` bytes, and the ways in which it would fit."""
+    """Return the error for a run that needs more than ``limit`` bytes, with ways to make it fit."""
     advice = f"{' or '.join(ways)} would fit" if ways else "nothing would fit, so allow more"
     return MemoryPlanError(
         f"{planned.n:,} faces of dimension {planned.dimension} with k = {planned.k} are expected "
@@ -99,7 +99,7 @@ def refusal(planned: Plan, limit: int, ways: list[str]) -> MemoryPlanError:
 
 
 def largest_fitting(upper: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest number in 0..upper for which ``fits`` holds, 0 counting as fitting."""
+    """Return the largest number in 0..upper that fits; 0 always does."""
     low, high = 0, upper
     while low < high:
         middle = (low + high + 1) // 2

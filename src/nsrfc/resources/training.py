@@ -1,9 +1,9 @@
-"""What a training will take before it starts: memory and time, by models of its arrays and work.
+"""Estimates of the memory and time of training, from its arrays and its work.
 
-Memory is the sum of the arrays that stand at the same time, with constants from measured runs on a CPU.
-Published subgraphs count as full, so that the C-GCN of the preset ``paper`` takes less where people have
-many photos. Time is that of the CPU if no network stops early. Its constants are processor seconds: on
-idle cores take it as right to a factor of two.
+Memory is the sum of the arrays that exist at the same time, with constants from measured runs on a CPU.
+Published subgraphs count as full, so the C-GCN of the preset ``paper`` takes less if identities have
+many photos. Time is that of a CPU without early stopping; on idle cores it is accurate to a factor of
+two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nsrfc.config import ClusterConfig
 from nsrfc.model.settings import NETWORKS, Family, NetworkName
 from nsrfc.resources.clustering import (
     BLOCK_BYTES,
-    GROUPS_BYTES_PER_VALUE,
+    COMPARISON_BYTES_PER_VALUE,
     REBUILD_SECONDS,
     RERANKING_BYTES_PER_NEIGHBOR,
     TORCH_BYTES,
@@ -35,51 +35,52 @@ from nsrfc.training.networks import outline
 __all__ = ["check_training_plan", "plan_training"]
 
 VECTOR_BYTES_PER_VALUE = 12
-"""Per face and dimension: embeddings as they were given, as distinct unit vectors, and in two groups."""
+"""Per face and dimension: embeddings as given, as distinct unit vectors, and split into two sides."""
 
 MEAN_BYTES_PER_NEIGHBOR = 52
-"""Per face of the larger group and neighbour: their weights and order, and lists of refined vectors."""
+"""Per face of the larger side and neighbour: weights and their order, and lists of refined vectors."""
 
 LEARNING_BYTES_PER_NEIGHBOR = 90
-"""Per face of the larger group and neighbour: structure of the lists, odds in both directions; or the
+"""Per face of the larger side and neighbour: structure of the lists, log-odds in both directions; or the
 density graph with all its edges, which takes less."""
 
 WEIGHT_COPIES = 6
 """Weights, gradients, two moments of the optimiser, the best weights so far, and a checkpoint."""
 
 KEPT_IN_TRAINING = 2
-"""What a network on structure keeps of a sample in a training step, against a verdict alone."""
+"""Memory of a network on structure per sample in a training step, relative to scoring."""
 
 RETAINED_SHARE = 0.6
-"""Of what a C-GCN learns with, what the C library does not give back: its batches differ in size."""
+"""Share of the memory of a C-GCN's training that the C library does not free, as batches differ in
+size."""
 
 STEP_PASSES = 3
-"""A training step takes the time of so many verdicts."""
+"""Time of a training step, relative to scoring."""
 
 MULTIPLY_FLOP_PER_SECOND = 6e10
-"""Rate of the networks on coordinates on one core; a multiply-add counts two."""
+"""Rate of the networks on coordinates on one core; a multiply-add counts as two."""
 
 SCORING_SECONDS = 5e-4
-"""Finding thresholds for the validation people on one core, per face of theirs."""
+"""Finding thresholds on one core, per validation face."""
 
 COMPARING_SECONDS = 6e-4
-"""More of it where groups are compared."""
+"""Additional time for it if clusters are compared."""
 
 SEARCHES = 2
-"""More searches: of refined vectors of twice the length for networks on coordinates, of whitened ones
-for those on structure, once to learn from them and once to refine them."""
+"""Additional searches: of refined vectors of twice the length for networks on coordinates; of whitened
+vectors for networks on structure, once for training on them and once for refining them."""
 
 REBUILDS = 2
-"""Graphs rebuilt for networks on structure: on means of neighbourhoods, with whitening and without."""
+"""Graphs rebuilt for networks on structure: on means of neighbourhoods, with and without whitening."""
 
 SUBGRAPH_HOPS = 80, 10
-"""Faces of a list, and of each of theirs, that a published subgraph holds at most."""
+"""Maximum number of faces from a list, and from each of their lists, in a published subgraph."""
 
 
 def plan_training(
     n: int, dimension: int, config: TrainingConfig, only: NetworkName | None = None
 ) -> Plan:
-    """Expect what :func:`nsrfc.train` takes.
+    """Estimate memory and time of :func:`nsrfc.train`.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def plan_training(
         Shape of the embeddings.
     config : TrainingConfig
     only : {"cgcn", "pairs", "lcenet", "pcenet"}, optional
-        The one network that is trained; those before it are taken as known.
+        The only network to be trained; those before it are assumed to exist.
 
     Returns
     -------
@@ -97,18 +98,18 @@ def plan_training(
     Raises
     ------
     InputError
-        If ``n`` or ``dimension`` is below 1, or a network cannot be made as ``config`` wants it.
+        If ``n`` or ``dimension`` is below 1, or a network cannot be made from ``config``.
     """
-    groups = _Groups.of(n, config)
-    search = plan_search(groups.larger, dimension, ClusterConfig(k=config.k, search=config.search))
+    sides = _Sides.of(n, config)
+    search = plan_search(sides.larger, dimension, ClusterConfig(k=config.k, search=config.search))
     vectors, neighbors = search.stages
-    searching = neighbors.seconds * n / groups.larger
-    lists = groups.larger * config.k
-    judged = BLOCK_BYTES + LEARNING_BYTES_PER_NEIGHBOR * lists
-    scoring = SCORING_SECONDS * groups.validating / available_cores()
+    searching = neighbors.seconds * n / sides.larger
+    lists = sides.larger * config.k
+    measuring = BLOCK_BYTES + LEARNING_BYTES_PER_NEIGHBOR * lists
+    scoring = SCORING_SECONDS * sides.validation / available_cores()
     if config.cluster_comparison:
-        judged += GROUPS_BYTES_PER_VALUE * groups.validating * dimension
-        scoring += COMPARING_SECONDS * groups.validating / available_cores()
+        measuring += COMPARISON_BYTES_PER_VALUE * sides.validation * dimension
+        scoring += COMPARING_SECONDS * sides.validation / available_cores()
     rebuilding = SEARCHES * searching
     costs = COSTS[config.family]
     if not costs.searches_anew:
@@ -116,7 +117,7 @@ def plan_training(
     stages = [
         Stage("networks", TORCH_BYTES, 0, 0.0),
         Stage("vectors", VECTOR_BYTES_PER_VALUE * n * dimension, 0, vectors.seconds),
-        Stage("neighbours", 8 * n * config.k, judged, searching + scoring),
+        Stage("neighbours", 8 * n * config.k, measuring, searching + scoring),
     ]
     if config.rerank:
         reranking = RERANKING_BYTES_PER_NEIGHBOR * lists
@@ -124,13 +125,13 @@ def plan_training(
         stages.append(Stage("re-ranking", 4 * n * config.k, reranking, seconds))
     retained = 0
     for name in NETWORKS if only is None else NETWORKS[: NETWORKS.index(only) + 1]:
-        load = _load(name, config, dimension, groups)
+        load = _load(name, config, dimension, sides)
         epochs = getattr(config, name).loop.epochs if only in (None, name) else 0
-        held, work = 4 * n * config.k, judged
+        held, work = 4 * n * config.k, measuring
         seconds = load.seconds(epochs) + scoring
         if name == "cgcn":
             width = dimension * costs.width_factor
-            held, work = 4 * n * width, _refinement_bytes(groups.larger, config, dimension, width)
+            held, work = 4 * n * width, _refinement_bytes(sides.larger, config, dimension, width)
             seconds += 2 * scoring + rebuilding
         stages.append(Stage(name, held, work + load.bytes(epochs) + retained, seconds))
         if isinstance(getattr(config, name), CGCNSettings):
@@ -146,7 +147,7 @@ def check_training_plan(
     Raises
     ------
     MemoryPlanError
-        With the most faces that would fit.
+        With the largest number of faces that would fit.
     """
     if limit is None or planned.peak_bytes <= limit:
         return
@@ -157,82 +158,82 @@ def check_training_plan(
 
 
 @dataclass(frozen=True)
-class _Groups:
-    """How many faces teach, and how many validate."""
+class _Sides:
+    """Number of faces for training and for validation."""
 
-    teaching: int
-    validating: int
+    training: int
+    validation: int
 
     @classmethod
-    def of(cls, n: int, config: TrainingConfig) -> _Groups:
-        validating = round(config.validation * n)
-        return cls(n - validating, validating)
+    def of(cls, n: int, config: TrainingConfig) -> _Sides:
+        validation = round(config.validation * n)
+        return cls(n - validation, validation)
 
     @property
     def larger(self) -> int:
-        return max(self.teaching, self.validating)
+        return max(self.training, self.validation)
 
 
 @dataclass(frozen=True)
 class _Load:
-    """What a network asks of memory and time.
+    """Memory and time of a network.
 
     Attributes
     ----------
     parameters : int
-    learning, judging : float
-        float32 values that a sample takes in a training step, and for a verdict alone.
+    learning, scoring : float
+        float32 values per sample in a training step, and when scoring.
     step, batch : int
-        Samples of a training step, and of a batch that is judged.
+        Samples in a training step, and in a batch when scoring.
     token_seconds : float
-        Of judging, on one core.
+        Time of scoring, on one core.
     shown : float
-        Tokens of an epoch.
-    learned, judged : float
-        Tokens of the two groups.
+        Tokens per epoch.
+    learned, validated : float
+        Tokens of the training and of the validation faces.
     """
 
     parameters: int
     learning: float
-    judging: float
+    scoring: float
     step: int
     batch: int
     token_seconds: float
     shown: float
     learned: float
-    judged: float
+    validated: float
 
     def bytes(self, epochs: int) -> int:
-        """Weights and batches; without an epoch those of a known network, which only judges."""
-        judging = self.batch * self.judging
+        """Weights and batches; with 0 epochs those of a known network, which only scores."""
+        scoring = self.batch * self.scoring
         if epochs == 0:
-            return round(4 * (self.parameters + judging))
-        return round(4 * (WEIGHT_COPIES * self.parameters + max(self.step * self.learning, judging)))
+            return round(4 * (self.parameters + scoring))
+        return round(4 * (WEIGHT_COPIES * self.parameters + max(self.step * self.learning, scoring)))
 
     def seconds(self, epochs: int) -> float:
-        """Training, then verdicts on both groups."""
-        tokens = epochs * (STEP_PASSES * self.shown + self.judged) + self.learned + self.judged
+        """Training, then scoring all faces."""
+        tokens = epochs * (STEP_PASSES * self.shown + self.validated) + self.learned + self.validated
         return tokens * self.token_seconds / available_cores()
 
 
-def _load(name: NetworkName, config: TrainingConfig, dimension: int, groups: _Groups) -> _Load:
+def _load(name: NetworkName, config: TrainingConfig, dimension: int, sides: _Sides) -> _Load:
     settings = getattr(config, name)
     network: Any = outline(config, name, dimension)
     if isinstance(settings, CGCNSettings):
-        return _convolution_load(network, settings, config.k, groups)
-    tokens, learning, judging, token_seconds = _TOKENS[config.family](name, network, config.k, dimension)
-    samples = groups.teaching * (1 + settings.hard_pairs if isinstance(settings, EdgeSettings) else 1)
+        return _convolution_load(network, settings, config.k, sides)
+    tokens, learning, scoring, token_seconds = _TOKENS[config.family](name, network, config.k, dimension)
+    samples = sides.training * (1 + settings.hard_pairs if isinstance(settings, EdgeSettings) else 1)
     shown = samples if settings.of_a_set is None else min(samples, settings.of_a_set)
     return _Load(
         _parameters(network),
         learning,
-        judging,
-        min(settings.loop.batch, groups.teaching),
-        min(BATCH, groups.larger),
+        scoring,
+        min(settings.loop.batch, sides.training),
+        min(BATCH, sides.larger),
         token_seconds,
         shown * tokens,
         samples * tokens,
-        groups.validating * tokens,
+        sides.validation * tokens,
     )
 
 
@@ -240,24 +241,24 @@ def _convolution_load(
     network: Any,  # noqa: ANN401
     settings: CGCNSettings,
     k: int,
-    groups: _Groups,
+    sides: _Sides,
 ) -> _Load:
-    """Of a C-GCN, which learns on subgraphs or pieces and judges in one pass over all faces."""
+    """Load of a C-GCN, which is trained on subgraphs or pieces and refines all faces in one pass."""
     first, second = SUBGRAPH_HOPS
     published = settings.form == "subgraphs"
-    faces = min(groups.teaching, 1 + min(k, first) * second if published else settings.piece)
-    # Half of a full subgraph is what one holds with its padding, in the mean over data sets.
+    faces = min(sides.training, 1 + min(k, first) * second if published else settings.piece)
+    # Averaged over data sets, a subgraph with its padding is half as large as a full one.
     repeated = max(1, faces / 2) if published else 1
     return _Load(
         _parameters(network),
         faces * (90 * network.dimension + 12 * faces),
-        0.0,  # the pass over all faces is counted with what it refines
-        min(settings.loop.batch, groups.teaching) if published else 1,
+        0.0,  # the memory of the pass over all faces is counted in the refinement
+        min(settings.loop.batch, sides.training) if published else 1,
         0,
         2 * _parameters(network) / MULTIPLY_FLOP_PER_SECOND,
-        repeated * groups.teaching,
-        repeated * groups.teaching,
-        groups.validating,
+        repeated * sides.training,
+        repeated * sides.training,
+        sides.validation,
     )
 
 
@@ -267,7 +268,7 @@ def _structure_tokens(
     k: int,
     dimension: int,
 ) -> _Tokens:
-    """Of networks on structure: vectors, similarities, and the layers."""
+    """Tokens of networks on structure: vectors, similarities, and the layers."""
     if name == "cgcn":
         scoring = 4 * k * network.first.correction[1].out_features
         return k, KEPT_IN_TRAINING * scoring, scoring, FEATURE_SECONDS * k
@@ -284,11 +285,11 @@ def _attention_tokens(
     k: int,
     dimension: int,
 ) -> _Tokens:
-    """Of the published networks, which keep several vectors of every token."""
+    """Tokens of the published networks, which keep several vectors per token."""
     del dimension
     tokens, layers = k, list(network.encoder.layers)
     if name == "pcenet":
-        # Its last layer works on two tokens only.
+        # Its last layer only computes two tokens.
         tokens, layers = 2 * k, layers[:-1]
     width = network.dimension + (0 if name == "pairs" else tokens)
     kept = [10 * width + 5 * x.heads * tokens + 4 * x.widen.out_features for x in layers]
@@ -297,7 +298,7 @@ def _attention_tokens(
 
 
 _Tokens = tuple[int, float, float, float]
-"""Tokens of a list or edge; values they take in a training step, and to be scored; seconds of each."""
+"""Tokens of a list or edge; their values in a training step, and when scoring; seconds per token."""
 
 _TOKENS: Mapping[Family, Callable[[NetworkName, Any, int, int], _Tokens]] = {
     "structure": _structure_tokens,
@@ -306,7 +307,7 @@ _TOKENS: Mapping[Family, Callable[[NetworkName, Any, int, int], _Tokens]] = {
 
 
 def _refinement_bytes(faces: int, config: TrainingConfig, dimension: int, width: int) -> int:
-    """Arrays of refining a group, and the listed vectors whose cosines are taken at a time."""
+    """Arrays for refining one side, and the listed vectors whose cosines are computed at a time."""
     refined = (
         COSTS[config.family].mean_bytes_per_value * faces * dimension
         + MEAN_BYTES_PER_NEIGHBOR * faces * config.k

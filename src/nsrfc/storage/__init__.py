@@ -1,1 +1,1 @@
-"""Files in and out: embeddings, identities, neighbour graphs, results of stages and of whole runs."""
+"""Reading and writing files: embeddings, identities, neighbour graphs, results of stages and of runs."""

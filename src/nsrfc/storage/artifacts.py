@@ -1,13 +1,13 @@
-"""Results of stages, kept on disk and found again by what they were made of.
+"""A cache of the results of stages on disk, by everything they depend on.
 
-A result is one file, or a folder of arrays that are filled piece by piece: then a run that was killed
-goes on after the last piece that was recorded.
+A result is one file, or a folder of arrays that are filled row by row: a run that was killed resumes
+after the last rows recorded.
 
 A result is named by a hash of its stage and of everything it depends on: content of the embeddings,
 weights, settings, the code that makes it, and the versions of the numeric libraries. A run with other
-data, another model or another setting looks for other names, so that it cannot take an old result for
-its own; a file that is damaged, or does not hold what its name says, is refused with a warning and made
-anew. Files are written whole or not at all, arrays row after row with a check sum.
+data, another model or another setting looks for other names and can never use a stale result. A file
+that is damaged, or whose content does not match its name, is ignored with a warning and made anew. Files
+are written whole or not at all, arrays row by row with a checksum.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ _ABOUT = "about"
 _DONE = "done.json"
 
 CODE = ("chunks", "graph", "knn", "methods", "model", "networks", "vectors")
-"""Modules and folders of the package that decide what a stage gives."""
+"""Modules and folders of the package whose code affects the results of stages."""
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "numba", "torch")
 
 RECORD_SECONDS = 10.0
-"""Least time between two records of what is done: writing out costs time, a kill no more than this."""
+"""Minimum time between two records of progress; a killed run loses at most this much work."""
 
 _logger = logging.getLogger(__name__)
 
@@ -78,12 +78,12 @@ class Artifacts:
 
     @classmethod
     def at(cls, cache: PathLike) -> Artifacts:
-        """Return the results in a folder as a user names it.
+        """Return the cache in a folder that a user named.
 
         Raises
         ------
         InputError
-            If ``cache`` is no path.
+            If ``cache`` is not a path.
         """
         if not isinstance(cache, str | os.PathLike):
             raise InputError(f"cache must be a folder, got {type(cache).__name__}: give its path.")
@@ -94,19 +94,19 @@ class Artifacts:
         return key_of(stage, parts)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep the folder to this run, see :func:`nsrfc.storage.locks.locked`."""
+        """Lock the folder for this run, see :func:`nsrfc.storage.locks.locked`."""
         return locked(self.folder, "run")
 
     def get(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-        """Return a result: the one that is kept, or a new one, which is then kept.
+        """Return a result from the cache, or make and keep it.
 
         Parameters
         ----------
         stage : str
         key : str
-            Of all that the result depends on, see :func:`key_of`.
+            Of everything the result depends on, see :func:`key_of`.
         make : callable
-            Makes the arrays by name.
+            Returns the arrays by name.
 
         Returns
         -------
@@ -124,7 +124,7 @@ class Artifacts:
         return found
 
     def find(self, stage: str, key: str) -> Arrays | None:
-        """Return the result that is kept, or None."""
+        """Return a result from the cache, or None."""
         path = self._path(stage, key)
         if kind_of(path) is None:
             return None
@@ -135,16 +135,16 @@ class Artifacts:
             return None
 
     def keep(self, stage: str, key: str, arrays: Arrays) -> None:
-        """Keep a result, in the place of one that is there."""
+        """Keep a result, replacing an older one."""
         path = self._path(stage, key)
         write_npz(path, {_ABOUT: np.array(key), **arrays})
 
     def pieces(self, stage: str, key: str) -> RowStore:
-        """Open a result of arrays that are filled piece by piece."""
+        """Open a result whose arrays are filled row by row."""
         return Pieces(self.folder / f"{stage}-{key[:16]}", key)
 
     def fingerprint(self, array: npt.NDArray[Any]) -> str:
-        """Return what names the content of an array in a key."""
+        """Return the fingerprint of an array, for use in a key."""
         return fingerprint(array)
 
     def _path(self, stage: str, key: str) -> Path:
@@ -153,14 +153,14 @@ class Artifacts:
 
 @dataclass
 class Pieces:
-    """Arrays of one row per face that are filled in order, mapped to a folder.
+    """Arrays of one row per face, filled in order and mapped to files in a folder.
 
     Parameters
     ----------
     folder : Path
         Made when it is first needed.
     key : str
-        Of all that the arrays depend on; what the folder holds of another key is made anew.
+        Of everything the arrays depend on; arrays of another key in the folder are made anew.
     """
 
     folder: Path
@@ -171,7 +171,7 @@ class Pieces:
 
     @property
     def done(self) -> int:
-        """Rows that are filled."""
+        """Number of rows that are filled."""
         return self._done or 0
 
     def array(
@@ -192,14 +192,14 @@ class Pieces:
                 (self.folder / _DONE).unlink(missing_ok=True)
                 np.lib.format.open_memmap(path, "w+", dtype, shape)
                 _take_room(path)
-            # All arrays of a result are filled together, and so begun anew together.
+            # All arrays of a result are filled together, so they also start anew together.
             self._sums = dict.fromkeys(self._sums, 0)
         self._done = done if self._done is None else min(done, self._done)
         self._arrays[name] = np.load(path, mmap_mode="r+", allow_pickle=False)
         return self._arrays[name]
 
     def before(self) -> Pieces:
-        """Open a result that this one is made of, and that nobody needs any more afterwards."""
+        """Open the store of a preliminary result, which is discarded once this one is complete."""
         return Pieces(
             self.folder.with_name(f"before-{self.folder.name}"), key_of("before", {"of": self.key})
         )
@@ -219,7 +219,7 @@ class Pieces:
                 recorded = time.monotonic()
 
     def _record(self, done: int) -> None:
-        """Write out what is filled, then that it is."""
+        """Flush the rows filled, then record them."""
         for name, array in self._arrays.items():
             assert isinstance(array, np.memmap)
             with writing(self.folder):
@@ -232,7 +232,7 @@ class Pieces:
             temporary.write_text(json.dumps(record), encoding="utf-8")
 
     def _filled(self, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[int, int]:
-        """Rows that an earlier run has filled and their CRC-32; 0, 0 if they are not as recorded."""
+        """Return how many rows an earlier run has filled, and their CRC-32; 0, 0 if they are invalid."""
         record = path.with_name(_DONE)
         if kind_of(record) != "file":
             return 0, 0
@@ -245,7 +245,7 @@ class Pieces:
             array = open_npy(path)
             right = (array.shape, array.dtype) == (shape, np.dtype(dtype)) and 0 <= rows <= len(array)
             if not right or zlib.crc32(array[:rows].data) != expected:
-                raise InputError(f"{path} is not the result that its name says.")
+                raise InputError(f"{path} does not hold the result that its name says.")
         except InputError as error:
             _logger.warning("%s Its stage is run again.", error)
             return 0, 0
@@ -254,7 +254,7 @@ class Pieces:
 
 
 def key_of(stage: str, parts: Mapping[str, object]) -> str:
-    """Hash what a result depends on.
+    """Hash everything a result depends on.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def key_of(stage: str, parts: Mapping[str, object]) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits; other ones for other code of the package, or other numeric libraries.
+        64 hexadecimal digits, which also depend on the code of the package and the numeric libraries.
     """
     whole = json.dumps([_made_by(), stage, parts], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()
@@ -273,7 +273,7 @@ def key_of(stage: str, parts: Mapping[str, object]) -> str:
 
 @cache
 def _made_by() -> dict[str, str]:
-    """Return what decides results beside data and settings: the code, and the numeric libraries."""
+    """Return what affects results besides data and settings: the code, and the numeric libraries."""
     package = Path(__file__).parents[1]
     code = hashlib.sha256()
     for name in CODE:
@@ -290,7 +290,7 @@ def _version(library: str) -> str:
 
 
 def _take_room(path: Path) -> None:
-    """Claim the disk that a file pretends to have: writing to a map of a full disk kills the process."""
+    """Allocate the disk space of a sparse file: writing to a map on a full disk kills the process."""
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
@@ -299,5 +299,5 @@ def _take_room(path: Path) -> None:
 def _read(path: Path, key: str) -> Arrays:
     names = npz_headers(path)
     if _ABOUT not in names or str(read_npz_array(path, _ABOUT)) != key:
-        raise InputError(f"{path} is not the result that its name says.")
+        raise InputError(f"{path} does not hold the result that its name says.")
     return {name: read_npz_array(path, name) for name in names if name != _ABOUT}

@@ -1,11 +1,11 @@
-"""Face embeddings in and out: ``.npy``, ``.npz``, ``.parquet`` and the reference's ``.bin``.
+"""Reading and writing embeddings: ``.npy``, ``.npz``, ``.parquet`` and the reference's ``.bin``.
 
 | suffix     | content                                                           | memory   |
 |------------|-------------------------------------------------------------------|----------|
 | `.npy`     | one array (n, d)                                                  | mapped   |
-| `.bin`     | little-endian float32, row after row; the dimension is not in it  | mapped   |
-| `.npz`     | the array of a given key, or the only (n, d) one; `id` beside it  | one copy |
-| `.parquet` | a list or fixed-size-list column of floats; `id` beside it        | one copy |
+| `.bin`     | little-endian float32, row by row; does not contain the dimension | mapped   |
+| `.npz`     | the array of a given key, or the only (n, d) one; optional `id`   | one copy |
+| `.parquet` | a list or fixed-size-list column of floats; optional `id`         | one copy |
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ ID_KEY = "id"
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings as a file holds them.
+    """Embeddings as read from a file.
 
     Attributes
     ----------
     vectors : ndarray of float16, float32 or float64, shape (n, d)
-        One row per face, of any length but zero. A read-only memory map for ``.npy``, ``.bin``, and an
-        ``.npz`` that is not compressed.
+        One row per face, not normalised. A read-only memory map for ``.npy``, ``.bin``, and uncompressed
+        ``.npz``.
     ids : ndarray of str or int, shape (n,), or None
-        Names of the faces where the file has an ``id`` array or column.
+        Names of the faces, if the file has an ``id`` array or column.
     """
 
     vectors: npt.NDArray[Any]
@@ -69,10 +69,10 @@ def read_embeddings(
     path : path-like
         An ``.npy``, ``.npz``, ``.parquet`` or ``.bin`` file.
     key : str, optional
-        Name of the array (``.npz``) or column (``.parquet``). Not needed where it is called
-        ``embedding`` or ``embeddings``, or is the only one that can be meant.
+        Name of the array (``.npz``) or column (``.parquet``). Not needed if it is called ``embedding``
+        or ``embeddings``, or is the only candidate.
     dimension : int, optional
-        Length d of a row. Needed for ``.bin``, checked for the others.
+        Embedding dimension d. Needed for ``.bin``, checked for the others.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def read_embeddings(
     Raises
     ------
     InputError
-        If there is no such file, it is damaged or cut short, holds no (n, d) floats or not of that
+        If there is no such file, it is damaged or cut short, holds no (n, d) floats, has another
         dimension, or has rows that are zero or not finite.
     """
     path = existing_file(path, SUFFIXES, "embeddings")
@@ -126,8 +126,8 @@ def write_embeddings(
     Parameters
     ----------
     path : path-like
-        An ``.npy``, ``.npz``, ``.parquet`` or ``.bin`` file; ``.bin`` turns the numbers into
-        float32, the others keep float16, float32 or float64.
+        An ``.npy``, ``.npz``, ``.parquet`` or ``.bin`` file; ``.bin`` converts to float32, the others
+        keep float16, float32 or float64.
     vectors : ndarray of float16, float32 or float64, shape (n, d)
         One row per face, finite and not zero.
     ids : array-like of str or int, shape (n,), optional
@@ -138,8 +138,8 @@ def write_embeddings(
     Raises
     ------
     InputError
-        If the vectors are not as stated, the suffix is another, it cannot hold ids, or the place
-        cannot be written.
+        If the vectors are invalid, the suffix is unknown or cannot hold ids, or the file cannot be
+        written.
     """
     suffix = known_suffix(path, SUFFIXES, "embeddings")
     if key == ID_KEY:
@@ -167,11 +167,11 @@ def write_embeddings(
 def _check_ids(ids: npt.NDArray[Any], n: int, name: str) -> None:
     if ids.ndim != 1 or ids.dtype.kind not in "iuU":
         raise InputError(
-            f"{name}: the ids must be one integer or string a face, got {ids.dtype} of shape "
+            f"{name}: the ids must be one integer or string per face, got {ids.dtype} of shape "
             f"{ids.shape}: convert them or leave them out."
         )
     if len(ids) != n:
-        raise InputError(f"{name}: there are {len(ids)} ids for {n} faces: give one id a face.")
+        raise InputError(f"{name}: there are {len(ids)} ids for {n} faces: give one id per face.")
 
 
 def _read_npz(path: Path, key: str | None) -> Embeddings:

@@ -1,8 +1,8 @@
-"""What readers and writers share: whole-or-nothing writing, ``.npy`` and ``.npz``, error wording.
+"""Shared by all readers and writers: atomic writing, ``.npy`` and ``.npz`` files, error messages.
 
-Contract: no reader lets an error of numpy, zipfile or pyarrow through, no pickle is ever loaded,
-and no writer leaves a half-written file. ``.npy`` files are mapped, not copied; so can an array of an
-``.npz`` be that is not compressed.
+Readers turn errors of numpy, zipfile and pyarrow into `InputError`, no pickle is ever loaded, and no
+writer leaves a half-written file. ``.npy`` files and arrays of uncompressed ``.npz`` files are mapped,
+not copied.
 """
 
 from __future__ import annotations
@@ -52,22 +52,21 @@ _BLOCK = 1 << 20
 
 @contextmanager
 def atomic_path(path: PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
+    """Yield a temporary path beside ``path`` that replaces it when the block succeeds.
 
     If the block raises, ``KeyboardInterrupt`` included, the temporary file is removed and an older
-    file at ``path`` stays as it was. The folder is made if it is missing.
+    file at ``path`` is left unchanged. The folder is made if it is missing.
 
     Parameters
     ----------
     path : path-like
-        Where the finished file shall stand. The temporary one is in the same folder and has the
-        same suffix.
+        Path of the finished file. The temporary one is in the same folder and has the same suffix.
 
     Raises
     ------
     InputError
-        If ``path`` is a folder, its folder cannot be written, or the block raises what the system
-        says of a full disk and the like.
+        If ``path`` is a folder, its folder cannot be written, or the block raises an OSError, such as
+        that of a full disk.
     """
     path = Path(path)
     _refuse_folder(path)
@@ -85,11 +84,11 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Let the system write out a file, or the names in a folder.
+    """Flush a file, or the entries of a folder, to disk.
 
-    Without it a power cut could leave an empty file under its final name, or the older one.
+    Without it a power failure could leave an empty file under its final name, or the older one.
     """
-    # Windows opens no folder, and keeps names without being asked.
+    # Windows cannot open a folder, and stores its entries without this.
     if os.name == "nt" and path.is_dir():
         return
     handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
@@ -101,16 +100,16 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder raises in the block into an `InputError` that names ``path``."""
+    """Turn any error of a decoder in the block into an `InputError` that names ``path``."""
     try:
         yield
     except (NsrfcError, ImportError):
         raise
     except PermissionError as error:
-        raise InputError(f"{path} may not be read: give yourself the right to read it.") from error
+        raise InputError(f"{path} may not be read: change its permissions.") from error
     except MemoryError as error:
         raise InputError(
-            f"{path} asks for more memory than there is: it is damaged or too large for this machine."
+            f"{path} needs more memory than there is: it is damaged or too large for this machine."
         ) from error
     except Exception as error:
         # numpy, zipfile and pyarrow raise two dozen types on damaged bytes, some undocumented.
@@ -122,23 +121,23 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the system says of a file or folder that it cannot write into an `InputError`."""
+    """Turn an OSError, raised when a file or folder cannot be written, into an `InputError`."""
     try:
         yield
     except OSError as error:
         raise InputError(
             f"{path} cannot be written ({_reason(error)}): "
-            f"make room, mend its rights or choose another folder."
+            f"make room, change its permissions or choose another folder."
         ) from error
 
 
 def kind_of(path: PathLike) -> Literal["file", "folder", "other"] | None:
-    """Say what is at ``path``, links followed; None if nothing is.
+    """Return what is at ``path``, following links; None if there is nothing.
 
     Raises
     ------
     InputError
-        If the system does not tell, as below a folder without the right to enter it.
+        If it cannot be determined, for example for lack of permissions on a parent folder.
     """
     try:
         mode = Path(path).stat().st_mode
@@ -146,7 +145,7 @@ def kind_of(path: PathLike) -> Literal["file", "folder", "other"] | None:
         return None
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path} cannot be reached ({_reason(error)}): check its name and the rights of its folder."
+            f"{path} cannot be reached ({_reason(error)}): check its name and the folder's permissions."
         ) from error
     if stat.S_ISREG(mode):
         return "file"
@@ -154,18 +153,18 @@ def kind_of(path: PathLike) -> Literal["file", "folder", "other"] | None:
 
 
 def check_place(folder: PathLike) -> None:
-    """Refuse, before any work, a place where no folder can be written; nothing is made.
+    """Refuse, before any work, a path where no folder can be written; nothing is created.
 
     Raises
     ------
     InputError
-        If ``folder``, or what would be above it, is a file or takes no file.
+        If ``folder`` or one of its parents is a file, or not writable.
     """
     folder = Path(folder)
     for place in (folder, *folder.parents):
         kind = kind_of(place)
         if kind == "folder":
-            # Only a file, which is gone at once, tells of rights, read-only disks and quotas alike.
+            # Only a temporary file detects missing permissions, read-only disks and quotas alike.
             with writing(folder), tempfile.TemporaryFile(dir=place):
                 return
         if kind is not None:
@@ -173,20 +172,20 @@ def check_place(folder: PathLike) -> None:
 
 
 def check_outputs(outputs: Iterable[PathLike], inputs: Iterable[PathLike | None] = ()) -> None:
-    """Refuse, before any work, files that cannot be written or that would cost another its content.
+    """Refuse, before any work, output files that cannot be written or would overwrite another file.
 
     Parameters
     ----------
     outputs : iterable of path-like
         Files to be written.
     inputs : iterable of path-like or None
-        Files that are read; None stands for an input that was not given.
+        Files that are read; None for an input that was not given.
 
     Raises
     ------
     InputError
-        If an output is a folder, is in a place where no folder can be written, or is the same file as
-        an input or another output.
+        If an output is a folder, its folder cannot be written, or it is the same file as an input or
+        another output.
     """
     taken = [Path(path) for path in inputs if path is not None]
     for path in map(Path, outputs):
@@ -201,12 +200,12 @@ def check_outputs(outputs: Iterable[PathLike], inputs: Iterable[PathLike | None]
 
 
 def existing_file(path: PathLike, suffixes: Sequence[str] = (), content: str = "") -> Path:
-    """Return ``path`` as a `Path` if it is a file with one of ``suffixes``, or any if there are none.
+    """Return ``path`` as a `Path` if it is a file with one of ``suffixes``, by default any.
 
     Raises
     ------
     InputError
-        If there is no such file, it is a folder, or its suffix is none of ``suffixes``; the message
+        If there is no such file, it is a folder, or its suffix is not in ``suffixes``; the message
         says that ``content`` ("embeddings") is kept in those.
     """
     path = Path(path)
@@ -223,7 +222,7 @@ def existing_file(path: PathLike, suffixes: Sequence[str] = (), content: str = "
 
 
 def known_suffix(path: PathLike, suffixes: Sequence[str], content: str) -> str:
-    """Return the suffix of ``path`` in lower case; `InputError` if it is none of ``suffixes``."""
+    """Return the suffix of ``path`` in lower case; `InputError` if it is not in ``suffixes``."""
     suffix = Path(path).suffix.lower()
     if suffix not in suffixes:
         has = f"the suffix {suffix!r}" if suffix else "no suffix"
@@ -242,25 +241,25 @@ def choose(
     preferred: Sequence[str],
     wanted: str,
 ) -> str:
-    """Name the array or column to read from a file that may hold several.
+    """Choose the array or column to read from a file that may hold several.
 
     Parameters
     ----------
     path : Path
         The file, for the message.
     key : str or None
-        What the caller asks for; taken if the file has it.
+        The name given by the caller, if any.
     available, fitting : sequence of str
-        All names in the file, and those of the right kind.
+        All names in the file, and those of the right type.
     preferred : sequence of str
-        Names taken without being asked for, in this order.
+        Names chosen by default, in this order.
     wanted : str
         What is looked for, in the singular, for the message.
 
     Raises
     ------
     InputError
-        If the file has no ``key``, or, without one, there is none or more than one that fits.
+        If the file has no ``key``; or, without a key, if none or more than one fits.
     """
     held = ", ".join(available) or "nothing"
     if key is not None:
@@ -282,7 +281,7 @@ def choose(
 
 
 class ArrayHeader(NamedTuple):
-    """What an array in ``.npy`` format says of itself before its numbers."""
+    """The header of an array in ``.npy`` format, and where its data start."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -333,9 +332,9 @@ def read_npz_array(path: Path, key: str) -> npt.NDArray[Any]:
 
 
 def map_npz_array(path: Path, key: str) -> npt.NDArray[Any]:
-    """Map one array of an ``.npz`` file into memory, read-only, once its checksum is found right.
+    """Map one array of an ``.npz`` file into memory, read-only, after checking its checksum.
 
-    An array that is compressed, or whose numbers do not lie aligned in the file, is read instead.
+    An array that is compressed, or not aligned in the file, is read instead.
 
     Raises
     ------
@@ -350,14 +349,14 @@ def map_npz_array(path: Path, key: str) -> npt.NDArray[Any]:
             _check_header(header, info.file_size, f"{path}[{key}]")
             header = header._replace(offset=_content_offset(path, info) + header.offset)
             if info.compress_type == zipfile.ZIP_STORED and header.offset % header.dtype.alignment == 0:
-                while stream.read(_BLOCK):  # at the end of the stream the checksum is compared
+                while stream.read(_BLOCK):  # the checksum is verified at the end of the stream
                     pass
                 return _mapped(path, header)
     return read_npz_array(path, key)
 
 
 def write_npy(path: PathLike, array: npt.NDArray[Any]) -> None:
-    """Write an ``.npy`` file, whole or not at all; Python objects are refused by numpy."""
+    """Write an ``.npy`` file, whole or not at all; numpy refuses Python objects."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.lib.format.write_array(stream, array, allow_pickle=False)
 
@@ -365,7 +364,7 @@ def write_npy(path: PathLike, array: npt.NDArray[Any]) -> None:
 def write_npz(path: PathLike, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write an uncompressed ``.npz`` file, whole or not at all.
 
-    Equal arrays give equal bytes: unlike `numpy.savez`, no time is written.
+    Equal arrays give equal bytes: unlike with `numpy.savez`, no timestamp is written.
     """
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for key, array in arrays.items():
@@ -375,7 +374,7 @@ def write_npz(path: PathLike, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 def _read_header(stream: IO[bytes]) -> ArrayHeader:
     version = np.lib.format.read_magic(stream)
-    # Version 3 differs from 2 only in the encoding of field names, and fields are refused anyway.
+    # Version 3 differs from 2 only in the encoding of field names, and fields are not supported anyway.
     read = (
         np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     )
@@ -384,7 +383,7 @@ def _read_header(stream: IO[bytes]) -> ArrayHeader:
 
 
 def _check_header(header: ArrayHeader, size: int, name: str) -> None:
-    """Refuse an array of objects, and one whose ``size`` bytes are fewer than its header says."""
+    """Refuse an array of objects, or one whose ``size`` in bytes is smaller than its header says."""
     if header.dtype.hasobject:
         raise InputError(
             f"{name} holds pickled Python objects, which are never loaded: "
@@ -401,7 +400,7 @@ def _check_header(header: ArrayHeader, size: int, name: str) -> None:
 
 
 def _mapped(path: Path, header: ArrayHeader) -> npt.NDArray[Any]:
-    """Map the numbers behind a header, whose offset counts from the start of the file."""
+    """Map the data after a header, whose offset counts from the start of the file."""
     return np.memmap(
         path,
         dtype=header.dtype,
@@ -413,7 +412,7 @@ def _mapped(path: Path, header: ArrayHeader) -> npt.NDArray[Any]:
 
 
 def _content_offset(path: Path, info: zipfile.ZipInfo) -> int:
-    """Where the content of a zip member starts: behind a header of 30 bytes, a name and extra fields."""
+    """Offset of a zip member's content: after a header of 30 bytes, a name and extra fields."""
     with path.open("rb") as file:
         file.seek(info.header_offset)
         name, extra = struct.unpack("<26x2H", file.read(30))
@@ -432,8 +431,8 @@ def _same_file(a: Path, b: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Word for a pair of brackets what a library or the system says: one line, no full stop."""
-    # What numpy raises for a full disk is an OSError without strerror.
+    """Shorten the message of an error, to be put in brackets: one line, no full stop."""
+    # For a full disk numpy raises an OSError without strerror.
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return said.splitlines()[0].split(". ")[0][:120].rstrip(".")
 

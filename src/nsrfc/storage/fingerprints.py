@@ -1,4 +1,4 @@
-"""What names the content of an array."""
+"""Fingerprints of arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK_BYTES = 1 << 24
 def fingerprint(array: npt.NDArray[Any]) -> str:
     """Return the SHA-256 of an array's shape, dtype and bytes, in hexadecimal.
 
-    Memory: one block of rows. The same whether the array is mapped or in memory.
+    Memory: one block of rows. Mapped arrays and arrays in memory have equal fingerprints.
     """
     digest = hashlib.sha256(f"{array.shape} {array.dtype.str} ".encode())
     rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))

@@ -1,11 +1,11 @@
-"""Who is on each face: ``.npy``, ``.npz``, ``.parquet`` and the reference's ``.meta``.
+"""Reading and writing identities: ``.npy``, ``.npz``, ``.parquet`` and the reference's ``.meta``.
 
 | suffix     | content                                                                       |
 |------------|-------------------------------------------------------------------------------|
 | `.npy`     | one array (n,) of integers or strings                                         |
 | `.npz`     | the array of a given key, or `identity`, or `label`, or the only (n,) one      |
 | `.parquet` | the column of a given name, or `identity`, or `label`, or the only one not `id` |
-| `.meta`    | text, one integer a line                                                      |
+| `.meta`    | text, one integer per line                                                    |
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ def read_identities(
     path : path-like
         An ``.npy``, ``.npz``, ``.parquet`` or ``.meta`` file.
     key : str, optional
-        Name of the array (``.npz``) or column (``.parquet``). Not needed where it is called
-        ``identity`` or ``label``, or is the only one that can be meant.
+        Name of the array (``.npz``) or column (``.parquet``). Not needed if it is called ``identity`` or
+        ``label``, or is the only candidate.
     n : int, optional
-        Number of faces the identities must fit.
+        Expected number of identities.
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        Integers as they are; names as 0, 1, ... in their sorted order.
+        Integers unchanged; names as 0, 1, ... in sorted order.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:
     Raises
     ------
     InputError
-        If the identities are not as stated, the suffix is another, or the place cannot be written.
+        If the identities are invalid, the suffix is unknown, or the file cannot be written.
     """
     suffix = known_suffix(path, SUFFIXES, "identities")
     identities = np.asarray(identities)
@@ -126,7 +126,7 @@ def _check(identities: npt.NDArray[Any], name: str) -> None:
     if identities.ndim != 1:
         raise InputError(
             f"{name} has shape {identities.shape}, but identities are an array (faces,): "
-            f"give one identity a face."
+            f"give one identity per face."
         )
     if len(identities) == 0:
         raise InputError(f"{name} is empty: give the identity of at least one face.")

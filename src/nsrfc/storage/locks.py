@@ -1,4 +1,4 @@
-"""One run in a folder at a time."""
+"""Locks: one run in a folder at a time."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from nsrfc.storage.files import kind_of, writing
 __all__ = ["LOCK", "clear", "locked"]
 
 LOCK = ".lock"
-"""File in a folder that tells that a run works there. The system lets go of it when the process ends, in
-whatever way."""
+"""Lock file in a folder that a run works in. The system releases the lock when the process ends, however
+it ends."""
 
 
 @contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:
-    """Keep a folder to one run: two that fill the same files would spoil each other's results.
+    """Lock a folder for one run: two runs that fill the same files would corrupt each other's results.
 
     Parameters
     ----------
     folder : Path
-        Made if it is missing, and removed again if nothing was put into it.
+        Made if it is missing, and removed again if it is still empty at the end.
     what : str
-        What runs there, for the sentence.
+        What runs there, for the message.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     finally:
         with suppress(OSError):
             if [path.name for path in folder.iterdir()] == [LOCK]:
-                # While it is held, so that nobody else can have taken it meanwhile.
+                # Remove the file while it is locked, so that no other run can have locked it.
                 (folder / LOCK).unlink()
         lock.release()
         with suppress(OSError):
@@ -51,7 +51,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
 
 
 def clear(folder: Path) -> None:
-    """Remove all that a locked folder holds, but for the lock."""
+    """Remove everything in a locked folder except the lock file."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -70,7 +70,7 @@ def _acquired(folder: Path, what: str) -> FileLock:
             raise InputError(
                 f"{folder} is in use by another {what}: wait until it has ended, or give another folder."
             ) from None
-        # A run that ended in between may have removed what was opened.
+        # A run that just ended may have removed the file that was opened.
         if (folder / LOCK).exists():
             return lock
         lock.release()

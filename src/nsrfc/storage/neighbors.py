@@ -1,10 +1,10 @@
-"""Neighbour graphs in and out, in the package's layout and the reference's.
+"""Reading and writing neighbour graphs, in the layout of this package or of the reference.
 
-``nsrfc``      an ``.npz`` with ``ids`` int32 (n, k) and ``similarities`` float32 (n, k), as they
-               stand in a `NeighborGraph`.
+``nsrfc``      an ``.npz`` with ``ids`` int32 (n, k) and ``similarities`` float32 (n, k), as in a
+               `NeighborGraph`.
 ``reference``  an ``.npz`` with ``data`` (n, 2, k), as in ``faiss_k_80.npz``: ``data[:, 0]`` are
-               row numbers and ``data[:, 1]`` are 1 - cosine. Where faces have duplicates, a face
-               may stand behind them in its list, or not be in it at all; reading mends that.
+               row numbers and ``data[:, 1]`` are 1 - cosine. If faces have duplicates, a face may
+               come after them in its list, or be missing from it; reading corrects this.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def read_neighbors(path: PathLike) -> NeighborGraph:
     -------
     NeighborGraph
         From the package's layout as stored. From the reference's: each face first in its own list
-        with similarity 1 (a face that was absent takes the place of the last), then the others by
-        descending similarity, ties by lower id; similarities clipped to [-1, 1].
+        with similarity 1 (a missing face replaces the last entry), then the others by descending
+        similarity, ties by lower id; similarities clipped to [-1, 1].
 
     Raises
     ------
     InputError
-        If there is no such file, it is damaged, has neither layout, or rows hold what is no row
-        number or no distance.
+        If there is no such file, it is damaged, has neither layout, or holds invalid row numbers or
+        distances.
     """
     path = existing_file(path, SUFFIXES, "neighbour graphs")
     headers = npz_headers(path)
@@ -74,12 +74,12 @@ def read_neighbors(path: PathLike) -> NeighborGraph:
 
 
 def neighbors_shape(path: PathLike) -> tuple[int, int]:
-    """Read the number of faces and of neighbours from a file, and nothing else.
+    """Read only the number of faces and of neighbours from a file.
 
     Raises
     ------
     InputError
-        As :func:`read_neighbors`, for what the headers of its arrays show.
+        As :func:`read_neighbors`, as far as the array headers show.
     """
     path = existing_file(path, SUFFIXES, "neighbour graphs")
     shapes = {name: header.shape for name, header in npz_headers(path).items()}
@@ -105,18 +105,18 @@ def write_neighbors(
     graph : NeighborGraph
         What to write.
     layout : {"nsrfc", "reference"}
-        The reference's layout keeps similarities only to float32 rounding of 1 - s.
+        In the reference's layout, similarities are rounded when 1 - s is stored as float32.
 
     Raises
     ------
     InputError
-        If the suffix or layout is another, or the place cannot be written.
+        If the suffix or layout is unknown, or the file cannot be written.
     """
     known_suffix(path, SUFFIXES, "neighbour graphs")
     if layout == "nsrfc":
         write_npz(path, {"ids": graph.ids, "similarities": graph.similarities})
     elif layout == "reference":
-        # float32 counts exactly only to 2**24.
+        # float32 represents integers exactly only up to 2**24.
         dtype = np.float32 if graph.n <= 2**24 else np.float64
         data = np.empty((graph.n, 2, graph.k), dtype=dtype)
         data[:, 0] = graph.ids
@@ -152,12 +152,12 @@ def _check_block(
     n: int,
     name: str,
 ) -> None:
-    """Refuse rows with ids that are no row numbers, or distances that are not 1 - cosine."""
+    """Refuse rows with invalid ids, or distances that are not 1 - cosine."""
     present = found >= 0
     no_ids = (found != np.floor(found)) | (found < -1) | (found >= n)
     no_distances = present & ~((distances >= -ROUNDING) & (distances <= 2 + ROUNDING))
     far_from_itself = (found == rows[:, None]) & (distances > 0.5)
-    for wrong, fault, mend in (
+    for wrong, fault, fix in (
         (
             no_ids,
             f"ids that are not whole numbers in -1..{n - 1}",
@@ -168,18 +168,18 @@ def _check_block(
     ):
         at = rows[wrong.any(axis=1)]
         if len(at):
-            raise InputError(f"{name} has {fault} in {enumerate_rows(at)}, counted from 0: {mend}.")
+            raise InputError(f"{name} has {fault} in {enumerate_rows(at)}, counted from 0: {fix}.")
 
 
 def _face_first(
     rows: npt.NDArray[np.intp], found: npt.NDArray[Any], similarities: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Order lists (b, k) by descending similarity, the face itself first and absent ones last."""
+    """Sort lists (b, k) by descending similarity, the face itself first and missing entries last."""
     k = found.shape[1]
     ids = np.column_stack([rows, found]).astype(np.int32)
     similarities = np.column_stack([np.ones(len(rows), np.float32), similarities.clip(-1, 1)])
     absent = ids < 0
-    # The face heads its list, so that its entry further on, if it has one, is one too many.
+    # The face is put first, so another entry of it in the list is a duplicate.
     absent[:, 1:] |= found == rows[:, None]
     ids[absent] = -1
     similarities[absent] = -np.inf

@@ -1,6 +1,6 @@
 """Parquet columns as plain arrays, batch by batch and without Python lists.
 
-pyarrow is imported inside the functions, so that a run that touches no Parquet does not load it.
+pyarrow is imported inside the functions, so that a run without Parquet files does not load it.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ def read_list_column(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
     """Read a list or fixed-size-list column of floats, and the ``id_key`` column if there is one.
 
-    The array is filled batch by batch: memory stays near one copy of the result.
+    The array is filled batch by batch: memory is about one copy of the result.
 
     Parameters
     ----------
     path : Path
         The Parquet file.
     key : str or None
-        The column; by default the first of ``preferred`` that the file has, or the only one.
+        The column; by default the first of ``preferred`` that the file has, or the only one that fits.
     preferred : sequence of str
-        Names taken without being asked for.
+        Names chosen by default.
     id_key : str
         Name of the column of integers or strings.
 
@@ -86,7 +86,7 @@ def read_list_column(
 def read_scalar_column(
     path: Path, key: str | None, preferred: Sequence[str], id_key: str
 ) -> npt.NDArray[Any]:
-    """Read a column of integers or strings; other types of number are left for the caller to judge.
+    """Read a column of integers or strings; the caller checks other numeric types.
 
     Parameters
     ----------
@@ -95,9 +95,9 @@ def read_scalar_column(
     key : str or None
         The column; by default the first of ``preferred``, or the only one that is not ``id_key``.
     preferred : sequence of str
-        Names taken without being asked for.
+        Names chosen by default.
     id_key : str
-        Name of a column that is never meant by default.
+        Name of a column that is never chosen by default.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def write_list_column(
     ids: npt.NDArray[Any] | None,
     id_key: str,
 ) -> None:
-    """Write rows (n, d) as a fixed-size-list column beside an optional id column (n,)."""
+    """Write rows (n, d) as a fixed-size-list column, with an optional id column (n,)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -137,7 +137,7 @@ def write_list_column(
     if ids is not None:
         fields.insert(0, pa.field(id_key, pa.array(ids[:0]).type))
     schema = pa.schema(fields)
-    # Embeddings are noise to a compressor and never repeat.
+    # Embeddings hardly compress and never repeat.
     options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
         for start in range(0, len(values), ROW_GROUP_ROWS):
@@ -162,7 +162,7 @@ def write_scalar_column(path: PathLike, values: npt.NDArray[Any], key: str) -> N
 def _open(path: Path) -> Iterator[pq.ParquetFile]:
     import pyarrow.parquet as pq
 
-    # With these pyarrow streams a column; its defaults load all row groups at once.
+    # With these options pyarrow streams a column; by default it loads all row groups at once.
     options = {"buffer_size": 1 << 20, "pre_buffer": False}
     with reading(path), pq.ParquetFile(path, **options) as file:
         yield file
@@ -176,7 +176,7 @@ def _is_float_list(kind: pa.DataType) -> bool:
 
 
 def _list_block(column: pa.Array, name: str, first: int, width: int | None) -> npt.NDArray[Any]:
-    """Turn a batch of lists, the first of them row ``first``, into an array (rows, width)."""
+    """Turn a batch of lists, starting at row ``first``, into an array (rows, width)."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -214,7 +214,7 @@ def _scalar_block(column: pa.Array, name: str, first: int) -> npt.NDArray[Any]:
 
 
 def _refuse_nulls(column: pa.Array, name: str, first: int, width: int) -> None:
-    """Refuse a null among values of which ``width`` make a row."""
+    """Refuse nulls among values, of which ``width`` make a row."""
     if column.null_count:
         missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0]
         raise InputError(

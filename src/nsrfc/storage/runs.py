@@ -1,4 +1,4 @@
-"""The folder that ``nsrfc cluster`` leaves: labels, a table, and the record of how they came about.
+"""The output folder of ``nsrfc cluster``: labels, a table, and a record of the run.
 
 | file               | content                                                                    |
 |--------------------|----------------------------------------------------------------------------|
@@ -6,8 +6,8 @@
 | `clusters.parquet` | ``id`` (if the input had them) or ``row``, ``label``, ``confidence``       |
 | `run.json`         | configuration, versions, input, plan, seconds, memory, hashes of the others |
 
-The three are made elsewhere and put in place together, `run.json` last: a folder with a
-`run.json` holds one whole run, and the hashes in it tell if a file was changed since.
+The three are made elsewhere and moved into place together, `run.json` last: a folder with a
+`run.json` holds a complete run, and the hashes in it show whether a file was changed since.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ FILES = LABELS, TABLE, RECORD = "labels.npy", "clusters.parquet", "run.json"
 LIBRARIES = ("numpy", "scipy", "sklearn", "faiss", "numba", "pyarrow")
 
 UNFINISHED = ".unfinished"
-"""In the folder of the results, what a run that was cut off has done so far."""
+"""Subfolder of the output folder for intermediate results, from which an interrupted run resumes."""
 
 
 def write_run(
@@ -70,7 +70,7 @@ def write_run(
 ) -> dict[str, Any]:
     """Write a run into a folder, whole or not at all; an older run there is replaced.
 
-    What the run kept in `UNFINISHED` goes.
+    The intermediate results in `UNFINISHED` are removed.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def write_run(
     found : Clustering
         Labels and confidence of n faces.
     record : mapping
-        What `run.json` shall say beside the summary and the hashes.
+        Content of `run.json` besides the summary and the hashes.
     ids : ndarray of int or str, shape (n,), optional
         Names of the faces.
 
@@ -100,8 +100,7 @@ def write_run(
         files = {name: _file_hash(staging / name) for name in (LABELS, TABLE)}
         whole = {**record, "result": summarize(found.labels), "sha256": files}
         (staging / RECORD).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-        # Without its record the older run no longer counts as whole, so that a reader never takes
-        # a mixture for one.
+        # Remove the record of the older run first, so that a reader never sees a mixture of two runs.
         (folder / RECORD).unlink(missing_ok=True)
         for name in FILES:
             sync(staging / name)
@@ -109,7 +108,7 @@ def write_run(
         sync(folder)
     unfinished = folder / UNFINISHED
     if kind_of(unfinished):
-        # Another run with the same output may have begun there meanwhile.
+        # Another run with the same output folder may have started in the meantime.
         with suppress(InputError), locked(unfinished, "run"):
             clear(unfinished)
         with suppress(OSError):
@@ -118,12 +117,12 @@ def write_run(
 
 
 def read_labels(path: PathLike) -> npt.NDArray[np.int64]:
-    """Read labels from a folder that `write_run` made, or from a file of one label a face.
+    """Read labels from a folder written by `write_run`, or from a file of one label per face.
 
     Raises
     ------
     InputError
-        If there is no such file, or the folder holds no whole run.
+        If there is no such file, or the folder holds no complete run.
     """
     path = Path(path)
     if kind_of(path) != "folder":
@@ -138,7 +137,7 @@ def read_labels(path: PathLike) -> npt.NDArray[np.int64]:
         expected = json.loads(record.read_text(encoding="utf-8"))["sha256"][LABELS]
     if _file_hash(path / LABELS) != expected:
         raise InputError(
-            f"{path / LABELS} is not the file that {RECORD} speaks of: run nsrfc cluster again, "
+            f"{path / LABELS} was changed since {RECORD} was written: run nsrfc cluster again, "
             f"or give the file itself."
         )
     return read_identities(path / LABELS)
@@ -150,7 +149,7 @@ def read_run(folder: PathLike) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        What stands in `run.json`; None if there is none, or a file it speaks of was changed since.
+        Content of `run.json`; None if there is none, or a file was changed since it was written.
 
     Raises
     ------
@@ -177,7 +176,7 @@ def check_folder(
     Parameters
     ----------
     folder : path-like
-        Where the results shall be; nothing is made.
+        Folder for the results; nothing is created.
     names : iterable of str
         Files that will be written there, such as `FILES`.
     inputs : iterable of path-like or None
@@ -186,15 +185,15 @@ def check_folder(
     Raises
     ------
     InputError
-        If ``folder``, or what would be above it, is a file or takes no file, or one of the files to be
-        written there is a folder or an input.
+        If ``folder`` or one of its parents is a file or not writable, or one of the files to be written
+        is a folder or an input.
     """
     check_place(folder)
     check_outputs([Path(folder) / name for name in names], inputs)
 
 
 def summarize(labels: npt.NDArray[np.int64]) -> dict[str, int]:
-    """Count faces, people, singletons, unclustered faces (-1), and faces of the largest group."""
+    """Count faces, clusters ("people"), singletons, unclustered faces (-1), and the largest cluster."""
     sizes = np.bincount(labels[labels >= 0])
     return {
         "faces": len(labels),
@@ -206,9 +205,9 @@ def summarize(labels: npt.NDArray[np.int64]) -> dict[str, int]:
 
 
 def versions(*, torch: bool = False) -> dict[str, str]:
-    """Return the versions of the package, Python and the libraries that decide results.
+    """Return the versions of the package, Python and the libraries that affect results.
 
-    ``torch`` is among them where networks run.
+    ``torch`` is included if networks run.
     """
     names = (*LIBRARIES, "torch") if torch else LIBRARIES
     found = {"nsrfc": __version__, "python": platform.python_version()}
@@ -223,7 +222,7 @@ def write_json(path: PathLike, record: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder inside ``folder``, on its file system; both go if the block fails."""
+    """Yield an empty folder inside ``folder``, on its file system; new folders go if the block fails."""
     made = [place for place in (folder, *folder.parents) if kind_of(place) is None]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -245,7 +244,7 @@ def _write_table(path: Path, found: Clustering, ids: npt.NDArray[Any] | None) ->
 
     names = {"row": np.arange(len(found.labels))} if ids is None else {"id": ids}
     columns = {**names, "label": found.labels, "confidence": found.confidence}
-    # pyarrow takes no path that is not UTF-8, and says less of a full disk.
+    # pyarrow only takes UTF-8 paths, and its error for a full disk says less.
     with path.open("wb") as stream:
         pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), stream)
 

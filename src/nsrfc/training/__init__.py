@@ -1,10 +1,10 @@
 """Training: one loop, four tasks.
 
 api         train(): data, folder, model
-trainer     the networks in their order, and which of them earn their place
-tasks       what each learns from
+trainer     trains the networks in order, and decides which steps are used
+tasks       batches, loss and validation score of each network
 loop        steps, schedule, validation, early stopping
-thresholds  chosen on validation identities, with the function that serves
+thresholds  chosen on validation identities, with the clustering code of inference
 checkpoint, split, sample, pieces, calibration, networks, result, curves
 """
 

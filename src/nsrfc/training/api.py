@@ -1,4 +1,4 @@
-"""From labelled faces to a model: the entrance to training."""
+"""The training API: from labelled faces to a model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from nsrfc.training.result import (
     trained_model,
     training_versions,
 )
-from nsrfc.training.split import Split, split_people
+from nsrfc.training.split import Split, split_identities
 from nsrfc.training.trainer import Trainer
 from nsrfc.vectors import normalize
 
@@ -58,44 +58,44 @@ def train(
     start: NSRFC | str | Path | None = None,
     device: str = "auto",
 ) -> NSRFC:
-    """Learn the networks from labelled faces.
+    """Train the networks on labelled faces.
 
-    Most identities teach; the others decide when training stops, which thresholds are taken and which
-    steps earn their place.
+    Most identities are for training. The others are for validation: they decide when training stops,
+    which thresholds are chosen and which steps are used.
 
     Parameters
     ----------
     X : array-like of float, shape (n, d)
-        Embeddings of any length. Never written to.
+        Embeddings; need not be normalised. Never written to.
     identities : array-like of int or str, shape (n,)
-        Who is on each face. People with one photo are welcome, as they are among those to be clustered.
+        Identity of each face. Those with one photo are useful, as they occur in clustering too.
     config : TrainingConfig, optional
-        The default preset if it is left out.
+        The preset "default" by default.
     output : path-like, optional
-        Folder for the model, the curves and the record. An interrupted training goes on where it was
-        when it is started again with the same arguments.
+        Folder for the model, the curves and the record. An interrupted training resumes when it is
+        started again with the same arguments.
     progress : Progress, optional
     only : {"cgcn", "pairs", "lcenet", "pcenet"}, optional
-        Train this network alone and use it; those before it are taken from the model in ``output``, if
+        Train only this network and use it; those before it are taken from the model in ``output``, if
         there is one.
     start : NSRFC, path-like or str, optional
-        Model whose weights the networks start from, such as "universal": its family and networks take
-        the place of those of ``config``, and a network that learns nothing better stays as it was. Its
-        steps, thresholds and C-GCN stay too, unless one network alone is trained or there is no other.
+        Model whose weights training starts from, such as "universal". Its family and networks replace
+        those of ``config``, and a network whose validation score does not improve is left unchanged. Its
+        steps, thresholds and C-GCN are kept too, unless ``only`` is given or it has no other network.
     device : str
         "auto", "cpu", "cuda", ...
 
     Returns
     -------
     NSRFC
-        In evaluation mode, on the CPU; trained there, it is the same for the same arguments, whatever
-        the order of the rows and however often training was interrupted.
+        In evaluation mode, on the CPU. If trained there, it depends only on the arguments, not on the
+        order of the rows or on interruptions.
 
     Raises
     ------
     InputError
-        If the faces are not as `nsrfc.cluster` wants them, identities do not fit or are too few, a
-        network cannot be made as ``config`` wants it, or ``output`` cannot be used or is in use.
+        If the faces are invalid, the identities do not match them or are too few, a network cannot be
+        made from ``config``, or ``output`` cannot be used or is in use.
     """
     first = None if start is None else load_model(start)
     config, place = _settings(config, only, first), find_device(device)
@@ -105,7 +105,7 @@ def train(
         outline(config, name, dimension)
     kept = first.settings if first is not None and only is None else None
     known = _known(config, dimension, wanted, output, only, first)
-    split = split_people(identity, config.validation, config.seed)
+    split = split_identities(identity, config.validation, config.seed)
     data = _facts(faces, identity, split)
     run: dict[str, Any] = {"config": config.model_dump(mode="json"), "only": only, "data": data}
     if first is not None:
@@ -132,7 +132,7 @@ def train(
 def _settings(
     config: TrainingConfig | None, only: NetworkName | None, start: NSRFC | None
 ) -> TrainingConfig:
-    """Return the settings of a training; what a model to start from is made of is laid over them."""
+    """Return the settings of a training, overridden by those of the model to start from."""
     if only is not None and only not in NETWORKS:
         raise InputError(f"There is no network {only!r}: take one of {', '.join(NETWORKS)}.")
     config = TrainingConfig.load() if config is None else config
@@ -148,7 +148,7 @@ def _known(
     only: NetworkName | None,
     start: NSRFC | None,
 ) -> Mapping[NetworkName, nn.Module]:
-    """Return the networks that are taken as they are: of an earlier model, or of that to start from."""
+    """Return the networks that are not trained: from the model in ``output``, or from ``start``."""
     if start is None or only is not None:
         return {} if output is None else earlier_networks(Path(output), only)
     return {
@@ -159,7 +159,7 @@ def _known(
 
 
 def _facts(faces: _Floats, identity: _Identities, split: Split) -> dict[str, Any]:
-    """Return facts of the training data."""
+    """Return facts about the training data."""
     return {
         "embeddings": fingerprint(faces),
         "identities": fingerprint(identity),
@@ -172,15 +172,15 @@ def _facts(faces: _Floats, identity: _Identities, split: Split) -> dict[str, Any
 
 
 def _distinct(X: npt.ArrayLike, identities: npt.ArrayLike) -> tuple[_Floats, _Identities]:
-    """Distinct faces in the order of their content, and their identities as numbers.
+    """Return the distinct faces in canonical order, and their identities as numbers.
 
-    Copies that are given to several people count for the first of them.
+    Copies labelled with several identities count for the first of them.
     """
     unit = normalize(X)
     named = np.asarray(identities)
     if named.shape != (len(unit),):
         raise InputError(
-            f"There are {len(unit)} faces and identities of shape {named.shape}: give one a face."
+            f"There are {len(unit)} faces and identities of shape {named.shape}: give one per face."
         )
     if named.dtype.kind not in "iuUS":
         raise InputError(f"Identities are integers or strings, got {named.dtype}.")
@@ -192,12 +192,12 @@ def _distinct(X: npt.ArrayLike, identities: npt.ArrayLike) -> tuple[_Floats, _Id
 
 
 def _wanted(only: NetworkName | None, start: NSRFC | None) -> tuple[NetworkName, ...]:
-    """Return the networks to be trained: all of them, or those that the model to start from has."""
+    """Return the networks to be trained: all of them, or those of the model to start from."""
     if only is not None:
         return (only,)
     if start is None:
         return NETWORKS
-    # People with few photos teach a C-GCN that nobody has more; the others take it as it is.
+    # Trained on identities with few photos, a C-GCN would expect few, so that of ``start`` is kept.
     has = tuple(name for name in NETWORKS if name in start.settings.networks)
     return tuple(name for name in has if name != "cgcn") or has
 

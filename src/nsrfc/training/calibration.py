@@ -1,8 +1,9 @@
-"""Probabilities that mean what they say: of the edges that have 0.9, nine in ten join one person.
+"""Calibration: of the edges with probability 0.9, nine in ten should be genuine pairs.
 
-The probability of a density edge is a product, PCENet's verdict times a_ij p_ij, of judgements that are
-not independent, and so too low. Platt scaling (Platt, Probabilistic outputs for support vector machines,
-1999) mends that on labelled people: sigmoid(slope logit(p) + offset), which changes no order.
+The probability of a density edge is a product of probabilities that are not independent, PCENet's and
+a_ij p_ij, and is therefore too low. Platt scaling (Platt, Probabilistic outputs for support vector
+machines, 1999) corrects it with labelled faces: sigmoid(slope logit(p) + offset), which preserves the
+order.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ _WEAK_PENALTY = 1e6
 
 
 def fit_calibration(sets: Sequence[tuple[_Floats, _Bools]]) -> Calibration:
-    """Find the calibration under which probabilities agree with what is true.
+    """Fit slope and offset to edges with known labels.
 
     Parameters
     ----------
     sets : sequence of (ndarray of float32, shape (m,); ndarray of bool, shape (m,))
-        Probabilities, and whether it was so: one set of edges or several, each of the same weight.
+        Probabilities, and whether the pairs are genuine: one or several sets of edges, weighted equally.
 
     Returns
     -------
     (float, float)
-        `UNCHANGED` where all edges are of one kind, or higher probabilities are not truer.
+        `UNCHANGED` if all pairs are genuine or all impostors, or the fitted slope is not positive.
     """
     from sklearn.linear_model import LogisticRegression
 
-    same = np.concatenate([true for _, true in sets])
-    if same.all() or not same.any():
+    genuine = np.concatenate([true for _, true in sets])
+    if genuine.all() or not genuine.any():
         return UNCHANGED
     odds = np.concatenate([clipped_logit(probability) for probability, _ in sets])
     weight = np.concatenate([np.full(len(true), 1 / max(1, len(true))) for _, true in sets])
-    weight *= len(same) / weight.sum()
-    fit = LogisticRegression(C=_WEAK_PENALTY).fit(odds[:, None], same, weight)
+    weight *= len(genuine) / weight.sum()
+    fit = LogisticRegression(C=_WEAK_PENALTY).fit(odds[:, None], genuine, weight)
     slope = float(fit.coef_[0, 0])
     return (slope, float(fit.intercept_[0])) if slope > 0 else UNCHANGED

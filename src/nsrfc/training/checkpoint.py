@@ -1,12 +1,12 @@
-"""What a run has reached, on disk, so that the same command goes on after it was stopped.
+"""Checkpoints on disk, from which an interrupted training resumes.
 
 One folder per run holds two kinds of files, each written whole or not at all:
 
-    run.json                 what the run is made of; a run of anything else refuses the folder
-    <network>.safetensors    weights, optimiser state and place of a network in training
+    run.json                 everything the run depends on; a different run refuses the folder
+    <network>.safetensors    weights, optimiser state and progress of a network
 
-A checkpoint is a flat mapping of tensors and one JSON text. Nothing is pickled. There are no states of
-random number generators in it: whatever is random in a step follows from (seed, step) alone.
+A checkpoint is a flat mapping of tensors and one JSON text. Nothing is pickled. It does not need the
+state of random number generators, because randomness in a step depends only on (seed, step).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PLACE = "place"
 
 
 class Checkpoint(NamedTuple):
-    """Tensors by name, and the numbers that say where training stands."""
+    """Tensors by name, and the progress of training."""
 
     tensors: dict[str, Tensor]
     place: dict[str, Any]
@@ -76,14 +76,14 @@ class CheckpointFolder:
     @classmethod
     @contextmanager
     def held(cls, folder: Path, run: Mapping[str, Any]) -> Iterator[Self]:
-        """Keep a folder to one training, and delete it when that has ended well.
+        """Lock a folder for one training, and delete it after success.
 
         Parameters are those of the class.
 
         Raises
         ------
         InputError
-            As there, and if another training works in the folder.
+            As for the class, and if the folder is in use by another training.
         """
         with locked(folder, "training"):
             checkpoints = cls(folder, run)
@@ -113,14 +113,14 @@ class CheckpointFolder:
 
     @contextmanager
     def _reading(self, path: Path) -> Iterator[None]:
-        """Say of a damaged file what helps: nobody has another copy of it."""
+        """Turn errors of reading into an `InputError` that says how to fix a damaged folder."""
         with reading(path):
             try:
                 yield
             except OSError:
                 raise
             except Exception as error:
-                # As many types as in `reading`.
+                # Decoders raise many types, as in `reading`.
                 raise InputError(
                     f"{path} cannot be read, it is damaged: delete the folder {self.folder} to begin "
                     f"the training anew."
@@ -139,7 +139,7 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Give an optimiser the state that :func:`flatten_optimizer` took from another like it."""
+    """Load the state that :func:`flatten_optimizer` returned into an optimiser of the same kind."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, _, kind = name.partition(".")

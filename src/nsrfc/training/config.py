@@ -1,7 +1,7 @@
-"""Every setting of training, by network.
+"""The settings of training, by network.
 
-The values are in the presets, YAML files of the package, but for what a network's class knows as its
-default; a user's own file is laid over one of them.
+Values come from the presets, YAML files in the package; hyperparameters not given there have the
+defaults of the network's class. A user's own file overrides values of a preset.
 """
 
 from __future__ import annotations
@@ -55,81 +55,82 @@ class LoopSettings(_Settings):
     """How a network is trained."""
 
     epochs: Count
-    """At most."""
+    """Maximum number of epochs."""
 
     patience: Count
-    """Training stops when so many epochs in a row were no better on the validation people."""
+    """Training stops after this many epochs without improvement on the validation identities."""
 
     batch: Count
-    """Of a step: lists, edges, subgraphs, or the faces that a piece grows from."""
+    """Size of a step: lists, edges, subgraphs, or the faces that a piece grows from."""
 
     optimizer: Literal["adam", "adamw", "sgd"]
 
     learning_rate: Positive
 
     momentum: Share
-    """Of "sgd"; the others have their own."""
+    """For "sgd" only."""
 
     weight_decay: Annotated[float, Field(ge=0)]
 
     schedule: Literal["cosine", "drops"]
-    """After the warm-up: along half a cosine down to 0, or to a tenth at each of ``drops``."""
+    """Schedule after the warm-up: half a cosine down to 0, or a factor of 1/10 at each of ``drops``."""
 
     drops: tuple[Share, ...]
     """Shares of all steps at which "drops" lowers the learning rate."""
 
     warm_up: Share
-    """Share of all steps in which the learning rate rises to its value."""
+    """Share of all steps over which the learning rate rises linearly."""
 
     clip: Positive
-    """Gradients are scaled down to this norm."""
+    """Maximum norm of gradients."""
 
 
 class _NetworkSettings(_Settings):
     network: Hyperparameters
-    """Hyperparameters of the network, as its class names them."""
+    """Hyperparameters of the network, as arguments of its class."""
 
     loop: LoopSettings
 
 
-class _JudgeSettings(_NetworkSettings):
+class _ScorerSettings(_NetworkSettings):
     of_a_set: Count | None = None
-    """Lists or edges of a set of faces in an epoch, at most; others in each."""
+    """Maximum number of lists or edges of a training set in an epoch; every epoch draws others."""
 
     sets_in_batch: Count = 1
-    """Batches, each of one set, that make a step where several sets teach."""
+    """Number of batches, each from one training set, that make a step if there are several training
+    sets."""
 
 
 class CGCNSettings(_NetworkSettings):
     """C-GCN of the family "coordinates"."""
 
     form: Literal["pieces", "subgraphs"]
-    """What a step works on: one connected piece of the graph, or the published subgraph around each of
-    some faces."""
+    """Input of a step: one connected piece of the graph, or the published subgraph around each of some
+    faces."""
 
     piece: Count
-    """Faces of a piece."""
+    """Number of faces of a piece."""
 
 
-class ListSettings(_JudgeSettings):
-    """Pair network, LCENet, and the refinement of the family "structure", which judges lists as well."""
+class ListSettings(_ScorerSettings):
+    """Pair network, LCENet, and the refinement of the family "structure", which also scores lists."""
 
 
-class EdgeSettings(_JudgeSettings):
+class EdgeSettings(_ScorerSettings):
     """PCENet."""
 
     hard_pairs: Annotated[float, Field(ge=0)]
-    """Hard pairs in an epoch for each density edge."""
+    """Number of hard pairs in an epoch per density edge."""
 
     veto: bool
-    """Whether a verdict is multiplied by the strength a_ij p_ij of the edge, or stands alone."""
+    """Whether the probability of PCENet is multiplied by the score a_ij p_ij of the edge."""
 
 
 _OF_FAMILY: Mapping[Any, tuple[type[_NetworkSettings], str]] = {
     "structure": (ListSettings, "default"),
     "coordinates": (CGCNSettings, "paper"),
 }
-"""Settings of the C-GCN, and the preset that has them."""
+"""Settings class of the C-GCN, and a preset that uses it."""
 
 
 class TrainingConfig(_Settings):
@@ -139,7 +140,7 @@ class TrainingConfig(_Settings):
     """What the networks read: neighbour structure, or the vectors themselves as published."""
 
     k: Annotated[int, Field(ge=2)]
-    """Neighbours per face, the face itself included; with no other there is nothing to learn from."""
+    """Neighbours per face, the face itself included."""
 
     search: Literal["auto", "exact", "approximate"]
     """As in :class:`nsrfc.ClusterConfig`."""
@@ -148,27 +149,30 @@ class TrainingConfig(_Settings):
     """Whether the C-GCN works on re-ranked lists."""
 
     mutual: Mutual
-    """How p_ij is made of S_ij and S_ji: the mean of those there are, or the published one."""
+    """How p_ij is computed from S_ij and S_ji: as the mean of those that exist, or as published."""
 
     weighted: bool
     """Whether the density is weighted by cosines; otherwise it is as published."""
 
     cluster_comparison: ClusterComparison | None
-    """When clusters are alike enough to become one; None: every edge that holds joins, as published."""
+    """When two clusters are similar enough to be joined; None: every edge that is kept joins, as
+    published."""
 
     validation: Annotated[float, Field(gt=0, lt=1)]
-    """Share of the people that are held out to stop training and choose thresholds."""
+    """Share of the identities used for validation: early stopping, thresholds and the choice of
+    steps."""
 
     keep_all: bool
-    """Keep every step and the published threshold, whatever the validation people say."""
+    """Whether to use all steps and the published thresholds, whatever the validation scores."""
 
     slack: Share
-    """F of the validation people that a step may cost before what comes after it learns without it."""
+    """A step is left out of the training of later steps if it lowers the validation F by more than
+    this."""
 
     seed: Annotated[int, Field(ge=0)]
 
     checkpoint_seconds: Annotated[float, Field(ge=0)]
-    """At most so much work is lost when training is interrupted."""
+    """Interval between checkpoints, in seconds."""
 
     cgcn: CGCNSettings | ListSettings
     pairs: ListSettings
@@ -181,7 +185,7 @@ class TrainingConfig(_Settings):
         newer = with_cluster_comparison(settings)
         if newer is not settings:
             _logger.warning(
-                "The setting groups is called cluster_comparison now: rename it in your file."
+                "The setting groups is now called cluster_comparison: rename it in your file."
             )
         return newer
 
@@ -205,20 +209,20 @@ class TrainingConfig(_Settings):
         file: PathLike | None = None,
         changes: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Read a preset, then what is to differ.
+        """Read a preset, and override some of its settings.
 
         Parameters
         ----------
         preset : {"default", "paper", "universal"}
         file : path-like, optional
-            YAML with the settings that differ, nested as in the presets.
+            YAML with the settings to override, nested as in the presets.
         changes : mapping, optional
-            The same as a mapping, laid over both.
+            Settings to override, which take precedence over ``file``.
 
         Raises
         ------
         InputError
-            If there is no such preset or file, or a setting is unknown or out of range, by name.
+            If there is no such preset or file, or a setting is unknown or out of range.
         """
         if preset not in PRESETS:
             raise InputError(f"There is no preset {preset!r}: take {' or '.join(PRESETS)}.")
@@ -247,7 +251,7 @@ def _parse(text: str) -> Any:  # noqa: ANN401
 
 
 def _overlaid(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a mapping over settings, level by level."""
+    """Override settings by a mapping, recursively."""
     result = dict(settings)
     for name, value in changes.items():
         old = result.get(name)

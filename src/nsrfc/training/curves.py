@@ -1,4 +1,4 @@
-"""Learning curves: a line per epoch in the log, TensorBoard where it is installed, and a picture."""
+"""Learning curves: a line per epoch in the log, TensorBoard if it is installed, and a picture."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _logger = logging.getLogger(__name__)
 
 
 class CurveLog:
-    """What the training loop tells of every epoch.
+    """Logs every epoch of the training loop.
 
     Parameters
     ----------
     folder : Path, optional
-        Where TensorBoard is to find its events, one run per network.
+        Folder for TensorBoard events, one run per network.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -30,7 +30,7 @@ class CurveLog:
         self._writers: dict[str, Any] = {}
 
     def __call__(self, name: str, number: int, epochs: int, epoch: Epoch) -> None:
-        """Report the epoch of a number, from 1, of at most ``epochs``."""
+        """Report epoch ``number``, counted from 1, of at most ``epochs``."""
         _logger.info(
             "%-8s epoch %d of %d   loss %.4f   validation %.4f",
             *(name, number, epochs, epoch.loss, epoch.score),
@@ -50,13 +50,13 @@ class CurveLog:
         if name not in self._writers:
             self._writers[name] = None
             if self._folder is not None and (writer := _summary_writer()) is not None:
-                # After an interruption epochs may be taken again: the older ones are hidden.
+                # After an interruption some epochs may be repeated: hide the older ones.
                 self._writers[name] = writer(str(self._folder / name), purge_step=number)
         return self._writers[name]
 
 
 def draw_curves(path: Path, curves: Mapping[str, Sequence[Epoch]]) -> bool:
-    """Draw loss and validation score of every network, if matplotlib is installed.
+    """Plot loss and validation score of every network, if matplotlib is installed.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def draw_curves(path: Path, curves: Mapping[str, Sequence[Epoch]]) -> bool:
     Returns
     -------
     bool
-        Whether it was drawn.
+        Whether matplotlib is installed.
     """
     try:
         from matplotlib.figure import Figure

@@ -1,10 +1,11 @@
-"""The training loop: one for all networks.
+"""The training loop of all networks.
 
-What is trained is a :class:`Task`. The loop knows steps, optimiser, schedule, validation, early stopping
-and checkpoints, and nothing of faces.
+It trains a :class:`Task`. The loop handles steps, optimiser, schedule, validation, early stopping and
+checkpoints, and is independent of the data.
 
-A run that is stopped anywhere, by force even, and started again ends with the weights of one that was
-not: batch and random numbers of a step follow from (seed, step), and a checkpoint holds the rest.
+A run that is interrupted anywhere, even killed, and started again ends with the same weights as one that
+was not: the batch and random numbers of a step depend only on (seed, step), and a checkpoint holds the
+rest.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ from nsrfc.training.config import LoopSettings
 __all__ = ["Epoch", "Task", "fit", "learning_rate", "seed_of"]
 
 Report = Callable[[str, int, int, "Epoch"], None]
-"""Told of every epoch: name of the network, number of the epoch from 1, of how many, and its row."""
+"""Called after every epoch: name of the network, number of the epoch from 1, number of epochs, its
+row."""
 
 
 class Task(Protocol):
-    """A network and what it learns from.
+    """A network with its training and validation data.
 
     Attributes
     ----------
@@ -45,7 +47,7 @@ class Task(Protocol):
         Name of the network, as in settings and files.
     network : Module
     steps : int
-        Steps of an epoch.
+        Steps per epoch.
     """
 
     name: str
@@ -53,13 +55,13 @@ class Task(Protocol):
     steps: int
 
     def batch(self, epoch: int, step: int) -> Any:  # noqa: ANN401
-        """Gather a batch; the same at every call with these numbers."""
+        """Gather a batch, a deterministic function of its arguments."""
 
     def loss(self, batch: Any) -> Tensor:  # noqa: ANN401
-        """Scalar to be lowered."""
+        """Return the loss, a scalar."""
 
     def score(self) -> float:
-        """Quality on the validation people, the higher the better; the network is in evaluation mode."""
+        """Return the validation score, higher is better; the network is in evaluation mode."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Epoch:
     loss : float
         Mean over the epoch's steps.
     score : float
-        On the validation people, after it.
+        Validation score after the epoch.
     rate : float
         Learning rate of its last step.
     """
@@ -83,16 +85,16 @@ class Epoch:
 
 @dataclass
 class _Place:
-    """Where training stands: what a checkpoint holds beside tensors."""
+    """Progress of training, stored in a checkpoint besides tensors."""
 
     step: int = 0
-    loss: float = 0.0  # sum over the steps of the epoch begun
+    loss: float = 0.0  # sum over the steps of the current epoch
     history: list[dict[str, float]] = field(default_factory=list)
     finished: bool = False
 
     @property
     def best(self) -> int:
-        """Epoch of the best score, the first of equals."""
+        """Epoch with the best score, the first of equals."""
         return int(np.argmax([epoch["score"] for epoch in self.history]))
 
 
@@ -108,21 +110,21 @@ def fit(
 ) -> list[Epoch]:
     """Train a network, from its latest checkpoint if there is one.
 
-    Afterwards the network has the weights that scored best on the validation people.
+    Afterwards the network has the weights of the best validation score.
 
     Parameters
     ----------
     task : Task
-        With its network on the device that is to be used.
+        With its network on the device to be used.
     settings : LoopSettings
     checkpoints : CheckpointFolder
     seed : int
     interval : float
         Seconds between checkpoints.
     progress : Progress, optional
-        Told of a stage of the task's name, counted in steps.
+        Reports a stage with the task's name, counted in steps.
     report : callable, optional
-        Told of every epoch when it has ended.
+        Called after every epoch.
 
     Returns
     -------
@@ -173,13 +175,13 @@ class _Run:
             self._restore(found)
 
     def goes_on(self) -> bool:
-        """Whether steps are left and the score has improved lately."""
+        """Whether there are steps left and patience is not exhausted."""
         epochs = len(self.place.history)
         patient = not epochs or epochs - 1 - self.place.best < self.settings.patience
         return self.place.step < self.total and patient
 
     def take_step(self) -> None:
-        """Take one step, and validate if it ends an epoch."""
+        """Take a step, and validate if it ends an epoch."""
         task, settings, place = self.task, self.settings, self.place
         epoch, step = divmod(place.step, task.steps)
         rate = learning_rate(settings, place.step, self.total)
@@ -200,13 +202,13 @@ class _Run:
             self._end_epoch(rate)
 
     def _draw_from(self, seed: int) -> None:
-        # torch.manual_seed would queue a call for CUDA, with its stack, at every step without CUDA.
+        # Without CUDA, torch.manual_seed would queue a call for CUDA, with its stack, at every step.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
     def save(self) -> None:
-        """Write all that the next step depends on."""
+        """Write everything that the next step depends on."""
         tensors = {
             "network": state_of(self.task.network),
             "best": self.best,
@@ -256,13 +258,13 @@ class _Run:
 
 
 def learning_rate(settings: LoopSettings, step: int, total: int) -> float:
-    """Learning rate of a step: a linear warm-up, then as the schedule says.
+    """Return the learning rate of a step: a linear warm-up, then according to the schedule.
 
     Parameters
     ----------
     settings : LoopSettings
     step, total : int
-        Number of the step, from 0, and of all steps.
+        Number of the step, from 0, and number of all steps.
     """
     warm_up = round(settings.warm_up * total)
     if step < warm_up:
@@ -275,7 +277,7 @@ def learning_rate(settings: LoopSettings, step: int, total: int) -> float:
 
 
 def seed_of(seed: int, *place: str | int) -> int:
-    """Derive the seed of a place in the training from that of the run."""
+    """Derive the seed of a part of the training from that of the run."""
     words = [int.from_bytes(part.encode(), "big") if isinstance(part, str) else part for part in place]
     return int(np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0] >> 1)
 

@@ -1,4 +1,4 @@
-"""Networks made for training, and the settings of the model that they make."""
+"""Making networks for training, and the settings of the resulting model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def model_settings(
     calibration: Calibration = UNCHANGED,
     precision: Iterable[tuple[float, float]] = (),
 ) -> ModelSettings:
-    """Word what was trained as settings of a model."""
+    """Return the settings of a model with the networks that were trained."""
     return ModelSettings(
         family=config.family,
         dimension=dimension,
@@ -52,18 +52,18 @@ def new_network(
     refined: bool,
     start: NSRFC | None = None,
 ) -> nn.Module:
-    """Make a network as the configuration wants it, with random weights or those of a model.
+    """Make a network from the configuration, with random weights or those of a model.
 
     Parameters
     ----------
     config : TrainingConfig
     name : {"cgcn", "pairs", "lcenet", "pcenet"}
     dimension : int
-        Length of the embeddings.
+        Embedding dimension.
     refined : bool
         Whether it reads refined embeddings.
     start : NSRFC, optional
-        Model whose weights it gets.
+        Model whose weights are copied.
     """
     network = build_network(name, model_settings(config, dimension, [name], {"refine": refined}))
     if start is not None:
@@ -72,14 +72,14 @@ def new_network(
 
 
 def outline(config: TrainingConfig, name: NetworkName, dimension: int | None) -> nn.Module:
-    """Make a network that has shapes and no weights, on the device "meta": it takes no memory.
+    """Make a network on the device "meta": it has shapes but no weights, and takes no memory.
 
     Parameters are those of :func:`new_network`.
 
     Raises
     ------
     InputError
-        If the configuration has settings for it with which it cannot be made.
+        If its settings are invalid.
     """
     with torch.device("meta"):
         return new_network(config, name, dimension, refined=True)

@@ -1,7 +1,7 @@
 """Connected pieces of a neighbour graph, on which a C-GCN is trained.
 
-A piece holds a few faces, all they list, and what is around those: most photos of some people together
-with the strangers who resemble them, which is what the loss compares.
+A piece holds a few faces, their neighbours, and neighbours of those: most photos of some identities
+together with their hardest impostors, which is what the loss compares.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HOP = 10
 
 @dataclass(frozen=True)
 class Piece:
-    """Faces of a graph and what ties them, numbered anew 0..m-1.
+    """Some faces of a graph and the edges between them, renumbered 0..m-1.
 
     Attributes
     ----------
@@ -42,8 +42,8 @@ class Piece:
 def grow_piece(lists: _Ids, starts: _Rows, size: int, rng: np.random.Generator) -> _Rows:
     """Collect the faces around some faces.
 
-    Their whole lists come first; from then on the 10 nearest of each face that came last. Of the hop
-    that would make it too many, a random part is taken.
+    The first hop takes their whole lists, later hops the 10 nearest of each face added last. Of the hop
+    that would exceed the size, a random part is taken.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def grow_piece(lists: _Ids, starts: _Rows, size: int, rng: np.random.Generator) 
         Neighbours, the face itself in column 0; -1 = none.
     starts : ndarray of int, shape (s,)
     size : int
-        Number of faces wanted; fewer where no others can be reached.
+        Number of faces; fewer are returned if no others can be reached.
     rng : Generator
 
     Returns

@@ -1,4 +1,4 @@
-"""Between training and the model: networks made for it, taken from it, and put into it."""
+"""Between training and the model: starting from a model, and making one from trained networks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 CHECKPOINTS, CURVES, RECORD = ".training", "curves.png", "training.json"
-"""What a training writes beside the model."""
+"""Files and folders that training writes besides the model."""
 
 _GENTLER = 0.1
 
@@ -40,7 +40,7 @@ _logger = logging.getLogger(__name__)
 
 
 def started_from(config: TrainingConfig, start: NSRFC) -> TrainingConfig:
-    """Lay what a model is made of over a configuration, so that training goes on from its weights.
+    """Override a configuration by the settings of a model, so that training can start from its weights.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def started_from(config: TrainingConfig, start: NSRFC) -> TrainingConfig:
     Returns
     -------
     TrainingConfig
-        With a tenth of the learning rates: what is known is to be moved, not forgotten.
+        With a tenth of the learning rates, for fine-tuning.
 
     Raises
     ------
@@ -60,11 +60,11 @@ def started_from(config: TrainingConfig, start: NSRFC) -> TrainingConfig:
     settings = start.settings
     if settings.family != config.family:
         raise InputError(
-            f"start is a model of the family {settings.family!r} and the settings are for "
-            f"{config.family!r}: take the preset of its family, or train without it."
+            f"start is a model of the family {settings.family!r}, but the settings are for "
+            f"{config.family!r}: take a preset of its family, or train without it."
         )
-    same = settings.model_dump(include={"k", "rerank", "mutual", "weighted"})
-    changes: dict[str, Any] = {**same, "cluster_comparison": settings.cluster_comparison}
+    shared = settings.model_dump(include={"k", "rerank", "mutual", "weighted"})
+    changes: dict[str, Any] = {**shared, "cluster_comparison": settings.cluster_comparison}
     for name, network in settings.networks.items():
         given = getattr(config, name)
         loop = given.loop.model_copy(update={"learning_rate": given.loop.learning_rate * _GENTLER})
@@ -73,9 +73,9 @@ def started_from(config: TrainingConfig, start: NSRFC) -> TrainingConfig:
 
 
 def earlier_networks(folder: Path, only: NetworkName | None) -> dict[NetworkName, nn.Module]:
-    """Take the networks before ``only`` from the model in a folder, if there is one.
+    """Return the networks before ``only`` from the model in a folder, if there is one.
 
-    Those after it learned from what another one gave, and are dropped.
+    Networks after it are dropped, because they were trained on the output of another network.
     """
     if only is None or not (folder / "config.json").exists():
         return {}
@@ -84,7 +84,9 @@ def earlier_networks(folder: Path, only: NetworkName | None) -> dict[NetworkName
     dropped = [name for name in after if getattr(model, name) is not None]
     if dropped:
         _logger.warning(
-            "The model's %s learned from another %s and must be trained anew.", ", ".join(dropped), only
+            "Networks trained on another %s are dropped and must be trained again: %s.",
+            only,
+            ", ".join(dropped),
         )
     return {name: network for name in before if (network := getattr(model, name)) is not None}
 
@@ -92,7 +94,7 @@ def earlier_networks(folder: Path, only: NetworkName | None) -> dict[NetworkName
 def steps_given(
     config: TrainingConfig, only: NetworkName | None = None, kept: ModelSettings | None = None
 ) -> Mapping[Step, bool] | None:
-    """Return the steps that are used whatever the validation people say; None if they decide."""
+    """Return the steps that are used whatever the validation scores; None if validation decides."""
     if config.keep_all or only is not None:
         return dict.fromkeys(STEPS, True)
     return None if kept is None else kept.used
@@ -101,18 +103,18 @@ def steps_given(
 def trained_model(
     trainer: Trainer, dimension: int | None, data: Mapping[str, Any], kept: ModelSettings | None = None
 ) -> NSRFC:
-    """Put the networks that are used together, with the thresholds found.
+    """Make a model from the networks that are used, with the thresholds found.
 
     Parameters
     ----------
     trainer : Trainer
-        Run to its end.
+        After training.
     dimension : int or None
-        Length of the embeddings; None: any.
+        Embedding dimension; None: any.
     data : mapping
-        Facts of the training data, for the model card.
+        Facts about the training data, for the model card.
     kept : ModelSettings, optional
-        Of the model that training started from: its thresholds stay.
+        Settings of the model that training started from, whose thresholds are kept.
     """
     config = trainer.config
     wanted = {STEPS[step] for step, used in trainer.used.items() if used}
@@ -138,7 +140,7 @@ def trained_model(
 
 
 def outcome(trainer: Trainer) -> dict[str, Any]:
-    """Tell what came out of a training, for its record."""
+    """Return the outcome of a training, for its record."""
     return {
         "used": trainer.used,
         "validation": {step: found._asdict() for step, found in trainer.measured.items()},
@@ -149,5 +151,5 @@ def outcome(trainer: Trainer) -> dict[str, Any]:
 
 
 def training_versions() -> dict[str, str]:
-    """Return the versions that decide weights."""
+    """Return the versions that affect weights."""
     return versions() | {"torch": str(torch.__version__)}

@@ -1,4 +1,4 @@
-"""Labelled faces, as far as the networks before have described them."""
+"""Labelled faces with the results of the networks trained so far."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ _Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Sample:
-    """A set of labelled faces, a graph of its own: it teaches, or it validates.
+    """A set of labelled faces with its own neighbour graph, for training or for validation.
 
     Attributes
     ----------
     near : Neighborhood
     identity : ndarray of int64, shape (n,)
     lists : ndarray of int32, shape (n, k)
-        The neighbours that the refinement works on: re-ranked, or those found first.
-    pair, list_same : ndarray of float32, shape (n, k), optional
-        What the pair network and LCENet made of the lists, if they have a part.
+        The neighbours that the refinement works on, re-ranked or not.
+    pair, list_probability : ndarray of float32, shape (n, k), optional
+        Results of the pair network and of LCENet, if they are used.
     """
 
     near: Neighborhood
     identity: npt.NDArray[np.int64]
     lists: npt.NDArray[np.int32]
     pair: _Floats | None = None
-    list_same: _Floats | None = None
+    list_probability: _Floats | None = None
 
     @property
     def affinity(self) -> _Floats:
-        """a_ij (n, k); where no pair network gave it, the cosine, or 0 if it is negative."""
+        """a_ij (n, k) by the pair network; without it the cosine, negative ones as 0."""
         return np.maximum(self.near.similarities, 0) if self.pair is None else self.pair
 
     @property
-    def same_probability(self) -> _Floats:
-        """S_ij (n, k); where no LCENet gave it, a_ij."""
-        return self.affinity if self.list_same is None else self.list_same
+    def genuine_probability(self) -> _Floats:
+        """S_ij (n, k) by LCENet; without it a_ij."""
+        return self.affinity if self.list_probability is None else self.list_probability
 
     @property
     def listed(self) -> _Bools:
-        """Whether there is a neighbour, the face itself not counted, shape (n, k)."""
+        """Mask (n, k) of neighbours, the face itself not included."""
         listed = self.near.ids >= 0
         listed[:, 0] = False
         return listed
 
     @property
     def genuine(self) -> _Bools:
-        """Whether a listed neighbour is of the same identity, shape (n, k)."""
-        same: _Bools = self.identity[self.near.ids] == self.identity[:, None]
-        return same & self.listed
+        """Mask (n, k) of neighbours of the same identity, the face itself not included."""
+        genuine: _Bools = self.identity[self.near.ids] == self.identity[:, None]
+        return genuine & self.listed

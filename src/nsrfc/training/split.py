@@ -1,7 +1,7 @@
-"""Which people teach the networks and which people judge them.
+"""Split of labelled faces into training identities and validation identities.
 
-The two groups share nobody, so that whatever is chosen on the second (when to stop, thresholds, which
-steps to keep) is chosen on people that the networks have never seen.
+The two are disjoint, so that everything chosen on validation identities (when to stop, thresholds, which
+steps to use) is chosen on identities that the networks have never seen.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from nsrfc.errors import InputError
 
-__all__ = ["Split", "split_people"]
+__all__ = ["Split", "split_identities"]
 
 _Identities = npt.NDArray[np.int64]
 _Rows = npt.NDArray[np.int64]
@@ -21,7 +21,7 @@ _Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of both groups.
+    """Rows of the training and of the validation identities.
 
     Attributes
     ----------
@@ -33,17 +33,17 @@ class Split:
     validation: _Rows
 
 
-def split_people(identity: _Identities, share: float, seed: int) -> Split:
-    """Draw the validation people.
+def split_identities(identity: _Identities, share: float, seed: int) -> Split:
+    """Draw the validation identities.
 
-    People with one photo are drawn apart from the others, so that both groups hold the same share of
-    them. A person is drawn whatever rows their photos stand in.
+    Identities with one photo are drawn separately, so that both sides have the same share of them. The
+    split does not depend on the order of the rows.
 
     Parameters
     ----------
     identity : ndarray of int64, shape (n,)
     share : float
-        Share of the people that validate, between 0 and 1; at least two with several photos are taken.
+        Share of validation identities, between 0 and 1; they include at least two with several photos.
     seed : int
 
     Returns
@@ -53,17 +53,17 @@ def split_people(identity: _Identities, share: float, seed: int) -> Split:
     Raises
     ------
     InputError
-        If fewer than four people have two photos or more: two must be left on either side.
+        If fewer than four identities have two photos or more, as each side needs two.
     """
-    people, person, photos = np.unique(identity, return_inverse=True, return_counts=True)
+    names, person, photos = np.unique(identity, return_inverse=True, return_counts=True)
     several, single = np.flatnonzero(photos > 1), np.flatnonzero(photos == 1)
     if len(several) < 4:
         raise InputError(
-            f"Training needs at least 4 people with two photos or more, 2 to learn from and 2 to "
-            f"validate on; here are {len(several)}: add people."
+            f"Training needs at least 4 identities with two photos or more, 2 for training and 2 for "
+            f"validation; here are {len(several)}: add identities."
         )
     rng = np.random.default_rng(seed)
-    held_out = np.zeros(len(people), bool)
+    held_out = np.zeros(len(names), bool)
     wanted = min(max(2, round(share * len(several))), len(several) - 2)
     held_out[rng.permutation(several)[:wanted]] = True
     held_out[rng.permutation(single)[: round(share * len(single))]] = True

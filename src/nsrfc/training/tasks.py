@@ -1,13 +1,13 @@
-"""What each network learns from: the tasks of the training loop.
+"""The tasks of the training loop: batches, loss and validation score of each network.
 
     RefineTask      C-GCN           pieces of the graph; triplet and margin loss
     ListTask        pair network    lists; cross-entropy over the listed neighbours
                     LCENet
     EdgeTask        PCENet          density edges and hard pairs; cross-entropy
-    Together        any of these, on several sets of faces at once
+    Together        any of these, on several training sets at once
 
-A task gathers its batches on the fly and never loops over faces. It scores its network by how well it
-ranks pairs of validation identities.
+A task gathers its batches on the fly and never loops over faces. Its validation score is how well the
+network ranks pairs of validation identities.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ ScoredBatch = tuple[tuple[Tensor, ...], Tensor]
 
 
 class Shuffle:
-    """Numbers 0..n-1 in a new order every epoch, in batches; a function of seed, epoch and step.
+    """The numbers 0..n-1 in batches, in a new order every epoch; a function of seed, epoch and step.
 
     Parameters
     ----------
     n : int
-        Numbers that every epoch holds.
+        Every epoch contains the numbers 0..n-1.
     batch : int
     seed : int
     pool, drawn : int
-        Every epoch holds ``drawn`` of the numbers n..n+pool-1 beside them.
+        Every epoch also contains ``drawn`` random numbers from n..n+pool-1.
     most : int, optional
-        Numbers in an epoch, at most: others in each.
+        Maximum number of numbers in an epoch, of which each epoch has others.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Shuffle:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
+        """Batches per epoch."""
         return -(-self.held // self.batch)
 
     def __call__(self, epoch: int, step: int) -> _Rows:
@@ -102,7 +102,7 @@ class RefineTask:
     ----------
     method : NetworkMethod
         With the network as its C-GCN.
-    teaching, validating : Sample
+    training, validation : Sample
     settings : CGCNSettings
     seed : int
     """
@@ -112,15 +112,15 @@ class RefineTask:
     def __init__(
         self,
         method: NetworkMethod,
-        teaching: Sample,
-        validating: Sample,
+        training: Sample,
+        validation: Sample,
         settings: CGCNSettings,
         seed: int,
     ) -> None:
         self.method, self.network = method, method.networks["cgcn"]
-        self.teaching, self.validating, self.settings, self.seed = teaching, validating, settings, seed
-        self.local = local_adjacency(teaching.near.ids, teaching.near.similarities)
-        n, batch = len(teaching.identity), settings.loop.batch
+        self.training, self.validation, self.settings, self.seed = training, validation, settings, seed
+        self.local = local_adjacency(training.near.ids, training.near.similarities)
+        n, batch = len(training.identity), settings.loop.batch
         self._starts = Shuffle(n, batch, seed)
         faces_of_a_step = batch if settings.form == "subgraphs" else settings.piece
         self.steps = min(self._starts.steps, max(1, round(n / faces_of_a_step)))
@@ -131,34 +131,34 @@ class RefineTask:
         if self.settings.form == "subgraphs":
             return self._subgraphs(starts)
         rng = np.random.default_rng([self.seed, epoch, step])
-        nodes = grow_piece(self.teaching.lists, starts, self.settings.piece, rng)
-        piece = cut_piece(self.teaching.lists, self.local, nodes)
+        nodes = grow_piece(self.training.lists, starts, self.settings.piece, rng)
+        piece = cut_piece(self.training.lists, self.local, nodes)
         device = device_of(self.network)
         return (
-            torch.from_numpy(self.teaching.near.vectors[nodes]).to(device),
+            torch.from_numpy(self.training.near.vectors[nodes]).to(device),
             sparse_adjacency(piece.local, device),
             SparseAdjacency.from_lists(torch.from_numpy(piece.lists).to(device)),
-            torch.from_numpy(self.teaching.identity[nodes]).to(device),
+            torch.from_numpy(self.training.identity[nodes]).to(device),
         )
 
     def loss(self, batch: GraphBatch) -> Tensor:
-        """Triplet and margin loss, every face of the batch being an anchor."""
+        """Triplet and margin loss, with every face of the batch as an anchor."""
         x, local, listed, identity = batch
         refined: Tensor = self.network(x, local, listed)
         return cgcn_loss(refined, identity)
 
     def score(self) -> float:
-        """How well refined cosines rank the pairs of the lists as they were."""
-        sample = self.validating
+        """How well cosines of refined embeddings rank the pairs of the original lists."""
+        sample = self.validation
         refined = self.method.refined(sample.near, Run(), whiten=False, lists=sample.lists)
         return listed_ranking(sample, listed_cosines(refined, sample.near.ids))
 
     def _subgraphs(self, centers: _Rows) -> GraphBatch:
-        cut = subgraphs(self.teaching.lists, self.local, centers)
+        cut = subgraphs(self.training.lists, self.local, centers)
         device = device_of(self.network)
-        x = self.teaching.near.vectors[cut.nodes]
+        x = self.training.near.vectors[cut.nodes]
         x[cut.nodes < 0] = 0
-        identity = np.where(cut.nodes >= 0, self.teaching.identity[cut.nodes], -1)
+        identity = np.where(cut.nodes >= 0, self.training.identity[cut.nodes], -1)
         return (
             torch.from_numpy(x).to(device),
             DenseAdjacency(torch.from_numpy(cut.adjacency).to(device)),
@@ -174,9 +174,9 @@ class ListTask:
     ----------
     name : str
     method : NetworkMethod
-        Gathers what the network reads.
+        Gathers the input of the network.
     network : Module
-    teaching, validating : Sample
+    training, validation : Sample
     settings : ListSettings
     seed : int
     """
@@ -186,19 +186,19 @@ class ListTask:
         name: str,
         method: NetworkMethod,
         network: nn.Module,
-        teaching: Sample,
-        validating: Sample,
+        training: Sample,
+        validation: Sample,
         settings: ListSettings,
         seed: int,
     ) -> None:
-        self.name, self.method, self.network, self.validating = name, method, network, validating
-        self._rows = Shuffle(len(teaching.identity), settings.loop.batch, seed, most=settings.of_a_set)
+        self.name, self.method, self.network, self.validation = name, method, network, validation
+        self._rows = Shuffle(len(training.identity), settings.loop.batch, seed, most=settings.of_a_set)
         self.steps = self._rows.steps
-        self._gather = method.list_inputs(network, teaching.near, teaching.affinity)
-        self._genuine, self._listed = teaching.genuine, teaching.listed
+        self._gather = method.list_inputs(network, training.near, training.affinity)
+        self._genuine, self._listed = training.genuine, training.listed
 
     def batch(self, epoch: int, step: int) -> ScoredBatch:
-        """Gather lists; of their neighbours, target and weight (2, b, k)."""
+        """Gather lists, and target and weight of their neighbours (2, b, k)."""
         rows = self._rows(epoch, step)
         target = np.stack((self._genuine[rows], self._listed[rows])).astype(np.float32)
         return self._gather(rows), torch.from_numpy(target)
@@ -209,7 +209,7 @@ class ListTask:
 
     def score(self) -> float:
         """How well the network ranks the listed pairs."""
-        sample = self.validating
+        sample = self.validation
         found = self.method.list_scores(self.network, sample.near, Run(), sample.affinity)
         return listed_ranking(sample, found)
 
@@ -217,14 +217,14 @@ class ListTask:
 class EdgeTask:
     """A network that scores edges: PCENet.
 
-    It learns from the density edges, which it will score, and from hard pairs, which hold more
-    impostors.
+    It is trained on density edges, which it will score, and on hard pairs, which contain more impostor
+    pairs.
 
     Parameters
     ----------
     method : NetworkMethod
         With the network as its PCENet.
-    teaching, validating : Sample
+    training, validation : Sample
     settings : EdgeSettings
     seed : int
     """
@@ -234,33 +234,33 @@ class EdgeTask:
     def __init__(
         self,
         method: NetworkMethod,
-        teaching: Sample,
-        validating: Sample,
+        training: Sample,
+        validation: Sample,
         settings: EdgeSettings,
         seed: int,
     ) -> None:
-        self.method, self.network, self.validating = method, method.networks["pcenet"], validating
-        density = _density_edges(method, teaching)
-        hard = hard_pairs(teaching, method)
+        self.method, self.network, self.validation = method, method.networks["pcenet"], validation
+        density = _density_edges(method, training)
+        hard = hard_pairs(training, method)
         edges = density + hard
         drawn = round(settings.hard_pairs * len(density))
         self._chosen = Shuffle(
             len(density), settings.loop.batch, seed, len(hard), drawn, settings.of_a_set
         )
         self.steps = self._chosen.steps
-        self._gather = method.edge_inputs(teaching.near, teaching.affinity, teaching.same_probability)
+        self._gather = method.edge_inputs(training.near, training.affinity, training.genuine_probability)
         self._source, self._target = edges.source, edges.target
-        self._same = teaching.identity[edges.source] == teaching.identity[edges.target]
-        self._density_edges = _density_edges(method, validating)
+        self._genuine = training.identity[edges.source] == training.identity[edges.target]
+        self._density_edges = _density_edges(method, validation)
         self._scores = method.edge_scores(
-            "pcenet", validating.near, validating.affinity, validating.same_probability, Run()
+            "pcenet", validation.near, validation.affinity, validation.genuine_probability, Run()
         )
 
     def batch(self, epoch: int, step: int) -> ScoredBatch:
-        """Gather edges; their target and weight (2, b)."""
+        """Gather edges, and their target and weight (2, b)."""
         edges = self._chosen(epoch, step)
-        same = self._same[edges]
-        target = np.stack((same, np.ones_like(same))).astype(np.float32)
+        genuine = self._genuine[edges]
+        target = np.stack((genuine, np.ones_like(genuine))).astype(np.float32)
         return self._gather(self._source[edges], self._target[edges]), torch.from_numpy(target)
 
     def loss(self, batch: ScoredBatch) -> Tensor:
@@ -269,33 +269,33 @@ class EdgeTask:
 
     def score(self) -> float:
         """How well the network ranks the density edges."""
-        edges, identity = self._density_edges, self.validating.identity
+        edges, identity = self._density_edges, self.validation.identity
         return ranking_quality(self._scores(edges), identity[edges.source] == identity[edges.target])
 
 
 class Together:
-    """One network on several sets of faces at once: a batch holds some lists, or edges, of many sets.
+    """One network on several training sets at once: a batch contains lists, or edges, of several sets.
 
     Parameters
     ----------
     tasks : sequence of ListTask or EdgeTask
-        Of one network, each on its own set.
-    validating : sequence of ListTask or EdgeTask
-        Of that network, on sets that validate: the score is the mean of theirs.
+        Of one network, each on its own training set.
+    validation : sequence of ListTask or EdgeTask
+        Of that network, on validation sets: the score is their mean.
     parts : int
-        Batches of the tasks that make one.
+        Number of batches of the tasks in a batch.
     seed : int
     """
 
     def __init__(
         self,
         tasks: Sequence[ListTask | EdgeTask],
-        validating: Sequence[ListTask | EdgeTask],
+        validation: Sequence[ListTask | EdgeTask],
         parts: int,
         seed: int,
     ) -> None:
         self.name, self.method, self.network = tasks[0].name, tasks[0].method, tasks[0].network
-        self._tasks, self._validating = tasks, validating
+        self._tasks, self._validation = tasks, validation
         number = np.repeat(np.arange(len(tasks)), [task.steps for task in tasks])
         step = np.concatenate([np.arange(task.steps) for task in tasks])
         self._places = np.stack((number, step), axis=1)
@@ -303,7 +303,7 @@ class Together:
         self.steps = self._order.steps
 
     def batch(self, epoch: int, step: int) -> ScoredBatch:
-        """Gather what some tasks gather, one after the other."""
+        """Gather batches of some tasks and concatenate them."""
         places = self._places[self._order(epoch, step)]
         batches = [self._tasks[number].batch(epoch, part) for number, part in places]
         inputs, targets = zip(*batches, strict=True)
@@ -311,91 +311,92 @@ class Together:
         return joined, torch.cat(targets, dim=1)
 
     def loss(self, batch: ScoredBatch) -> Tensor:
-        """Cross-entropy over all of them."""
+        """Cross-entropy over the whole batch."""
         return _cross_entropy(self.method, self.network, batch)
 
     def score(self) -> float:
-        """How well the network ranks pairs, in the mean over the sets that validate."""
-        return float(np.mean([task.score() for task in self._validating]))
+        """How well the network ranks pairs, averaged over the validation sets."""
+        return float(np.mean([task.score() for task in self._validation]))
 
 
 def refinement_tasks(
     method: NetworkMethod,
-    teaching: Sequence[Sample],
-    validating: Sequence[Sample],
+    training: Sequence[Sample],
+    validation: Sequence[Sample],
     settings: CGCNSettings | ListSettings,
     run: Run,
     seed: int,
 ) -> Iterator[Task]:
-    """Yield what the refinement learns, one task after the other.
+    """Yield the tasks of the refinement, one after the other.
 
-    A C-GCN has one. The refinement of the family "structure" learns to score the lists of the
-    embeddings, then those of what it makes of them: a task is made when the one before it is done.
+    A C-GCN has one task. The refinement of the family "structure" first learns to score lists of the
+    embeddings, then lists of whitened embeddings; the second task is made after the first was trained.
     """
     if isinstance(settings, CGCNSettings):
-        (one,), (other,) = teaching, validating
+        (one,), (other,) = training, validation
         yield RefineTask(method, one, other, settings, seed)
         return
     structure = cast(StructureMethod, method)
     first, second = structure.refinement.first, structure.refinement.second
-    yield list_task("cgcn", method, first, teaching, validating, settings, seed)
+    yield list_task("cgcn", method, first, training, validation, settings, seed)
 
     def whitened(sample: Sample) -> Sample:
         near = structure.whitened(sample.near, run)
         return replace(sample, near=near, lists=near.ids)
 
-    taught, validated = ([whitened(sample) for sample in side] for side in (teaching, validating))
-    yield list_task("cgcn-second", method, second, taught, validated, settings, seed)
+    trained, validated = ([whitened(sample) for sample in side] for side in (training, validation))
+    yield list_task("cgcn-second", method, second, trained, validated, settings, seed)
 
 
 def list_task(
     name: str,
     method: NetworkMethod,
     network: nn.Module,
-    teaching: Sequence[Sample],
-    validating: Sequence[Sample],
+    training: Sequence[Sample],
+    validation: Sequence[Sample],
     settings: ListSettings,
     seed: int,
 ) -> Task:
-    """Make the task of a network that scores lists, on one set of faces or on several."""
+    """Make the task of a network that scores lists, on one training set or several."""
 
-    def make(teaching: Sample, validating: Sample) -> ListTask:
-        return ListTask(name, method, network, teaching, validating, settings, seed)
+    def make(training: Sample, validation: Sample) -> ListTask:
+        return ListTask(name, method, network, training, validation, settings, seed)
 
-    return _task(make, teaching, validating, settings.sets_in_batch, seed)
+    return _task(make, training, validation, settings.sets_in_batch, seed)
 
 
 def edge_task(
     method: NetworkMethod,
-    teaching: Sequence[Sample],
-    validating: Sequence[Sample],
+    training: Sequence[Sample],
+    validation: Sequence[Sample],
     settings: EdgeSettings,
     seed: int,
 ) -> Task:
-    """Make the task of a network that scores edges, on one set of faces or on several."""
+    """Make the task of a network that scores edges, on one training set or several."""
 
-    def make(teaching: Sample, validating: Sample) -> EdgeTask:
-        return EdgeTask(method, teaching, validating, settings, seed)
+    def make(training: Sample, validation: Sample) -> EdgeTask:
+        return EdgeTask(method, training, validation, settings, seed)
 
-    return _task(make, teaching, validating, settings.sets_in_batch, seed)
+    return _task(make, training, validation, settings.sets_in_batch, seed)
 
 
 def hard_pairs(sample: Sample, method: NetworkMethod) -> EdgeList:
-    """Pair every face with its best-scored impostor and its worst-scored own photo in its list.
+    """Return the impostor pair of highest score and the genuine pair of lowest score in each list.
 
     Parameters
     ----------
     sample : Sample
     method : NetworkMethod
-        Tells how p_ij is made.
+        Defines how p_ij is computed.
 
     Returns
     -------
     EdgeList
-        With a_ij p_ij as scores; nothing for a face that lists no impostor, or no photo of its own.
+        With a_ij p_ij as scores; lists without an impostor pair, or without a genuine pair, give none of
+        that kind.
     """
     ids, genuine = sample.near.ids, sample.genuine
-    mutual = mutual_probability(ids, sample.same_probability, method.settings.mutual)
+    mutual = mutual_probability(ids, sample.genuine_probability, method.settings.mutual)
     score = sample.affinity * mutual
     found = []
     for wanted, order in ((sample.listed & ~genuine, -score), (genuine, score)):
@@ -412,27 +413,27 @@ def listed_ranking(sample: Sample, score: npt.NDArray[np.float32]) -> float:
 
 
 def _density_edges(method: NetworkMethod, sample: Sample) -> EdgeList:
-    graph = method.graph_of(sample.near, sample.affinity, sample.same_probability)
+    graph = method.graph_of(sample.near, sample.affinity, sample.genuine_probability)
     return graph.density_edges
 
 
 def _task(
     make: Callable[[Sample, Sample], ListTask] | Callable[[Sample, Sample], EdgeTask],
-    teaching: Sequence[Sample],
-    validating: Sequence[Sample],
+    training: Sequence[Sample],
+    validation: Sequence[Sample],
     sets_in_batch: int,
     seed: int,
 ) -> Task:
-    if len(teaching) == 1:
-        return make(teaching[0], validating[0])
-    tasks, scoring = ([make(sample, sample) for sample in side] for side in (teaching, validating))
+    if len(training) == 1:
+        return make(training[0], validation[0])
+    tasks, scoring = ([make(sample, sample) for sample in side] for side in (training, validation))
     return Together(tasks, scoring, sets_in_batch, seed)
 
 
 def _cross_entropy(method: NetworkMethod, network: nn.Module, batch: ScoredBatch) -> Tensor:
     inputs, target = batch
     odds = method.log_odds(network, inputs).float()
-    same, weight = target.to(odds.device)
-    total = functional.binary_cross_entropy_with_logits(odds, same, weight, reduction="sum")
+    genuine, weight = target.to(odds.device)
+    total = functional.binary_cross_entropy_with_logits(odds, genuine, weight, reduction="sum")
     mean: Tensor = total / weight.sum().clamp(min=1e-6)
     return mean

@@ -1,6 +1,6 @@
-"""What the identities held out say: how well pairs are ranked, and which thresholds cluster best.
+"""Scores on validation identities: how well pairs are ranked, and which thresholds cluster best.
 
-A threshold is measured with the function that serves: `NetworkMethod.components`.
+Thresholds are measured with the function that clusters in inference, `NetworkMethod.components`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _Floats = npt.NDArray[np.float32]
 _Bools = npt.NDArray[np.bool_]
 
 _NONE = 2.0
-"""A threshold above every strength: no pair is joined by it."""
+"""A tau above every score: no pair is a similarity edge."""
 
 TOLERANCE = 0.003
-"""F that may be given up for thresholds that will hold with more strangers than validate."""
+"""F that may be given up for thresholds that also work with more identities than in validation."""
 
 MOST_TAU = 0.95
-"""Similarity edges spare PCENet most of its work, and beyond this there are few: a higher tau is taken
-only where none up to it does as well."""
+"""Similarity edges save PCENet most of its work, and above this tau there are few of them: a higher tau
+is only chosen if no lower one is as good."""
 
 _GRID = (*np.linspace(0.05, 0.95, 19), 0.98, 0.99)
 _STEPS = (*np.linspace(0.05, 0.95, 19), 0.97, 0.98, 0.99, 0.995, 0.999)
@@ -44,7 +44,7 @@ _SWEEPS = 3
 
 @dataclass(frozen=True)
 class ScoredSet:
-    """Labelled faces whose density edges are scored: what is left is to choose thresholds.
+    """Labelled faces with scored density edges, on which thresholds are chosen.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class ScoredSet:
     graph : DensityGraph
         With every pair that may be a similarity edge.
     probability : ndarray of float32, shape (m,)
-        Of the density edges.
+        Of the density edges, calibrated or not.
     identity : ndarray of int64, shape (n,)
     """
 
@@ -65,18 +65,18 @@ class ScoredSet:
     identity: npt.NDArray[np.int64]
 
     @property
-    def same(self) -> _Bools:
-        """Whether each density edge joins faces of one identity."""
+    def genuine(self) -> _Bools:
+        """Whether each density edge is a genuine pair."""
         edges = self.graph.density_edges
-        same: _Bools = self.identity[edges.source] == self.identity[edges.target]
-        return same
+        genuine: _Bools = self.identity[edges.source] == self.identity[edges.target]
+        return genuine
 
     def calibrated(self, calibration: Calibration) -> ScoredSet:
-        """Return the same faces, with calibrated probabilities."""
+        """Return the set with calibrated probabilities."""
         return replace(self, probability=calibrated(self.probability, calibration))
 
     def labels(self, tau: float, connect: float) -> npt.NDArray[np.int64]:
-        """Cluster with given thresholds, as the method clusters; labels (n,)."""
+        """Cluster with given thresholds; return labels (n,)."""
         similar = self.graph.similarity_edges
         density = replace(self.graph, similarity_edges=similar.where(similar.score >= tau))
         method = self.method.with_settings(connect=connect)
@@ -90,16 +90,16 @@ class ScoredSet:
 
 
 class Clusters(NamedTuple):
-    """The best clusters that some faces can be given.
+    """The best clustering of some faces, over all thresholds.
 
     Attributes
     ----------
     quality : float
-        Mean of the pairwise and the BCubed F, in 0..1; of several sets of faces, in the mean.
+        Mean of the pairwise and the BCubed F, in 0..1, averaged over several sets.
     tau : float
-        Strength from which on a pair is joined at once; 2: none is.
+        Minimum score of a similarity edge; 2: there are none.
     connect : float
-        Probability from which on a density edge is kept.
+        Minimum probability at which a density edge is kept.
     """
 
     quality: float
@@ -107,34 +107,34 @@ class Clusters(NamedTuple):
     connect: float
 
 
-def ranking_quality(score: _Floats, same: _Bools) -> float:
-    """Probability that a pair of one person has a higher score than a pair of two (area under the ROC).
+def ranking_quality(score: _Floats, genuine: _Bools) -> float:
+    """Probability that a genuine pair scores higher than an impostor pair (area under the ROC curve).
 
-    Wrong labels cost it little, however rare one kind of pair is.
+    It is robust to wrong labels, even if one kind of pair is rare.
 
     Parameters
     ----------
     score : ndarray of float, shape (m,)
-        The higher, the more probably the same person.
-    same : ndarray of bool, shape (m,)
+        Higher for genuine pairs.
+    genuine : ndarray of bool, shape (m,)
 
     Returns
     -------
     float
-        1 = perfect order, 0.5 = none; 1 where all pairs are of one kind. Equal scores count half.
+        1 = perfect order, 0.5 = random; 1 if all pairs are of one kind. Equal scores count half.
     """
     from sklearn.metrics import roc_auc_score
 
-    return 1.0 if same.all() or not same.any() else float(roc_auc_score(same, score))
+    return 1.0 if genuine.all() or not genuine.any() else float(roc_auc_score(genuine, score))
 
 
 def best_clusters(*sets: ScoredSet) -> Clusters:
-    """Find the thresholds under which faces are clustered best.
+    """Find the thresholds at which faces are clustered best.
 
     Parameters
     ----------
     *sets : ScoredSet
-        One set of faces or several, each a graph of its own.
+        One set of faces or several, each with its own graph.
 
     Returns
     -------
@@ -142,10 +142,10 @@ def best_clusters(*sets: ScoredSet) -> Clusters:
 
     Notes
     -----
-    The best pair of thresholds, found by scanning one with the other held, in turn, is not what is
-    taken: a low tau chains people once there are many. Of those within ``TOLERANCE`` of it, the highest
-    tau up to ``MOST_TAU`` is taken, and the connect in the middle of those that do as well. Some hundred
-    clusterings.
+    The two thresholds are optimised in turn. The optimum itself is not returned, because with more
+    identities a low tau merges them. Among the thresholds within ``TOLERANCE`` of the optimum, the
+    highest tau up to ``MOST_TAU`` is chosen, and for it the connect in the middle of those that are as
+    good. This takes a few hundred clusterings.
     """
     taus = [*_candidates([each.graph.similarity_edges.score for each in sets]), _NONE]
     connects = _candidates([each.probability for each in sets])
@@ -170,19 +170,19 @@ def best_clusters(*sets: ScoredSet) -> Clusters:
 
 
 def precision_steps(tau: float, *sets: ScoredSet) -> list[tuple[float, float]]:
-    """Measure which threshold of density edges gives which precision.
+    """Measure the precision at each threshold of density edges.
 
     Parameters
     ----------
     tau : float
-        Strength from which on a pair is joined at once.
+        Minimum score of a similarity edge.
     *sets : ScoredSet
         One set of faces or several.
 
     Returns
     -------
     list of (float, float)
-        Pairwise precision and the lowest threshold that reaches it, both ascending; of several sets,
+        Pairwise precision and the lowest threshold that reaches it, both ascending; for several sets,
         the precision that three in four of them reach.
     """
     found: list[tuple[float, float]] = []
@@ -195,9 +195,10 @@ def precision_steps(tau: float, *sets: ScoredSet) -> list[tuple[float, float]]:
 
 
 def _candidates(scores: Sequence[_Floats]) -> list[float]:
-    """Return thresholds worth trying, ascending: near an even grid, near what parts scores evenly.
+    """Return candidate thresholds, ascending: near a regular grid, and near quantiles of the scores.
 
-    Each is in the middle of the widest gap near there, so that rounding flips no edge.
+    Each is in the middle of the widest gap nearby, so that rounding does not change the decision on any
+    edge.
     """
     score = np.concatenate(scores)
     known = np.unique(score).astype(np.float64)

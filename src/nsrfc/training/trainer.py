@@ -1,11 +1,11 @@
-"""The networks one after another, each on what the ones before it give.
+"""Trains the networks one after the other, each on the results of those before it.
 
-    C-GCN -> refined embeddings, neighbours anew -> pair network -> LCENet -> density edges -> PCENet
+    C-GCN -> refined embeddings, rebuilt graph -> pair network -> LCENet -> density edges -> PCENet
 
-After each the validation identities are clustered with it and without it, by the function that serves.
-A step that does harm is left out, and what comes after learns without it. At the end the chain is cut
-behind the step with which they were clustered best. So every step is used that leads to the best
-clusters, even one that shows its worth only in those after it, as a better graph does.
+After each, the validation identities are clustered with and without it, by the function that clusters in
+inference. A step that lowers the validation score is left out, and later networks are trained without
+it. At the end, all steps after the one with the best score are left out. A step can therefore be used
+even if it only helps the steps after it, as a better graph does.
 """
 
 from __future__ import annotations
@@ -50,46 +50,45 @@ LabelledFaces = tuple[_Floats, _Identities]
 
 
 class _Sides(NamedTuple):
-    """The sets of faces that teach, and those that validate."""
+    """The training sets and the validation sets."""
 
-    teaching: list[Sample]
-    validating: list[Sample]
+    training: list[Sample]
+    validation: list[Sample]
 
 
 @dataclass
 class Trainer:
-    """A training of all networks, and what came out of it so far.
+    """Trains all networks, and holds the results.
 
     Attributes
     ----------
     config : TrainingConfig
     dimension : int or None
-        Length of an embedding; None: any, which networks on structure allow.
+        Embedding dimension; None: any, only for networks on structure.
     checkpoints : CheckpointFolder
     device : torch.device
     known : mapping of name to Module
-        Networks that are there already and are not trained again.
+        Networks that are given and not trained.
     wanted : tuple of str
         Names of the networks to be trained.
     given : mapping of step to bool, optional
-        Steps that are used, whatever the validation identities say; without it they decide.
+        Whether each step is used; by default validation decides.
     start : NSRFC, optional
-        Model whose weights the networks start from. They are worth keeping: what is learned moves them
-        half the way, and a network that learns nothing better stays as it was.
+        Model whose weights training starts from. The result is the mean of the weights before and after
+        training, or the weights before if the validation score does not improve.
     progress : Progress
     report : callable, optional
-        Told of every epoch.
+        Called after every epoch.
     networks : dict of name to Module
-        Those trained or known.
+        The networks trained or known so far.
     used : dict of step to bool
-        Whether a step earned its place: the names of
-        :data:`nsrfc.model.settings.STEPS`.
+        Whether validation improved with the step; keys as in :data:`nsrfc.model.settings.STEPS`.
     measured : dict of str to Clusters
-        How well the validation identities are clustered: ``embeddings``, and with each step tried.
+        Best clustering of the validation identities by ``embeddings`` alone, and with each step tried.
     best : Clusters
-        With all steps that are used.
+        Best clustering with all steps that are used.
     calibration : (float, float)
-        Of the density edges, with all steps that are used; unchanged where these are given.
+        Of the density edges, with all steps that are used; `UNCHANGED` if the steps are given.
     precision : list of (float, float)
         Precision and the threshold that reaches it, with all steps that are used; see
         :func:`nsrfc.training.thresholds.precision_steps`.
@@ -116,18 +115,18 @@ class Trainer:
     _calibrations: dict[str, Calibration] = field(default_factory=dict)
     _precision: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
-    def train(self, teaching: Sequence[LabelledFaces], validating: Sequence[LabelledFaces]) -> None:
-        """Train every network that is wanted.
+    def train(self, training: Sequence[LabelledFaces], validation: Sequence[LabelledFaces]) -> None:
+        """Train the networks.
 
         Parameters
         ----------
-        teaching, validating : sequence of (ndarray of float32, (n, d); ndarray of int64, (n,))
-            Unit vectors and identities: one set of faces that teaches and one that validates, or
-            several of each, whose dimensions may differ if the networks read structure. Each set is a
-            graph of its own, as those will be that are clustered later.
+        training, validation : sequence of (ndarray of float32, (n, d); ndarray of int64, (n,))
+            Unit vectors and identities: one training set and one validation set, or several of each,
+            whose dimensions may differ for networks on structure. Each set has its own graph, as in
+            inference.
         """
-        sides = _Sides(*(list(itertools.starmap(self._sample, side)) for side in (teaching, validating)))
-        self._measure(_START, sides.validating)
+        sides = _Sides(*(list(itertools.starmap(self._sample, side)) for side in (training, validation)))
+        self._measure(_START, sides.validation)
         sides = self._train_refinement(sides)
         sides = self._train_on_lists("pairs", sides)
         sides = self._train_on_lists("lcenet", sides)
@@ -139,7 +138,7 @@ class Trainer:
         return Run(device=str(self.device), progress=self.progress)
 
     def _method(self, beside: Mapping[NetworkName, nn.Module] | None = None) -> NetworkMethod:
-        """Return the method with the networks so far, and one that is being trained."""
+        """Return the method with the networks so far, and those in ``beside``."""
         networks = {**self.networks, **(beside or {})}
         settings = model_settings(self.config, self.dimension, networks, self.used, tau=0.0)
         return method_class(self.config.family)(
@@ -152,7 +151,7 @@ class Trainer:
         return Sample(near, identity, method.convolved_lists(near, self._run))
 
     def _train_refinement(self, sides: _Sides) -> _Sides:
-        """Train the C-GCN; return both groups with refined vectors, if these are used."""
+        """Train the C-GCN; return all sets with refined vectors, if these are used."""
         settings = self.config.cgcn
 
         def tasks(network: nn.Module) -> Iterator[Task]:
@@ -170,24 +169,24 @@ class Trainer:
             moved = method.rebuilt(near, vectors, run) if rebuild else method.rescored(near, vectors)
             return replace(sample, near=moved)
 
-        rescored = [refined(sample, rebuild=False) for sample in sides.validating]
-        rebuilt = [refined(sample, rebuild=True) for sample in sides.validating]
+        rescored = [refined(sample, rebuild=False) for sample in sides.validation]
+        rebuilt = [refined(sample, rebuild=True) for sample in sides.validation]
         self._accept("refine", rescored)
         self._accept("rebuild", rebuilt)
         if method.whitens:
-            whitened = [refined(sample, rebuild=True, whiten=True) for sample in sides.validating]
-            # It stands beside the steps before it, not on top of them, so no harm is forgiven.
+            whitened = [refined(sample, rebuild=True, whiten=True) for sample in sides.validation]
+            # Whitening is an alternative to the steps before it, not built on them: it has no slack.
             if self._accept("whiten", whitened, slack=0):
                 self.used["rebuild"], rebuilt = True, whitened
         self.used["refine"] |= self.used["rebuild"]
         if not self.used["refine"]:
             return sides
         rebuild, whiten = self.used["rebuild"], self.used.get("whiten", False)
-        teaching = [refined(sample, rebuild=rebuild, whiten=whiten) for sample in sides.teaching]
-        return _Sides(teaching, rebuilt if rebuild else rescored)
+        training = [refined(sample, rebuild=rebuild, whiten=whiten) for sample in sides.training]
+        return _Sides(training, rebuilt if rebuild else rescored)
 
     def _train_on_lists(self, name: NetworkName, sides: _Sides) -> _Sides:
-        """Train a network of lists; return both groups with what it finds, if that is used."""
+        """Train a network on lists; return all sets with its results, if these are used."""
         settings = self.config.pairs if name == "pairs" else self.config.lcenet
 
         def tasks(network: nn.Module) -> Iterator[Task]:
@@ -201,13 +200,17 @@ class Trainer:
 
         def scored(sample: Sample, run: Run) -> Sample:
             found = method.list_scores(network, sample.near, run, sample.affinity, name)
-            return replace(sample, pair=found) if name == "pairs" else replace(sample, list_same=found)
+            return (
+                replace(sample, pair=found)
+                if name == "pairs"
+                else replace(sample, list_probability=found)
+            )
 
         quiet = replace(self._run, progress=Progress())
-        validating = [scored(sample, quiet) for sample in sides.validating]
-        if not self._accept("pairs" if name == "pairs" else "density", validating):
+        validation = [scored(sample, quiet) for sample in sides.validation]
+        if not self._accept("pairs" if name == "pairs" else "density", validation):
             return sides
-        return _Sides([scored(sample, self._run) for sample in sides.teaching], validating)
+        return _Sides([scored(sample, self._run) for sample in sides.training], validation)
 
     def _train_on_edges(self, sides: _Sides) -> None:
         """Train PCENet."""
@@ -223,12 +226,12 @@ class Trainer:
         method = self._method()
 
         def probability(sample: Sample) -> _Floats:
-            near, affinity, same = sample.near, sample.affinity, sample.same_probability
-            edges = method.graph_of(near, affinity, same).density_edges
-            return method.edge_scores("pcenet", near, affinity, same, self._run)(edges)
+            near, affinity, genuine = sample.near, sample.affinity, sample.genuine_probability
+            edges = method.graph_of(near, affinity, genuine).density_edges
+            return method.edge_scores("pcenet", near, affinity, genuine, self._run)(edges)
 
-        scores = [probability(sample) for sample in sides.validating]
-        self._accept("connect", sides.validating, scores)
+        scores = [probability(sample) for sample in sides.validation]
+        self._accept("connect", sides.validation, scores)
 
     def _trained(
         self,
@@ -236,7 +239,7 @@ class Trainer:
         tasks: Callable[[nn.Module], Iterator[Task]],
         settings: LoopSettings,
     ) -> nn.Module | None:
-        """Return a network, trained if it is wanted, and None if it is neither wanted nor known."""
+        """Return a network, trained if it is wanted; None if it is neither wanted nor known."""
         if name in self.wanted:
             with torch.random.fork_rng():
                 torch.manual_seed(self._seed(name))
@@ -268,39 +271,39 @@ class Trainer:
     def _accept(
         self,
         step: Step,
-        validating: list[Sample],
+        validation: list[Sample],
         scores: list[_Floats] | None = None,
         slack: float | None = None,
     ) -> bool:
-        """Whether the steps to come are to learn on what this one gives: unless it does harm."""
+        """Whether later steps are trained on the results of this one: unless it lowers the score."""
         before = self.measured[self._last() or _START].quality
-        found = self._measure(step, validating, scores)
+        found = self._measure(step, validation, scores)
         slack = self.config.slack if slack is None else slack
         if self.given is None:
             self.used[step] = found.quality >= before - slack
         else:
             self.used[step] = self.given.get(step, False)
         _logger.info(
-            "%-8s validation identities are clustered with F %.4f, without it %.4f%s",
+            "%-8s validation F %.4f, without it %.4f%s",
             *(step, found.quality, before, "" if self.used[step] else ": left out"),
         )
         return self.used[step]
 
     def _measure(
-        self, step: str, validating: list[Sample], scores: list[_Floats] | None = None
+        self, step: str, validation: list[Sample], scores: list[_Floats] | None = None
     ) -> Clusters:
-        """Find out how well the validation identities are clustered.
+        """Measure how well the validation identities are clustered with a step.
 
-        ``scores`` are PCENet's, of the density edges; without them an edge has a_ij p_ij.
+        ``scores`` are those of the density edges by PCENet; a_ij p_ij by default.
         """
         method, sets = self._method(), []
-        for number, sample in enumerate(validating):
-            graph = method.graph_of(sample.near, sample.affinity, sample.same_probability)
+        for number, sample in enumerate(validation):
+            graph = method.graph_of(sample.near, sample.affinity, sample.genuine_probability)
             known = graph.density_edges.score if scores is None else scores[number]
             sets.append(ScoredSet(method, sample.near, graph, known, sample.identity))
         found = UNCHANGED
         if self.given is None:
-            found = fit_calibration([(each.probability, each.same) for each in sets])
+            found = fit_calibration([(each.probability, each.genuine) for each in sets])
         self._calibrations[step] = found
         sets = [each.calibrated(found) for each in sets]
         best = self.measured[step] = best_clusters(*sets)
@@ -312,14 +315,14 @@ class Trainer:
         return next((step for step in reversed(self.used) if self.used[step]), None)
 
     def _cut(self) -> None:
-        """Leave out what comes behind the best step; of equals the first is enough."""
+        """Leave out all steps after the best one, the first among equals."""
         if self.given is None:
             chain = [None, *(step for step, used in self.used.items() if used)]
             best = max(chain, key=lambda step: self.measured[step or _START].quality)
             for step in chain[chain.index(best) + 1 :]:
                 assert step is not None
                 self.used[step] = False
-                _logger.info("%-8s adds nothing and is left out", step)
+                _logger.info("%-8s does not improve validation F: left out", step)
         last = self._last() or _START
         self.best = self.measured[last]
         self.calibration = self._calibrations[last]
@@ -336,11 +339,11 @@ class Trainer:
 
 
 def _halfway(before: dict[str, Tensor], learned: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Mean of the weights before and after training further.
+    """Average the weights before and after fine-tuning.
 
-    Identities that teach have fewer photos, or fewer look-alikes, than those to be clustered. On these
-    the mean does better than what was learned (Wortsman et al., Robust fine-tuning of zero-shot models,
-    CVPR 2022).
+    Training identities often have fewer photos, or fewer look-alikes, than the faces to be clustered. On
+    these the average is better than the fine-tuned weights (Wortsman et al., Robust fine-tuning of
+    zero-shot models, CVPR 2022).
     """
     return {
         name: torch.lerp(before[name], value, 0.5) if value.is_floating_point() else value

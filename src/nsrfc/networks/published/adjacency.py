@@ -1,8 +1,7 @@
-"""Weighted neighbourhoods, dense over small subgraphs or sparse over a whole graph.
+"""Weighted adjacency, dense over small subgraphs or sparse over a whole graph.
 
-Both forms do what a C-GCN asks of a graph: take weighted sums over neighbours, normalise the weights of
-each face, and replace them by cosines in a learned space. They give the same numbers where they hold
-the same entries.
+Both forms offer the operations of a C-GCN on a graph: weighted sums over neighbours, normalised weights,
+and weights replaced by cosines in a learned space. For equal entries they give equal results.
 """
 
 from __future__ import annotations
@@ -23,25 +22,25 @@ _SIMILAR = 0.5
 
 
 class Adjacency(Protocol):
-    """Weights a_ij between the faces i that are worked on and their neighbours j."""
+    """Weights a_ij between the faces i of this part of a graph and their neighbours j."""
 
     def own(self, x: Tensor) -> Tensor:
-        """Rows of ``x`` that belong to the faces worked on."""
+        """Return the rows of ``x`` that belong to the faces of this part."""
 
     def aggregate(self, x: Tensor) -> Tensor:
-        """Weighted sums sum_j a_ij x_j of the faces worked on."""
+        """Return the weighted sums sum_j a_ij x_j."""
 
     def normalized(self) -> Self:
-        """Rows divided by their sum + 1e-5."""
+        """Divide rows by their sum + 1e-5."""
 
     def refine(self, h: Tensor) -> Self:
-        """Cosines h_i . h_j of at least 0.5 over the same entries, rows normalised.
+        """Replace weights by cosines h_i . h_j, 0 below 0.5, and normalise rows.
 
         ``h`` holds a unit vector for every face.
         """
 
     def split(self, rows: int | None) -> Iterator[Self]:
-        """Parts of at most ``rows`` faces each, in order; None = one part."""
+        """Yield parts of at most ``rows`` faces each, in order; None = one part."""
 
 
 @dataclass(frozen=True)
@@ -51,31 +50,31 @@ class DenseAdjacency:
     Attributes
     ----------
     weights : Tensor of float32, shape (b, n, n)
-        0 = not neighbours; rows and columns of padding are 0.
+        0 = no neighbours; rows and columns of padding are 0.
     """
 
     weights: Tensor
 
     def own(self, x: Tensor) -> Tensor:
-        """Return ``x`` (b, n, w): all faces of a subgraph are worked on."""
+        """Return ``x`` (b, n, w): a subgraph is not split."""
         return x
 
     def aggregate(self, x: Tensor) -> Tensor:
-        """Weighted sums (b, n, w) of ``x`` (b, n, w)."""
+        """Return the weighted sums (b, n, w) of ``x`` (b, n, w)."""
         return self.weights.to(x.dtype) @ x
 
     def normalized(self) -> DenseAdjacency:
-        """Rows divided by their sum + 1e-5."""
+        """Divide rows by their sum + 1e-5."""
         return DenseAdjacency(self.weights / (self.weights.sum(-1, keepdim=True) + _EPSILON))
 
     def refine(self, h: Tensor) -> DenseAdjacency:
-        """Cosines of at least 0.5 of unit vectors ``h`` (b, n, w) where there is a weight."""
+        """Replace non-zero weights by cosines of ``h`` (b, n, w), 0 below 0.5, and normalise rows."""
         cosine = h @ h.mT
         similar = (cosine >= _SIMILAR) & (self.weights != 0)
         return DenseAdjacency(torch.where(similar, cosine, 0)).normalized()
 
     def split(self, rows: int | None) -> Iterator[DenseAdjacency]:
-        """Yield the whole: subgraphs are small."""
+        """Yield the whole, as subgraphs are small."""
         del rows
         yield self
 
@@ -87,12 +86,12 @@ class SparseAdjacency:
     Attributes
     ----------
     ids : Tensor of int32 or int64, shape (m,)
-        Neighbours in 0..n-1, list after list.
+        Neighbours in 0..n-1, list by list.
     offsets : Tensor like ids, shape (r + 1,)
         List i is ``ids[offsets[i] : offsets[i + 1]]``.
     weights : Tensor of float32, shape (m,)
     start : int
-        Number of the face whose list is the first.
+        Row number of the face with the first list.
     """
 
     ids: Tensor
@@ -102,7 +101,7 @@ class SparseAdjacency:
 
     @classmethod
     def from_lists(cls, ids: Tensor, weights: Tensor | None = None) -> SparseAdjacency:
-        """Make an adjacency of lists of one length.
+        """Make an adjacency from lists of equal length.
 
         Parameters
         ----------
@@ -119,21 +118,21 @@ class SparseAdjacency:
         return cls(listed, offsets, weights[present])
 
     def own(self, x: Tensor) -> Tensor:
-        """Rows (r, w) of ``x`` (n, w) that belong to the faces of these lists."""
+        """Return the rows (r, w) of ``x`` (n, w) that belong to the faces of these lists."""
         return x[self.start : self.start + len(self.offsets) - 1]
 
     def aggregate(self, x: Tensor) -> Tensor:
-        """Weighted sums (r, w) of ``x`` (n, w)."""
+        """Return the weighted sums (r, w) of ``x`` (n, w)."""
         return _weighted_sums(x, self.weights.to(x.dtype), self.ids, self.offsets)
 
     def normalized(self) -> SparseAdjacency:
-        """Rows divided by their sum + 1e-5."""
+        """Divide rows by their sum + 1e-5."""
         row = self._row()
         total = self.weights.new_zeros(len(self.offsets) - 1).index_add(0, row, self.weights)
         return self._weighted(self.weights / (total + _EPSILON)[row])
 
     def refine(self, h: Tensor) -> SparseAdjacency:
-        """Cosines of at least 0.5 of unit vectors ``h`` (n, w), rows normalised."""
+        """Replace weights by cosines of ``h`` (n, w), 0 below 0.5, and normalise rows."""
         cosine = _listed_dots(h, self.own(h), self.ids, self.offsets)
         return self._weighted(torch.where(cosine >= _SIMILAR, cosine, 0)).normalized()
 
@@ -150,7 +149,7 @@ class SparseAdjacency:
             )
 
     def _row(self) -> Tensor:
-        """Place (m,) in ``own`` of the face whose list each entry stands in."""
+        """Return, for each entry (m,), the position in ``own`` of the face with its list."""
         counts = self.offsets.diff()
         places = torch.arange(len(counts), device=counts.device, dtype=counts.dtype)
         return places.repeat_interleave(counts)
@@ -171,10 +170,10 @@ def _listed_dots(x: Tensor, own: Tensor, ids: Tensor, offsets: Tensor) -> Tensor
 
 
 class _ListedDots(torch.autograd.Function):
-    """Dot products (m,) of every listed neighbour with the face that lists it.
+    """Dot products (m,) of each face with its listed neighbours.
 
-    They are the derivative of sum_i y_i . (sum_j a_ij x_j) by a_ij, which torch computes without the
-    (m, w) copies that gathering the neighbours would make.
+    They are the derivative of sum_i y_i . (sum_j a_ij x_j) with respect to a_ij, which torch computes
+    without the (m, w) copies that gathering the neighbours would need.
     """
 
     @staticmethod
@@ -187,7 +186,7 @@ class _ListedDots(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, own, ids, offsets)
         with torch.inference_mode(mode=False), torch.enable_grad():
-            # What was made in inference mode takes no part in a derivative; a copy of it does.
+            # Tensors made in inference mode cannot be differentiated, but copies of them can.
             given = (x.detach(), own, ids, offsets)
             x, own, ids, offsets = (each.clone() if each.is_inference() else each for each in given)
             weights = x.new_ones(len(ids), requires_grad=True)

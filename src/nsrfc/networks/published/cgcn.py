@@ -1,4 +1,4 @@
-"""C-GCN: embeddings refined by graph convolutions over learned neighbourhoods (step 1 of the method)."""
+"""C-GCN: embeddings refined by graph convolutions with learned edge weights (step 1 of the method)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["CGCN"]
 
 
 class CGCN(nn.Module):
-    """Graph convolutions in two stages, each over a graph that the stage itself weighs.
+    """Graph convolutions in two stages, each with its own learned edge weights.
 
     With x0 = BatchNorm(x), GraphConv(x, A) = ReLU([x ; A x] W + b), rownorm(A) = A / (row sum + 1e-5)::
 
@@ -28,21 +28,21 @@ class CGCN(nn.Module):
         z  = unit(Linear([x2 ; x1 ; t1]))
 
     Source: PSE-GCN (Li et al., Engineering Applications of Artificial Intelligence 127, 2024), and the
-    code of NSR-FC, where it runs on a padded subgraph of 801 faces per face and keeps one row.
+    code of NSR-FC, which runs it on a padded subgraph of 801 faces per face and keeps one row.
 
-    Two forms share the weights: with :class:`~nsrfc.models.DenseAdjacency` it is that code (``local``:
-    adjacency inside the subgraphs, ``listed``: 1 between any two faces that are not padding); with
-    :class:`~nsrfc.models.SparseAdjacency` one pass refines all faces of a graph, ``listed`` being
-    their neighbour lists.
+    Two forms share the weights. With :class:`~nsrfc.networks.published.adjacency.DenseAdjacency` it is
+    that code: ``local`` is the adjacency within the subgraphs, ``listed`` is 1 between any two faces
+    that are not padding. With :class:`~nsrfc.networks.published.adjacency.SparseAdjacency` one pass
+    refines all faces of a graph, and ``listed`` are their neighbour lists.
 
-    Corrected: vectors are divided by their norm or 1e-12, so that none becomes NaN; padding takes no
-    part in A1 and A2 or in the loss; no identity is needed to run it. In training, rows of padding do
-    count in the statistics of the batch norms: train on full subgraphs or on the sparse form.
+    Corrected: vectors are divided by at least 1e-12, so that none becomes NaN; padding is excluded from
+    A1, A2 and the loss; identities are not needed for inference. In training, rows of padding still
+    count in the statistics of the batch norms: train on full subgraphs or with the sparse form.
 
     Parameters
     ----------
     dimension : int
-        Length D of an embedding; the refined one has 2 D.
+        Embedding dimension D; that of refined embeddings is 2 D.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -72,11 +72,11 @@ class CGCN(nn.Module):
         local : Adjacency
             Symmetric weights of the nearest neighbours with self loops, not normalised.
         listed : Adjacency
-            The entries that A1 and A2 may have; their weights are not read.
+            The non-zero entries of A1 and A2; its weights are not read.
         rows : int, optional
-            Work on so many faces at a time, layer after layer. The result is the same; memory beside
-            it is about 18 D floats per face of the graph in all. Not for training, where batch norms
-            need all faces at once.
+            Number of faces processed at a time, layer by layer. The result is the same; working memory
+            is then about 18 D floats per face of the graph. Not for training, where batch norms need all
+            faces at once.
 
         Returns
         -------
@@ -94,7 +94,7 @@ class CGCN(nn.Module):
         x0 = self.input_norm(x)
         local = local.normalized()
         t1, x1 = self._first_stage(x0, local, listed, rows)
-        # The published code normalises the normalised matrix once more: a difference of 1e-5.
+        # The published code normalises the matrix a second time, which makes a difference of 1e-5.
         h = self._second_space(x1, local.normalized(), rows)
 
         def refined(part: Adjacency) -> Tensor:
@@ -127,7 +127,7 @@ class CGCN(nn.Module):
 
 
 class _Stage(nn.Module):
-    """Weights of one stage: a space in which to compare faces, and a convolution over who is similar."""
+    """Weights of one stage: a space to compare faces in, and a convolution over similar faces."""
 
     def __init__(self, dimension: int, width: int) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class _Stage(nn.Module):
         return functional.normalize(out.float(), dim=-1)
 
     def convolve(self, x: Tensor, h: Tensor, listed: Adjacency) -> Tensor:
-        """Return MLP(BN(GraphConv(x, A))), A being weighed by h of all faces."""
+        """Return MLP(BN(GraphConv(x, A))), with weights A from h of all faces."""
         out: Tensor = self.head(self.conv(listed.own(x), listed.refine(h).aggregate(x)))
         return out
 
@@ -156,7 +156,7 @@ class _GraphConv(nn.Module):
         self.linear = nn.Linear(2 * width, width)
 
     def forward(self, x: Tensor, aggregated: Tensor) -> Tensor:
-        """Join rows of x and of A x."""
+        """Convolve, given x and A x."""
         return functional.relu(self.linear(torch.cat((x, aggregated), dim=-1)))
 
 
@@ -167,7 +167,7 @@ def _mlp(dimension: int, width: int) -> nn.Sequential:
 def _by_rows(
     graph: Adjacency, step: Callable[[Adjacency], Tensor], rows: int | None, count: int
 ) -> Tensor:
-    """Results of a step for all parts of a graph, in one tensor of ``count`` rows."""
+    """Apply a step to all parts of a graph; return the results in one tensor of ``count`` rows."""
     joined: Tensor | None = None
     filled = 0
     for part in graph.split(rows):

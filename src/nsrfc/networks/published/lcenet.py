@@ -1,4 +1,4 @@
-"""LCENet: who in a face's list is the same person, from the structure inside the list (step 2)."""
+"""LCENet: which neighbours of a face are genuine, from the structure within its list (step 2)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LCENet(nn.Module):
     Parameters
     ----------
     dimension : int
-        Length D of a vector.
+        Embedding dimension D.
     k : int
         Length of a list.
     layers, heads, hidden, dropout
@@ -56,19 +56,19 @@ class LCENet(nn.Module):
         )
 
     def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
-        """Judge the neighbours of a batch of faces.
+        """Score the neighbours of a batch of faces.
 
         Parameters
         ----------
         x : Tensor of float32, shape (b, k, D)
             Unit vectors of each list, the face itself first; 0 where there is no neighbour.
         present : Tensor of bool, shape (b, k), optional
-            False where there is no neighbour; all by default.
+            False where there is no neighbour; all True by default.
 
         Returns
         -------
         Tensor, shape (b, k, 2)
-            Logits of (another person, the same person); without meaning where there is no neighbour.
+            Logits of (impostor pair, genuine pair); undefined where there is no neighbour.
         """
         encoded = self.encoder(with_cosines(x), present=present)
         logits: Tensor = self.classifier(beside_first(encoded))

@@ -1,4 +1,4 @@
-"""The loss of the C-GCN: every face against its least similar image and its most similar stranger.
+"""The loss of the C-GCN: each face with its least similar genuine and its most similar impostor pair.
 
 With unit vectors z, a = 0.9, and for every anchor its positive p (same identity, least similar) and its
 negative q (another identity, most similar)::
@@ -6,11 +6,11 @@ negative q (another identity, most similar)::
     triplet   mean of max(0, z.q - z.p + 2a - 1)
     margin    mean of max(0, z.q - (1 - a)) + mean of max(0, a - z.p)
 
-Source: PSE-GCN (Li et al., 2024) and the code of NSR-FC. Corrected: there a product of cosine and mask
-marks what may be chosen, so that a face without another image of its person gets a stranger as its
-positive, and a face with only negative cosines to strangers gets its own person as its negative. Here
-what may not be chosen is left out: the first is its own positive (cosine 1, no loss), and a face
-without any stranger has no part in the terms of q.
+Source: PSE-GCN (Li et al., 2024) and the code of NSR-FC. Corrected: the code selects p and q by the
+product of cosine and mask, so that a face without another image of its identity gets an impostor as its
+positive, and a face with only negative cosines to impostors gets a face of its own identity as its
+negative. Here faces are masked before the selection: a face without another image is its own positive
+(cosine 1, no loss), and a face without impostors does not contribute to the terms of q.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def cgcn_loss(z: Tensor, identity: Tensor, a: float = _MARGIN) -> Tensor:
     identity : Tensor of int, shape (n,) or (b, n)
         -1 for padding, which is never an anchor, a positive or a negative.
     a : float
-        Cosine aimed at for the positive; 1 - a for the negative.
+        Target cosine of the positive; 1 - a for the negative.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def cgcn_loss(z: Tensor, identity: Tensor, a: float = _MARGIN) -> Tensor:
 
 
 def hardest_pairs(cosine: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the least similar face of the same identity and the most similar of another.
+    """Find the least similar face of the same identity and the most similar face of another one.
 
     Parameters
     ----------
@@ -64,15 +64,15 @@ def hardest_pairs(cosine: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
     Returns
     -------
     positive : Tensor of int64, shape (..., n)
-        The face itself where it has no other image.
+        The face itself if it has no other image.
     negative : Tensor of int64, shape (..., n)
-        -1 where there is no stranger. Both are without meaning for padding.
+        -1 if there is no impostor. Both are undefined for padding.
     """
-    same = identity[..., :, None] == identity[..., None, :]
-    stranger = ~same & (identity >= 0)[..., None, :]
-    positive = cosine.masked_fill(~same, torch.inf).argmin(-1)
-    negative = cosine.masked_fill(~stranger, -torch.inf).argmax(-1)
-    return positive, negative.masked_fill(~stranger.any(-1), -1)
+    genuine = identity[..., :, None] == identity[..., None, :]
+    impostor = ~genuine & (identity >= 0)[..., None, :]
+    positive = cosine.masked_fill(~genuine, torch.inf).argmin(-1)
+    negative = cosine.masked_fill(~impostor, -torch.inf).argmax(-1)
+    return positive, negative.masked_fill(~impostor.any(-1), -1)
 
 
 def triplet_loss(to_positive: Tensor, to_negative: Tensor, a: float = _MARGIN) -> Tensor:

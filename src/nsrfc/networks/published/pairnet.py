@@ -1,4 +1,4 @@
-"""The pair network: the odds that a neighbour is the same person, from the whole list (step 1)."""
+"""The pair network: the probability that a neighbour is genuine, from the whole list (step 1)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["PairNetwork", "rank_code"]
 
 
 class PairNetwork(nn.Module):
-    """Attention over the k vectors of a face's list, then a verdict on each pair (face, neighbour).
+    """Attention over the k vectors of a face's list, then a classifier of pairs (face, neighbour).
 
     With x_0, x_1, ... the list of a face in order of rank, itself first, and a code of the rank r::
 
@@ -22,17 +22,17 @@ class PairNetwork(nn.Module):
 
     Source: OMHC (Chen et al., ECCV 2022) and the code of NSR-FC.
 
-    Corrected: that code attends over the faces of the batch at one rank, not over the list of one face,
-    so that a result there depends on which faces share the batch.
+    Corrected: the code attends over the faces of a batch at each rank, not over the list of each face,
+    so that its results depend on the other faces in the batch.
 
     Parameters
     ----------
     dimension : int
-        Length D of a vector.
+        Embedding dimension D.
     layers, heads, hidden, dropout
         Of the encoder, see :class:`~nsrfc.networks.attention.Encoder`.
     pre_norm : bool
-        Normalise before each part of a layer and once after the last; published: after each part.
+        Whether to use pre-norm layers and a final norm; the published network is post-norm.
     """
 
     def __init__(
@@ -66,24 +66,24 @@ class PairNetwork(nn.Module):
         )
 
     def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
-        """Judge the neighbours of a batch of faces.
+        """Score the neighbours of a batch of faces.
 
         Parameters
         ----------
         x : Tensor of float32, shape (b, k, D)
             Vectors of each list in order of rank, the face itself first.
         present : Tensor of bool, shape (b, k), optional
-            False where a list has no neighbour; all by default.
+            False where there is no neighbour; all True by default.
 
         Returns
         -------
         Tensor, shape (b, k)
-            Logits; without meaning where there is no neighbour.
+            Logits; undefined where there is no neighbour.
         """
-        return self.judge(self.encoder(x, present=present, code=rank_code(x.shape[1], x)))
+        return self.score(self.encoder(x, present=present, code=rank_code(x.shape[1], x)))
 
-    def judge(self, encoded: Tensor) -> Tensor:
-        """Return the logits (b, k) of encoded lists (b, k, D)."""
+    def score(self, encoded: Tensor) -> Tensor:
+        """Return the logits (b, k) from encoded lists (b, k, D)."""
         logits: Tensor = self.classifier(beside_first(encoded))
         return logits.squeeze(-1)
 
@@ -95,7 +95,7 @@ def rank_code(k: int, like: Tensor) -> Tensor:
     ----------
     k : int
     like : Tensor, shape (..., D)
-        Gives width, dtype and device.
+        Its width, dtype and device are used.
 
     Returns
     -------

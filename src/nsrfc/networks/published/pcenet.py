@@ -1,4 +1,4 @@
-"""PCENet: whether an edge joins one person, from the lists of both ends (step 3)."""
+"""PCENet: whether an edge is a genuine pair, from the lists of both ends (step 3)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class PCENet(nn.Module):
     Source: LCE-PCENet (Shin et al., CVPR 2023).
 
     Corrected: the cosines are computed here, for the whole batch at once, not by the caller; the last
-    layer is computed for the two tokens that are read, not for all 2k; lists may be shorter than k.
+    layer is computed only for the two tokens that are used, not for all 2k; lists may be shorter than k.
 
     Parameters
     ----------
     dimension : int
-        Length D of a vector.
+        Embedding dimension D.
     k : int
         Length of a list.
     layers, heads, hidden, dropout
@@ -69,7 +69,7 @@ class PCENet(nn.Module):
         )
 
     def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
-        """Judge a batch of edges.
+        """Score a batch of edges.
 
         Parameters
         ----------
@@ -77,12 +77,12 @@ class PCENet(nn.Module):
             Unit vectors of the lists of both ends, each end first in its list; 0 where there is no
             neighbour.
         present : Tensor of bool, shape (b, 2, k), optional
-            False where there is no neighbour; all by default.
+            False where there is no neighbour; all True by default.
 
         Returns
         -------
         Tensor, shape (b, 2)
-            Logits of (two persons, one person).
+            Logits of (impostor pair, genuine pair).
         """
         tokens = with_cosines(x.flatten(1, 2))
         listed = None if present is None else present.flatten(1, 2)
