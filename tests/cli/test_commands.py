@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -238,8 +239,6 @@ def test_min_cluster_size_is_told_in_the_summary(tmp_path: Path, faces: Path) ->
 
 
 def test_a_graph_or_an_index_may_be_brought(tmp_path: Path, faces: Path, clusters: Path) -> None:
-    import faiss
-
     expected = read_labels(clusters)
     run("knn", faces, "-o", tmp_path / "graph.npz")
     run("cluster", faces, "--knn", tmp_path / "graph.npz", "-o", tmp_path / "knn")
@@ -474,7 +473,9 @@ def test_other_bad_arguments_are_refused_in_one_sentence(
     np.save(tmp_path / "many.npy", np.zeros(1001, np.int64))
     (tmp_path / "cut.bin").write_bytes(b"x" * 1001)
     run("generate", "-n", "30", "-o", tmp_path / "few.npz")
-    run("knn", tmp_path / "few.npz", "-o", tmp_path / "graph.npz")
+    graph, index = tmp_path / "graph.npz", tmp_path / "few.index"
+    run("knn", tmp_path / "few.npz", "-o", graph)
+    faiss.write_index(faiss.IndexFlatIP(256), str(index))
     before = sorted(tmp_path.iterdir())
     for words, args in [
         ("There is no file", ("cluster", tmp_path / "absent.npy", "-o", out)),
@@ -487,10 +488,10 @@ def test_other_bad_arguments_are_refused_in_one_sentence(
         ("is a file", ("cluster", faces, "-o", text)),
         ("is a file", ("cluster", faces, "-o", text / "below")),
         ("is a file", ("demo", "-n", "60", "-o", text)),
-        ("30 faces", ("cluster", faces, "--knn", tmp_path / "graph.npz", "-o", out)),
+        ("30 faces", ("cluster", faces, "--knn", graph, "-o", out)),
         ("text.txt", ("cluster", faces, "--index", text, "-o", out)),
         ("There is no file", ("cluster", faces, "--index", tmp_path / "absent", "-o", out)),
-        ("one of them", ("cluster", faces, "--index", text, "--knn", text, "-o", out)),
+        ("one of them", ("cluster", faces, "--knn", graph, "--index", index, "-o", out)),
         ("neither", ("rerank", faces, "-o", tmp_path / "new.npz")),
         ("suffix", ("knn", faces, "-o", tmp_path / "graph.npy")),
         ("line 2 is 'two'", ("evaluate", clusters, tmp_path / "ids.meta")),

@@ -119,7 +119,7 @@ def test_few_faces_do_not_wait_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
     def looked(*_: object) -> None:
         raise AssertionError("looked for a GPU")
 
-    monkeypatch.setattr("nsrfc.device.find_device", looked)
+    monkeypatch.setattr(products_module, "find_device", looked)
     build_neighbor_graph(X, 10)
     monkeypatch.setattr(neighbors_module, "GPU_FROM", 500)
     with pytest.raises(AssertionError, match="looked for a GPU"):

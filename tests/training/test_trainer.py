@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -45,9 +46,15 @@ def labelled(n: int, dimension: int, seed: int = 0) -> LabelledFaces:
     return found.embeddings[rows], found.identities[rows]
 
 
-def taught(folder: Path, wanted: tuple[NetworkName, ...], *, start: NSRFC | None = None) -> Trainer:
+def taught(
+    folder: Path,
+    wanted: tuple[NetworkName, ...],
+    *,
+    start: NSRFC | None = None,
+    config: TrainingConfig = CONFIG,
+) -> Trainer:
     trainer = Trainer(
-        config=CONFIG,
+        config=config,
         dimension=None,
         checkpoints=CheckpointFolder(folder, {}),
         device=torch.device("cpu"),
@@ -64,21 +71,39 @@ def weights(network: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
 
 
-def test_training_further_moves_weights_half_the_way(tmp_path: Path) -> None:
+def learning(**loop: float) -> TrainingConfig:
+    """Return the settings with another loop of the pair network."""
+    pairs = CONFIG.pairs.model_copy(update={"loop": CONFIG.pairs.loop.model_copy(update=loop)})
+    return CONFIG.model_copy(update={"pairs": pairs})
+
+
+@pytest.fixture(scope="module")
+def start() -> NSRFC:
+    """Make a model of the pair network that training draws."""
     with torch.random.fork_rng():
         torch.manual_seed(seed_of(CONFIG.seed, "pairs"))
         drawn = new_network(CONFIG, "pairs", None, refined=False)
-    start = NSRFC(model_settings(CONFIG, None, ["pairs"], {}))
-    start.network("pairs").load_state_dict(drawn.state_dict())
-    anew = taught(tmp_path / "anew", ("pairs",)).networks["pairs"]
-    further = taught(tmp_path / "further", ("pairs",), start=start).networks["pairs"]
-    before, learned_anew = weights(drawn), weights(anew)
-    assert any(not torch.equal(before[name], value) for name, value in learned_anew.items())
+    model = NSRFC(model_settings(CONFIG, None, ["pairs"], {}))
+    model.network("pairs").load_state_dict(drawn.state_dict())
+    return model
+
+
+def test_training_further_moves_weights_half_the_way(start: NSRFC, tmp_path: Path) -> None:
+    before, config = weights(start.network("pairs")), learning(epochs=3)
+    anew = weights(taught(tmp_path / "anew", ("pairs",), config=config).networks["pairs"])
+    further = taught(tmp_path / "further", ("pairs",), start=start, config=config).networks["pairs"]
+    assert any(not torch.equal(before[name], value) for name, value in anew.items())
     for name, value in weights(further).items():
-        torch.testing.assert_close(value, (before[name] + learned_anew[name]) / 2)
-    assert all(
-        torch.equal(before[name], value) for name, value in weights(start.network("pairs")).items()
-    )
+        torch.testing.assert_close(value, (before[name] + anew[name]) / 2)
+    unmoved = weights(start.network("pairs"))
+    assert all(torch.equal(before[name], value) for name, value in unmoved.items())
+
+
+def test_a_network_that_learns_nothing_better_stays_as_it_was(start: NSRFC, tmp_path: Path) -> None:
+    config = learning(learning_rate=1e-12)
+    further = taught(tmp_path, ("pairs",), start=start, config=config).networks["pairs"]
+    expected, found = start.network("pairs").state_dict(), further.state_dict()
+    assert all(torch.equal(expected[name], value) for name, value in found.items())
 
 
 def test_sets_of_different_dimensions_make_a_model_for_any(tmp_path: Path) -> None:
