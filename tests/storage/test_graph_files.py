@@ -69,16 +69,6 @@ def test_a_flipped_bit_of_the_content_is_noticed_when_it_is_read(
         read_neighbors(path)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_graph_is_the_same_in_both_layouts(tmp_path: Path, graph: NeighborGraph, layout: str) -> None:
-    path = tmp_path / "graph.npz"
-    write_neighbors(path, graph, layout=layout)  # type: ignore[arg-type]
-    found = read_neighbors(path)
-    np.testing.assert_array_equal(found.ids, graph.ids)
-    np.testing.assert_allclose(found.similarities, graph.similarities, atol=1e-6)
-    assert (found.similarities[:, 0] == 1).all()
-
-
 @pytest.mark.xfail(
     strict=True,
     reason="headers of arrays that are no graph pass, and the file is refused only when read",
