@@ -24,7 +24,7 @@ from nsrfc.storage.runs import read_run
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
-from ..models import PUBLISHED, STRUCTURE, D, K, make_model
+from ..models import PUBLISHED, STRUCTURE, D, make_model
 
 N = 520
 """Faces enough for the networks of the shipped model."""
@@ -225,13 +225,3 @@ def test_a_refused_run_leaves_the_one_before_it(here: Path, tmp_path: Path) -> N
     refused("cluster", here / "few.npy", "-m", here / "mine", "-k", "9", "-o", out)
     refused("cluster", here / "few.npy", "-m", "none", "--index", here / "faces.index", "-o", out)
     assert contents(out) == before
-
-
-def test_lists_longer_than_a_model_needs_are_cut(
-    here: Path, X: npt.NDArray[np.float32], tmp_path: Path
-) -> None:
-    args = here / "faces.npz", "-m", here / "mine", "--knn", here / "graph.npz"
-    record = run("cluster", *args, "-o", tmp_path)
-    expected = nsrfc.cluster(X, here / "mine")
-    np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), expected.labels)
-    assert record["method"]["settings"]["k"] == K

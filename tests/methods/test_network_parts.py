@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from nsrfc.config import ClusterConfig
+from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.methods import networks as networks_module
 from nsrfc.methods.base import Run
 from nsrfc.methods.networks import NetworkMethod, calibrated, listed_cosines
@@ -177,6 +178,19 @@ def test_lists_that_were_scored_before_a_cut_are_not_scored_again(
         found = cluster(X, model, run=Run(device="cpu", cache=tmp_path, batch=25)).labels
     assert count(after) in (N - 50, N - 75), "what was recorded, but for the last batch"
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("length", [K, K + 9, K - 4])
+def test_lists_that_are_given_are_cut_or_filled_up_to_the_length_of_the_model(
+    X: Floats, length: int
+) -> None:
+    method = load_networks(make_model(STRUCTURE), ClusterConfig(), D, Run(device="cpu"))
+    searched = method.nearest(X, None, Run(device="cpu"))
+    near = method.nearest(X, build_neighbor_graph(X, length), Run(device="cpu"))
+    assert near.ids.shape == (N, K)
+    np.testing.assert_array_equal(near.ids[:, :length], searched.ids[:, :length])
+    np.testing.assert_array_equal(near.similarities[:, :length], searched.similarities[:, :length])
+    assert (near.ids[:, length:] == -1).all()
 
 
 def test_networks_of_embeddings_as_given_read_no_refined_ones(X: Floats) -> None:

@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from nsrfc.knn.build import build_neighbor_graph
@@ -85,8 +83,7 @@ def test_gathering_leaves_the_vectors_as_they_were() -> None:
     np.testing.assert_array_equal(NEAR.vectors, before)
 
 
-@settings(max_examples=15)
-@given(st.integers(1, 2 * N))
+@pytest.mark.parametrize("rows", [1, 7, N - 1, N, 10 * N])
 def test_the_refinement_works_on_any_number_of_faces_at_a_time(rows: int) -> None:
     whole = METHOD.convolved(NEAR, NEAR.ids)
     assert whole.shape == (N, 2 * D)
