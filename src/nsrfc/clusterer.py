@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -134,7 +134,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         found = cluster(vectors, self.model, config, run=run)
         self.labels_ = found.labels
         self.confidence_ = found.confidence
-        self._placed: Placement | None = None
+        self._placed: list[Placement] = []  # filled by the first prediction
         self._fitted = normalize(vectors), self.model, config, replace(run, cache=None)
         return self
 
@@ -162,13 +162,18 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         vectors = self._vectors(X, reset=False)
         return self._placement(normalize(vectors))
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What places faces holds functions, and is made again where it is needed.
+        state: dict[str, Any] = super().__getstate__()
+        return state | ({"_placed": []} if "_placed" in state else {})
+
     @property
     def _placement(self) -> Placement:
         faces, model, config, run = self._fitted
-        if self._placed is None:
+        if not self._placed:
             method = load_method(model, config, distinct_faces(faces).vectors.shape, run)
-            self._placed = method.placement(faces, self.labels_, run)
-        return self._placed
+            self._placed.append(method.placement(faces, self.labels_, run))
+        return self._placed[0]
 
     def _vectors(self, X: npt.ArrayLike, *, reset: bool) -> npt.NDArray[np.floating]:
         """Check shape and dtype as scikit-learn does; `normalize` reports invalid rows."""

@@ -90,12 +90,12 @@ def test_the_network_is_asked_about_the_edges_asked_for_and_no_other(
     known = until_edges(X, model, run)
     edges = known.density.density_edges
     assert known.density.affinity is not None
-    assert known.density.same is not None
+    assert known.density.genuine_probability is not None
     whole = known.method.edge_scores(
-        "pcenet", known.near, known.density.affinity, known.density.same, run
+        "pcenet", known.near, known.density.affinity, known.density.genuine_probability, run
     )
     alone = known.method.with_settings(veto=False).edge_scores(
-        "pcenet", known.near, known.density.affinity, known.density.same, run
+        "pcenet", known.near, known.density.affinity, known.density.genuine_probability, run
     )(edges)
     expected = alone * edges.score if veto else alone
     np.testing.assert_allclose(whole(edges), expected, rtol=1e-6)

@@ -141,7 +141,7 @@ def test_the_record_makes_the_same_rules_again() -> None:
         refinements=((5, 0.0),),
         followed=0.5,
         margin=2.0,
-        alike=ClusterComparison(minimum=0.4, unlinked_size=7),
+        cluster_comparison=ClusterComparison(minimum=0.4, unlinked_size=7),
         search="exact",
         seed=9,
     )
@@ -153,7 +153,7 @@ def test_the_record_makes_the_same_rules_again() -> None:
     tuples = {
         "whitening": tuple(settings["whitening"]),
         "refinements": tuple(map(tuple, settings["refinements"])),
-        "alike": ClusterComparison(**settings["alike"]),
+        "cluster_comparison": ClusterComparison(**settings["cluster_comparison"]),
     }
     assert Rules(**(settings | tuples)) == rules
 
@@ -207,7 +207,7 @@ def test_two_clusters_are_joined_from_their_normalised_similarity_on() -> None:
     X = np.repeat(directions, 2, axis=0)
 
     def labels(minimum: float) -> list[int]:
-        rules = Rules(alike=ClusterComparison(minimum=minimum))
+        rules = Rules(cluster_comparison=ClusterComparison(minimum=minimum))
         ends = [(0, 1), (2, 3), (1, 2)]
         found: list[int] = given_edges([0.99, 0.98, 0.9], X, rules, ends).labels.tolist()
         return found
@@ -227,7 +227,8 @@ def test_settings_turn_the_number_of_clusters_the_way_they_say(X: Floats, steps:
     # With every density edge followed, the comparison alone keeps identities apart.
     every = replace(steps.rules, followed=-30.0)
     by_minimum = [
-        clusters(replace(every, alike=ClusterComparison(minimum=minimum))) for minimum in (0.0, 0.6, 1.0)
+        clusters(replace(every, cluster_comparison=ClusterComparison(minimum=minimum)))
+        for minimum in (0.0, 0.6, 1.0)
     ]
     assert by_minimum[0] < by_minimum[1] < by_minimum[2]
     by_odds = [clusters(replace(steps.rules, followed=odds)) for odds in (-30.0, -1.0, 1.0, 30.0)]
@@ -247,7 +248,7 @@ def test_large_clusters_need_no_edge_where_that_is_allowed() -> None:
     near = Neighborhood(X, X, ids, np.ones((8, 2), np.float32), ids, impostor_means=(0.0, 0.0))
 
     def labels(size: int) -> list[int]:
-        rules = Rules(alike=ClusterComparison(unlinked_size=size, unlinked_minimum=0.9))
+        rules = Rules(cluster_comparison=ClusterComparison(unlinked_size=size, unlinked_minimum=0.9))
         sure = np.ones(6, np.float32)
         found: list[int] = rules.components(near, density, sure.__getitem__, Run()).labels.tolist()
         return found

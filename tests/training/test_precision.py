@@ -45,7 +45,7 @@ def scored_by(model: NSRFC, faces: GeneratedFaces) -> tuple[ScoredSet, npt.NDArr
     method = load_networks(model, ClusterConfig(tau=0.0), D, run)
     near = method.neighborhood(distinct.vectors, None, run)
     affinity = method.affinity(near, run)
-    same = method.same(near, affinity, run)
+    same = method.genuine_probability(near, affinity, run)
     graph = method.graph_of(near, affinity, same)
     probability = method.edge_scores("pcenet", near, affinity, same, run)(graph.density_edges)
     identity = faces.identities[distinct.rows]
@@ -201,11 +201,11 @@ def test_what_no_network_gave_is_what_stands_before_it() -> None:
     sample = sample_of(30, 12, 6, seed=1)
     cosine = np.maximum(sample.near.similarities, 0)
     np.testing.assert_array_equal(sample.affinity, cosine)
-    np.testing.assert_array_equal(sample.same_probability, cosine)
+    np.testing.assert_array_equal(sample.genuine_probability, cosine)
     pair = np.full_like(cosine, 0.25)
     paired = replace(sample, pair=pair)
     assert paired.affinity is pair
-    assert paired.same_probability is pair
-    both = replace(paired, list_same=np.full_like(cosine, 0.75))
+    assert paired.genuine_probability is pair
+    both = replace(paired, list_probability=np.full_like(cosine, 0.75))
     assert both.affinity is pair
-    assert (both.same_probability == 0.75).all()
+    assert (both.genuine_probability == 0.75).all()

@@ -232,6 +232,7 @@ class StructurePairs(nn.Module):
 
     def __init__(self, width: int = 64, layers: int = 1, heads: int = 4, hidden: int = 128) -> None:
         super().__init__()
+        check_sizes(width=width)
         self.evidence = Evidence(self.trust)
         features = len(LIST_FEATURES) + self.extra
         self.embed = nn.Sequential(FeatureNorm(features), nn.Linear(features, width))
@@ -313,7 +314,7 @@ class StructureEdges(nn.Module):
         self, reach: int = 24, width: int = 32, layers: int = 1, heads: int = 4, hidden: int = 64
     ) -> None:
         super().__init__()
-        check_sizes(reach=reach)
+        check_sizes(reach=reach, width=width)
         self.reach = reach
         self.evidence = Evidence()
         self.embed = nn.Sequential(FeatureNorm(_TOKEN_FEATURES), nn.Linear(_TOKEN_FEATURES, width))

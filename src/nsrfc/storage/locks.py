@@ -62,14 +62,15 @@ def clear(folder: Path) -> None:
 def _acquired(folder: Path, what: str) -> FileLock:
     while True:
         lock = FileLock(folder / LOCK, timeout=0)
-        try:
-            with writing(folder):
-                folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
                 lock.acquire()
-        except Timeout:
-            raise InputError(
-                f"{folder} is in use by another {what}: wait until it has ended, or give another folder."
-            ) from None
+            except Timeout:  # an OSError, too
+                raise InputError(
+                    f"{folder} is in use by another {what}: wait until it has ended, "
+                    f"or give another folder."
+                ) from None
         # A run that just ended may have removed the file that was opened.
         if (folder / LOCK).exists():
             return lock
