@@ -17,7 +17,7 @@ from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.methods.base import Run
 from nsrfc.methods.rules import Rules
 from nsrfc.model.settings import ClusterComparison
-from nsrfc.records import Components, DensityGraph, EdgeList, Neighborhood
+from nsrfc.records import Components, DensityGraph, EdgeList, NeighborGraph, Neighborhood
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
@@ -80,6 +80,29 @@ def test_without_whitening_and_refinement_scores_are_those_of_cosines(X: Floats)
     # Of the k nearest by cosine, in the order of their scores.
     np.testing.assert_array_equal(np.sort(near.ids), np.sort(build_neighbor_graph(X, K).ids))
     assert near.impostor_means[0] == pytest.approx(float(impostors.center.mean()))
+
+
+def test_where_a_list_ends_there_is_nobody_to_join(X: Floats) -> None:
+    """The last face, whose number an absent one would have, is nobody's neighbour here."""
+    graph = build_neighbor_graph(X, K)
+    ids, similarities = graph.ids.copy(), graph.similarities.copy()
+    ids[ids == len(X) - 1], ids[:, 8:], ids[3, 1:] = -1, -1, -1
+    ids[-1, 0] = len(X) - 1
+    order = np.argsort(ids < 0, axis=1, kind="stable")
+    ids = np.take_along_axis(ids, order, axis=1)
+    similarities = np.where(ids >= 0, np.take_along_axis(similarities, order, axis=1), 0)
+    rules, run = Rules(k=K, whitening=(0,), refinements=()), Run()
+    near = rules.neighborhood(X, NeighborGraph(ids, similarities.astype(np.float32)), run)
+    np.testing.assert_array_equal(np.sort(near.ids), np.sort(ids))
+    np.testing.assert_array_equal(near.similarities == -np.inf, near.ids < 0)
+    density = rules.density_graph(near, near.similarities, run)
+    assert np.isfinite(density.density).all()
+    for edges in (density.density_edges, density.similarity_edges):
+        assert len(edges) > 0
+        assert len(X) - 1 not in edges.target
+        assert (edges.target >= 0).all()
+        assert 3 not in edges.source
+    assert density.density[3] == 0
 
 
 def test_a_face_has_its_density_edge_to_the_best_denser_neighbour(steps: Steps) -> None:
