@@ -323,7 +323,6 @@ def test_the_faces_choose_between_the_powers_of_whitening(X: Floats, steps: Step
     assert Steps(clear, Rules(k=K)).near.vectors is clear, "there is no doubt to take away"
 
 
-@pytest.mark.xfail(strict=True, reason="the rules take the whole of a longer graph, whatever their k is")
 def test_of_a_longer_graph_the_rules_take_as_much_as_their_k_says(X: Floats) -> None:
     config = ClusterConfig(k=K)
     found = nsrfc.cluster(X, None, config, graph=build_neighbor_graph(X, 3 * K))

@@ -69,10 +69,6 @@ def test_a_flipped_bit_of_the_content_is_noticed_when_it_is_read(
         read_neighbors(path)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="headers of arrays that are no graph pass, and the file is refused only when read",
-)
 @pytest.mark.parametrize(
     "arrays",
     [

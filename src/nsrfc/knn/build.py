@@ -165,6 +165,7 @@ def known_neighbors(
     index : faiss.Index, optional
         Over the unit vectors of these rows; it is searched for lists of length ``k``.
     k : int
+        Length of the lists at most: longer ones are cut.
     progress : Progress
 
     Returns
@@ -187,7 +188,7 @@ def known_neighbors(
     check_count(graph, len(faces.place))
     graph = renumber(graph, faces.rows, faces.place)
     check_neighbor_graph(graph, faces.vectors)
-    return graph
+    return NeighborGraph(graph.ids[:, :k], graph.similarities[:, :k]) if graph.k > k else graph
 
 
 def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: int = 0) -> float:

@@ -188,7 +188,6 @@ class NetworkMethod(ABC):
             key = run.results.key("neighbours", {"of": of, "k": self.k, **self._sampling})
             graph = self.searched(faces, run, run.results.pieces("neighbours", key))
         else:
-            graph = NeighborGraph(graph.ids[:, : self.k], graph.similarities[:, : self.k])
             content = [run.results.fingerprint(part) for part in (graph.ids, graph.similarities)]
             key = run.results.key("neighbours", {"of": of, "given": content})
         ids, similarities = padded(graph, self.k)

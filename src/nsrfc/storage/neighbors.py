@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -67,10 +68,7 @@ def read_neighbors(path: PathLike) -> NeighborGraph:
             return NeighborGraph(ids, similarities)
         except InputError as error:
             raise InputError(f"{path}: {error} Build it anew.") from error
-    raise InputError(
-        f"{path} holds neither 'data' nor 'ids' and 'similarities' (it holds "
-        f"{', '.join(headers) or 'nothing'}): give a neighbour graph."
-    )
+    raise _no_graph(path, headers)
 
 
 def neighbors_shape(path: PathLike) -> tuple[int, int]:
@@ -82,15 +80,20 @@ def neighbors_shape(path: PathLike) -> tuple[int, int]:
         As :func:`read_neighbors`, as far as the array headers show.
     """
     path = existing_file(path, SUFFIXES, "neighbour graphs")
-    shapes = {name: header.shape for name, header in npz_headers(path).items()}
-    if len(shapes.get("data", ())) == 3:
-        return shapes["data"][0], shapes["data"][2]
-    if len(shapes.get("ids", ())) == 2:
-        return shapes["ids"][0], shapes["ids"][1]
-    raise InputError(
-        f"{path} holds neither 'data' nor 'ids' and 'similarities' (it holds "
-        f"{', '.join(shapes) or 'nothing'}): give a neighbour graph."
-    )
+    headers = npz_headers(path)
+    if "data" in headers:
+        data = headers["data"]
+        _check_reference(data.shape, data.dtype, f"{path}[data]")
+        return data.shape[0], data.shape[2]
+    if {"ids", "similarities"} <= headers.keys():
+        ids, similarities = headers["ids"].shape, headers["similarities"].shape
+        if len(ids) != 2 or ids != similarities:
+            raise InputError(
+                f"{path} holds ids of shape {ids} and similarities of shape {similarities}, but a "
+                f"neighbour graph has one shape (faces, k): build it anew."
+            )
+        return ids[0], ids[1]
+    raise _no_graph(path, headers)
 
 
 def write_neighbors(
@@ -126,12 +129,23 @@ def write_neighbors(
         raise InputError(f"layout must be 'nsrfc' or 'reference', got {layout!r}.")
 
 
-def _from_reference(data: npt.NDArray[Any], name: str) -> NeighborGraph:
-    if data.ndim != 3 or data.shape[1] != 2 or 0 in data.shape or data.dtype.kind not in "fi":
+def _no_graph(path: PathLike, names: Iterable[str]) -> InputError:
+    return InputError(
+        f"{path} holds neither 'data' nor 'ids' and 'similarities' (it holds "
+        f"{', '.join(names) or 'nothing'}): give a neighbour graph."
+    )
+
+
+def _check_reference(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+    if len(shape) != 3 or shape[1] != 2 or 0 in shape or dtype.kind not in "fi":
         raise InputError(
-            f"{name} is {data.dtype} of shape {data.shape}, but the reference's layout is numbers "
+            f"{name} is {dtype} of shape {shape}, but the reference's layout is numbers "
             f"(faces, 2, k) with ids and 1 - cosine: write it so."
         )
+
+
+def _from_reference(data: npt.NDArray[Any], name: str) -> NeighborGraph:
+    _check_reference(data.shape, data.dtype, name)
     n, _, k = data.shape
     if data.dtype.kind == "f" and n > 2 ** (np.finfo(data.dtype).nmant + 1):
         raise InputError(f"{name}: {data.dtype} cannot tell {n} row numbers apart: use float64.")
