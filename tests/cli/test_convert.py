@@ -144,7 +144,7 @@ class TestRefusals:
         torch.save(dict(list(state.items())[5:]), cut)
         assert "cut.pth: These weights have no encoder" in convert(cut)
         torch.save({name: state[name] for name in state if "norm1" not in name}, cut)
-        assert "cut.pth is no whole lcenet" in convert(cut)
+        assert "cut.pth is no complete lcenet" in convert(cut)
         cut.write_bytes(weights["lcenet"].read_bytes()[:5000])
         assert "cut.pth cannot be read" in convert(cut)
         module.write_bytes(pickle.dumps({"run": print}))

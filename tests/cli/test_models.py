@@ -133,7 +133,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     ),
     "plan with k and a model": (
         ["plan", "faces.npz", "-m", "structure", "-k", "5"],
-        "a model brings",
+        "-k is for --model none",
     ),
     "plan for another dimension": (["plan", "faces.npz", "-m", "longer"], f"dimension {D + 1}, these"),
     "plan of nothing": (["plan", "-m", "structure"], "-n and --dimension"),

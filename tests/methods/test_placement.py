@@ -10,7 +10,6 @@ import pytest
 
 import nsrfc
 from nsrfc import FaceClusterer
-from nsrfc.methods.placement import Placement
 from nsrfc.model.bundle import load_model
 from nsrfc.synthetic import generate
 
@@ -74,8 +73,7 @@ def test_k_of_the_rules_is_that_of_fit(
 ) -> None:
     clusterer = FaceClusterer(model=None, k=7).fit(faces[0])
     clusterer.predict(faces[1])
-    assert isinstance(clusterer._placed, Placement)
-    assert clusterer._placed.k == 7
+    assert [placed.k for placed in clusterer._placed] == [7]
 
 
 def test_below_the_minimum_size_the_rules_place_what_the_rules_found(

@@ -259,7 +259,7 @@ def test_other_arguments_are_refused_in_a_sentence(data: Path, tmp_path: Path) -
     for path in (data / "features", data / "labels"):
         for file in path.glob(f"{TRAIN}.*"):
             file.unlink()
-    assert "no part0_train to learn from" in refused(data, "-o", out)
+    assert "no part0_train to train on" in refused(data, "-o", out)
     for path in (data / "features", data / "labels"):
         for file in path.glob("*_test.*"):
             file.rename(file.with_stem("part2_test"))
@@ -290,7 +290,7 @@ def test_published_files_are_known_by_sizes_and_checksums(generated: Path) -> No
     assert replace(part, knn_md5=None).difference(same) is None, "neighbours may be absent"
     for published, words in (
         (replace(same, faces=n + 1), f"{n} faces instead of {n + 1}"),
-        (replace(same, n_identities=people + 1), f"{people} people instead of {people + 1}"),
+        (replace(same, n_identities=people + 1), f"{people} identities instead of {people + 1}"),
         (replace(same, features_md5="0" * 32), f"md5 sum is {part.features_md5} instead of 000"),
         (replace(same, knn_md5="0" * 32), f"md5 sum is {part.knn_md5} instead of 000"),
     ):
