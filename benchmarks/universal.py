@@ -83,7 +83,7 @@ UNLABELLED_FACES = 10_000
 
 def table(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
     """Print F_P / F_B on every set."""
-    header("faces of", "faces", "people", "Infomap, tuned", "rules", "universal")
+    header("faces of", "faces", "identities", "Infomap, tuned", "rules", "universal")
     records = []
     for name, faces in faces_of(arguments.sets, arguments.shared):
         results = {
@@ -163,7 +163,7 @@ def things(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
 def trained(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
     """Print F_P / F_B of the model beside networks that learned from the same embedder."""
     del arguments
-    header("faces of", "faces", "people", "rules", "universal", "trained on this embedder")
+    header("faces of", "faces", "identities", "rules", "universal", "trained on this embedder")
     known, unknown = (generated("ms1m", GENERATED["ms1m"], seed) for seed in SEEDS)
     own = nsrfc.train(known.X, known.identities)
     results = {

@@ -120,7 +120,7 @@ def test_the_shape_is_read_off_the_headers_alone(tmp_path: Path, save: Callable[
 def test_a_file_without_a_graph_has_no_shape(tmp_path: Path) -> None:
     others: list[tuple[str, dict[str, Any], str]] = [
         ("other.npz", {"X": np.ones((3, 2))}, "it holds X"),
-        ("flat.npz", {"data": np.ones((3, 2))}, "neither 'data' nor"),
+        ("flat.npz", {"data": np.ones((3, 2))}, r"of shape \(3, 2\)"),
         ("empty.npz", {}, "it holds nothing"),
     ]
     for name, content, words in others:
