@@ -78,6 +78,12 @@ class NeighborGraph:
         """Length of each list, the face itself included."""
         return int(self.ids.shape[1])
 
+    def first(self, count: int) -> NeighborGraph:
+        """Return the first ``count`` entries of each list, or all if there are no more."""
+        if count >= self.k:
+            return self
+        return NeighborGraph(self.ids[:, :count], self.similarities[:, :count])
+
 
 def _check_lists(ids: npt.NDArray[np.int32], similarities: npt.NDArray[np.float32], n: int) -> None:
     """Refuse invalid lists of a graph of ``n`` faces."""

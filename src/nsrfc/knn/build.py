@@ -188,7 +188,7 @@ def known_neighbors(
     check_count(graph, len(faces.place))
     graph = renumber(graph, faces.rows, faces.place)
     check_neighbor_graph(graph, faces.vectors)
-    return NeighborGraph(graph.ids[:, :k], graph.similarities[:, :k]) if graph.k > k else graph
+    return graph.first(k)
 
 
 def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: int = 0) -> float:

@@ -89,7 +89,7 @@ def approximate_ndde_density(
     -------
     ndarray of float64, shape (n,)
     """
-    near = _nearest(graph, neighbors)
+    near = graph.first(neighbors)
     return _received(near.ids, transition_weights(near, scale, epsilon=1e-5))
 
 
@@ -123,7 +123,7 @@ def ndde_density(
     -------
     ndarray of float64, shape (n,)
     """
-    near = _nearest(graph, neighbors)
+    near = graph.first(neighbors)
     weights = transition_weights(near, scale)
     weights[:, 0] = 0
     density = np.ones(graph.n)
@@ -132,11 +132,6 @@ def ndde_density(
         if np.abs(after - density).mean() < tolerance:
             return density / graph.n
         density = after
-
-
-def _nearest(graph: NeighborGraph, count: int) -> NeighborGraph:
-    """Return the first ``count`` columns of the lists."""
-    return NeighborGraph(graph.ids[:, :count], graph.similarities[:, :count])
 
 
 def _received(ids: npt.NDArray[np.int32], given: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
