@@ -32,6 +32,8 @@ from nsrfc.storage.runs import read_labels, write_run
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
+from .test_cluster import refused
+
 HEAVY = {"torch", "sklearn", "faiss", "numba", "scipy", "pyarrow", "matplotlib", "numpy"}
 
 
@@ -57,17 +59,6 @@ def run_json(*args: str | Path) -> dict[str, Any]:
     """Run a command with ``--json``; its stdout must be one object."""
     record: dict[str, Any] = json.loads(run(*args, "--json"))
     return record
-
-
-def refused(*args: str | Path) -> str:
-    """Run a command that must be refused in one line, and return that line."""
-    result = CliRunner().invoke(app, list(map(str, args)))
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("Expected:")]
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("Error: ")
-    return lines[0]
 
 
 def vectors_of(path: Path) -> np.ndarray[Any, Any]:
