@@ -34,6 +34,8 @@ from nsrfc.storage.runs import check_folder, read_labels, read_run, write_run
 from nsrfc.training.config import TrainingConfig
 from nsrfc.vectors import normalize
 
+from ..commands import refused
+
 FACES = np.arange(1, 13, dtype=np.float32).reshape(4, 3)
 
 
@@ -358,15 +360,6 @@ def room(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def refused(*args: str | Path) -> str:
-    """Run a command that must be refused in one line before it begins its work, and return the line."""
-    result = CliRunner().invoke(app, list(map(str, args)))
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    return line
 
 
 FULL = np.random.default_rng(0).normal(size=(4000, 3)).astype(np.float32)

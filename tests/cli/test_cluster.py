@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 
 import nsrfc
-from nsrfc.cli import app
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.reranking import rerank
 from nsrfc.knn.build import build_neighbor_graph
@@ -24,30 +22,11 @@ from nsrfc.storage.runs import read_run
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
+from ..commands import refused, run_json
 from ..models import PUBLISHED, STRUCTURE, D, make_model
 
 N = 520
 """Faces enough for the networks of the shipped model."""
-
-
-def run(*args: str | Path) -> dict[str, Any]:
-    """Run a command that must succeed, with ``--json``, and return what it prints."""
-    result = CliRunner().invoke(app, [*map(str, args), "--json"])
-    assert result.exit_code == 0, result.output
-    record: dict[str, Any] = json.loads(result.stdout)
-    return record
-
-
-def refused(*args: str | Path) -> str:
-    """Run a command that must be refused with one sentence on stderr, and return it."""
-    result = CliRunner().invoke(app, list(map(str, args)))
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("Expected:")]
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("Error: ")
-    assert lines[0].endswith(".")
-    return lines[0]
 
 
 def contents(folder: Path) -> dict[Path, bytes | None]:
@@ -103,7 +82,7 @@ def test_the_command_does_what_the_function_does(
 ) -> None:
     monkeypatch.chdir(here)
     model, method = MODELS[name]
-    record = run("cluster", "faces.npz", "-m", model, "--device", "cpu", "-o", tmp_path / "out")
+    record = run_json("cluster", "faces.npz", "-m", model, "--device", "cpu", "-o", tmp_path / "out")
     found = nsrfc.cluster(X, None if model == "none" else model, run=nsrfc.Run(device="cpu"))
     table = pq.read_table(tmp_path / "out" / "clusters.parquet")
     np.testing.assert_array_equal(table["label"].to_numpy(), found.labels)
@@ -122,7 +101,7 @@ def test_the_command_does_what_the_function_does(
 def test_options_reach_the_function(here: Path, X: npt.NDArray[np.float32], tmp_path: Path) -> None:
     options = {"threshold": 0.6, "tau": 0.7, "min_cluster_size": 4, "search": "exact", "seed": 3}
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    record = run("cluster", here / "faces.npz", "-m", here / "mine", *given, "-o", tmp_path)
+    record = run_json("cluster", here / "faces.npz", "-m", here / "mine", *given, "-o", tmp_path)
     found = nsrfc.cluster(X, here / "mine", ClusterConfig.of(**options))
     np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), found.labels)
     assert {name: record["config"][name] for name in options} == options
@@ -133,10 +112,10 @@ def test_options_reach_the_function(here: Path, X: npt.NDArray[np.float32], tmp_
 
 
 def test_both_layouts_of_a_graph_and_an_index_bring_neighbours(here: Path, tmp_path: Path) -> None:
-    searched = run("cluster", here / "faces.npz", "-m", "none", "-o", tmp_path / "searched")
+    searched = run_json("cluster", here / "faces.npz", "-m", "none", "-o", tmp_path / "searched")
     for option, file in (("--knn", "graph.npz"), ("--knn", "theirs.npz"), ("--index", "faces.index")):
         out = tmp_path / file
-        record = run("cluster", here / "faces.npz", "-m", "none", option, here / file, "-o", out)
+        record = run_json("cluster", here / "faces.npz", "-m", "none", option, here / file, "-o", out)
         assert record["result"]["people"] == searched["result"]["people"]
         np.testing.assert_array_equal(
             np.load(out / "labels.npy"), np.load(tmp_path / "searched" / "labels.npy")
@@ -149,7 +128,9 @@ def test_with_the_shipped_model_and_a_cache_other_thresholds_run_no_network(
     here: Path, tmp_path: Path
 ) -> None:
     def cluster(*options: str) -> dict[str, Any]:
-        return run("cluster", here / "faces.npz", "--cache", tmp_path / "kept", *options, "-o", tmp_path)
+        return run_json(
+            "cluster", here / "faces.npz", "--cache", tmp_path / "kept", *options, "-o", tmp_path
+        )
 
     networks = {"refinement", "pairs", "lcenet"}
     first, second = cluster(), cluster("--threshold", "0.95", "--tau", "0.99")
@@ -220,7 +201,7 @@ def test_a_refusal_is_one_line_and_leaves_no_file(
 
 def test_a_refused_run_leaves_the_one_before_it(here: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run("cluster", here / "few.npy", "-m", here / "mine", "-o", out)
+    run_json("cluster", here / "few.npy", "-m", here / "mine", "-o", out)
     before = contents(out)
     refused("cluster", here / "few.npy", "-m", here / "mine", "-k", "9", "-o", out)
     refused("cluster", here / "few.npy", "-m", "none", "--index", here / "faces.index", "-o", out)

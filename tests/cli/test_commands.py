@@ -32,7 +32,7 @@ from nsrfc.storage.runs import read_labels, write_run
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
-from .test_cluster import refused
+from ..commands import refused, run, run_json
 
 HEAVY = {"torch", "sklearn", "faiss", "numba", "scipy", "pyarrow", "matplotlib", "numpy"}
 
@@ -46,19 +46,6 @@ def command(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedP
         timeout=120,
         cwd=cwd,
     )
-
-
-def run(*args: str | Path) -> str:
-    """Run a command that must succeed, in this process, and return its stdout."""
-    result = CliRunner().invoke(app, list(map(str, args)))
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def run_json(*args: str | Path) -> dict[str, Any]:
-    """Run a command with ``--json``; its stdout must be one object."""
-    record: dict[str, Any] = json.loads(run(*args, "--json"))
-    return record
 
 
 def vectors_of(path: Path) -> np.ndarray[Any, Any]:

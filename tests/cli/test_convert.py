@@ -12,38 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
-from nsrfc.cli import app  # noqa: E402
 from nsrfc.model.bundle import NSRFC, load_model  # noqa: E402
 from nsrfc.model.settings import NETWORKS, STEPS, ModelSettings  # noqa: E402
 from nsrfc.storage.embeddings import read_embeddings  # noqa: E402
 from nsrfc.storage.neighbors import read_neighbors  # noqa: E402
 from nsrfc.storage.runs import read_labels  # noqa: E402
 
+from ..commands import refused, run  # noqa: E402
+
 D, HEADS = 16, 4
-
-
-def run(*args: str | Path) -> str:
-    """Run a command that must succeed, and return its stdout."""
-    result = CliRunner().invoke(app, list(map(str, args)))
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*args: str | Path) -> str:
-    """Run a command that must be refused in one sentence, and return it."""
-    result = CliRunner().invoke(app, list(map(str, args)))
-    assert result.exit_code == 2, result.output
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("Expected:")]
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("Error: ")
-    assert lines[0].count(". ") == 0, "one sentence"
-    return lines[0]
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,9 @@ from nsrfc.storage.neighbors import read_neighbors, write_neighbors
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
+from ..commands import refused, run_json
 from ..models import FAMILIES, STRUCTURE, D, K, make_model
-from .test_cluster import contents, refused, run
+from .test_cluster import contents
 
 N = 150
 
@@ -55,7 +56,7 @@ def test_refined_faces_are_those_of_the_function_and_keep_their_names(
 ) -> None:
     out = tmp_path / f"refined{suffix}"
     model = here / family
-    record = run("refine", here / "faces.npz", "-m", model, "-o", out, "--cache", here / "kept")
+    record = run_json("refine", here / "faces.npz", "-m", model, "-o", out, "--cache", here / "kept")
     expected = refine_embeddings(X, model, run=Run(cache=here / "kept"))
     width = D if family == "structure" else 2 * D
     found = read_embeddings(out, dimension=width)
@@ -76,7 +77,7 @@ def test_distances_are_those_of_the_function_in_both_layouts(
     expected = pair_probabilities(X, model, run=Run(cache=kept))
     for layout in ("nsrfc", "reference"):
         out = tmp_path / f"{layout}.npz"
-        record = run(
+        record = run_json(
             "distances", here / "faces.npz", "-m", model, "-o", out, "--layout", layout, "--cache", kept
         )
         found = read_neighbors(out)
@@ -92,8 +93,8 @@ def test_distances_are_those_of_the_function_in_both_layouts(
 def test_neighbours_that_are_brought_are_taken(here: Path, tmp_path: Path) -> None:
     for command, suffix in (("refine", ".npy"), ("distances", ".npz")):
         args = here / "faces.npz", "-m", here / "structure"
-        searched = run(command, *args, "-o", tmp_path / f"searched{suffix}")
-        given = run(command, *args, "--knn", here / "graph.npz", "-o", tmp_path / f"given{suffix}")
+        searched = run_json(command, *args, "-o", tmp_path / f"searched{suffix}")
+        given = run_json(command, *args, "--knn", here / "graph.npz", "-o", tmp_path / f"given{suffix}")
         assert "neighbours" in searched["seconds"]
         one, other = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("searched", "given"))
         assert one == other
@@ -162,20 +163,20 @@ def test_a_plan_is_that_of_the_function_for_a_file_and_for_a_shape(here: Path, n
     model = name if name in ("none", "universal") else here / name
     settings = None if name == "none" else load_model(model).settings
     expected = json.loads(json.dumps(plan(N, D, ClusterConfig(), model=settings).as_dict()))
-    assert run("plan", here / "faces.npz", "-m", model) == expected
-    assert run("plan", "-n", str(N), "--dimension", str(D), "-m", model) == expected
-    larger = run("plan", "-n", "200000", "--dimension", str(D), "-m", model)
+    assert run_json("plan", here / "faces.npz", "-m", model) == expected
+    assert run_json("plan", "-n", str(N), "--dimension", str(D), "-m", model) == expected
+    larger = run_json("plan", "-n", "200000", "--dimension", str(D), "-m", model)
     assert larger["method"] == "approximate"
     assert larger["peak_bytes"] > expected["peak_bytes"]
-    exact = run("plan", "-n", "200000", "--dimension", str(D), "-m", model, "--search", "exact")
+    exact = run_json("plan", "-n", "200000", "--dimension", str(D), "-m", model, "--search", "exact")
     assert exact["method"] == "exact"
 
 
 def test_a_plan_of_the_rules_takes_their_k(here: Path) -> None:
-    record: dict[str, Any] = run("plan", here / "faces.npz", "-m", "none", "-k", "12")
+    record: dict[str, Any] = run_json("plan", here / "faces.npz", "-m", "none", "-k", "12")
     assert record == json.loads(json.dumps(plan(N, D, ClusterConfig(k=12)).as_dict()))
-    assert run("plan", here / "faces.npz", "-m", "none")["k"] == 80
-    assert run("plan", "-n", "7", "--dimension", "3", "-m", "none")["k"] == 7
+    assert run_json("plan", here / "faces.npz", "-m", "none")["k"] == 80
+    assert run_json("plan", "-n", "7", "--dimension", "3", "-m", "none")["k"] == 7
 
 
 def test_the_table_of_a_plan_shows_every_stage(here: Path) -> None:

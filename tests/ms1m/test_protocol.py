@@ -23,6 +23,8 @@ from nsrfc.storage.identities import read_identities
 from nsrfc.storage.neighbors import read_neighbors
 from nsrfc.storage.runs import read_labels
 
+from ..commands import refused, run
+
 FACES = 3000
 TINY = """\
 k: 12
@@ -50,23 +52,6 @@ def real_command(*args: str | Path) -> tuple[dict[str, Any], str]:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
-
-
-def run(*args: str | Path) -> str:
-    """Run any command that must succeed, in this process, and return its stdout."""
-    result = CliRunner().invoke(app, list(map(str, args)))
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*args: str | Path) -> str:
-    """Run the command, which must be refused, and return the line that says why."""
-    result = CliRunner().invoke(app, ["ms1m", *map(str, args)])
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith("Error: ")
-    return last
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +133,7 @@ def test_what_is_done_is_not_done_again(data: Path, tmp_path: Path) -> None:
     n = len(vectors_of(data, "part3_test"))
     knn.parent.mkdir()
     np.savez(knn, data=np.full((n, 2, 80), n, np.float32))
-    assert "ids that are not whole numbers" in refused(*args), "found when its part is reached"
+    assert "ids that are not whole numbers" in refused("ms1m", *args), "found when its part is reached"
     first = (out / "part1_test" / "run.json").read_bytes()
     assert list(json.loads((out / "ms1m.json").read_text())["parts"]) == ["part1_test"]
     knn.unlink()
@@ -195,7 +180,7 @@ def test_a_model_is_learned_on_part0_and_kept_or_given(data: Path, tmp_path: Pat
 
     labels = data / "labels" / f"{TRAIN}.meta"
     labels.write_text("0\n" * len(vectors_of(data, TRAIN)))
-    assert "at least 4 identities" in refused(*args), "a model of other labels is not taken"
+    assert "at least 4 identities" in refused("ms1m", *args), "a model of other labels is not taken"
 
 
 def cut(path: Path, count: int) -> None:
@@ -213,7 +198,7 @@ def test_files_that_do_not_fit_are_refused_in_a_sentence(data: Path, tmp_path: P
     out = tmp_path / "out"
 
     def message(*args: str) -> str:
-        found = refused(data, "--model", "none", "-o", out, *args)
+        found = refused("ms1m", data, "--model", "none", "-o", out, *args)
         for path, content in whole.items():
             path.write_bytes(content)
         assert not out.exists()
@@ -250,20 +235,20 @@ def test_files_that_do_not_fit_are_refused_in_a_sentence(data: Path, tmp_path: P
 
 def test_other_arguments_are_refused_in_a_sentence(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert "no part2_test; choose among 1" in refused(data, "--parts", "1,2", "-o", out)
+    assert "no part2_test; choose among 1" in refused("ms1m", data, "--parts", "1,2", "-o", out)
     assert "leave them out with --model" in refused(
-        data, "--model", "none", "--preset", "paper", "-o", out
+        "ms1m", data, "--model", "none", "--preset", "paper", "-o", out
     )
-    assert "no part of the benchmark" in refused(tmp_path, "-o", out)
-    assert "There is no folder" in refused(data, "--model", tmp_path / "absent", "-o", out)
+    assert "no part of the benchmark" in refused("ms1m", tmp_path, "-o", out)
+    assert "There is no folder" in refused("ms1m", data, "--model", tmp_path / "absent", "-o", out)
     for path in (data / "features", data / "labels"):
         for file in path.glob(f"{TRAIN}.*"):
             file.unlink()
-    assert "no part0_train to train on" in refused(data, "-o", out)
+    assert "no part0_train to train on" in refused("ms1m", data, "-o", out)
     for path in (data / "features", data / "labels"):
         for file in path.glob("*_test.*"):
             file.rename(file.with_stem("part2_test"))
-    assert "no part of the benchmark" in refused(data, "--model", "none", "-o", out)
+    assert "no part of the benchmark" in refused("ms1m", data, "--model", "none", "-o", out)
     assert not out.exists()
 
 
