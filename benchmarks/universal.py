@@ -6,6 +6,7 @@
 Parts, the first by default:
 
     table        F of the model, of the rules without one, and of Infomap at its best threshold
+    small        the same for libraries of a few people, beside the best of three methods for each
     reliability  predicted probability beside the share that is the same person, on real faces
     precision    precision and recall of pairs for several values of the knob ``precision``
     things       things that are not faces, from the data that scikit-learn brings
@@ -77,6 +78,14 @@ PHOTOS = 20
 FACES_PER_PERSON = 70
 """Generated faces of the preset ms1m for every labelled person: so many that none lacks two photos."""
 
+LIBRARIES = ("celeba_wild_dev", "lfw", "lfw_dlib")
+"""Sets with enough people who have ten photos or more."""
+
+PEOPLE = (2, 4, 8, 20, 60)
+"""Numbers of people in a library."""
+
+PHOTOS_IN_LIBRARY = 10
+
 UNLABELLED_FACES = 10_000
 """Generated faces that are clustered after fine-tuning."""
 
@@ -93,6 +102,52 @@ def table(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
         }
         records.append(row(faces, results))
     return records
+
+
+def small(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
+    """Print F_P for libraries drawn from the people with ten photos or more: mean and lowest."""
+    header("libraries of", "identities", "best method, tuned for each", "rules", "universal")
+    records = []
+    for name, faces in faces_of(arguments.sets, arguments.shared):
+        if name not in LIBRARIES:
+            continue
+        for people in PEOPLE:
+            drawn = [library(faces, people, seed) for seed in range(arguments.draws)]
+            found = {
+                "peer": [best_peer(each) for each in drawn],
+                "rules": [f_p(each, nsrfc.cluster(each.X, None).labels) for each in drawn],
+                "universal": [f_p(each, nsrfc.cluster(each.X, model).labels) for each in drawn],
+            }
+            cells = [f"{100 * np.mean(each):.1f} ({100 * min(each):.1f})" for each in found.values()]
+            print(line([faces.name, f"{people}", *cells]), flush=True)
+            records.append({"set": faces.name, "people": people, "f_p": found})
+    return records
+
+
+def library(faces: Faces, people: int, seed: int) -> Faces:
+    """Draw the photos of some of the people who have ten or more."""
+    identities, photos = np.unique(faces.identities, return_counts=True)
+    rng = np.random.default_rng([people, seed])
+    chosen = rng.choice(identities[photos >= PHOTOS_IN_LIBRARY], people, replace=False)
+    rows = np.flatnonzero(np.isin(faces.identities, chosen))
+    return Faces(faces.name, faces.X[rows], faces.identities[rows])
+
+
+def best_peer(faces: Faces) -> float:
+    """F_P of components, HDBSCAN or Infomap, whichever is best with its best setting by the labels."""
+    graph = build_neighbor_graph(faces.X)
+    low, high = (float(np.quantile(graph.similarities[:, 1:], share)) for share in (0.02, 0.98))
+    labels = [
+        baselines.best_threshold_components(graph, faces.identities)[0],
+        *(baselines.hdbscan(graph, size) for size in (2, 3, 5, 8)),
+        *(baselines.infomap(graph, float(at)) for at in np.linspace(low, high, 16)),
+    ]
+    return max(f_p(faces, each) for each in labels)
+
+
+def f_p(faces: Faces, labels: Labels) -> float:
+    """Pairwise F."""
+    return evaluate(faces.identities, labels).pairwise.f
 
 
 def reliability(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
@@ -199,6 +254,7 @@ def fine_tuned(model: NSRFC, known: Faces, count: int, unknown: Faces) -> Record
 
 PARTS: dict[str, Callable[[NSRFC, argparse.Namespace], list[Record]]] = {
     "table": table,
+    "small": small,
     "reliability": reliability,
     "precision": precision,
     "things": things,
@@ -362,6 +418,7 @@ def main() -> None:
     parser.add_argument(
         "--labelled", nargs="+", type=int, default=LABELLED, help="people for fine-tuning"
     )
+    parser.add_argument("--draws", type=int, default=20, help="libraries of each size, for small")
     parser.add_argument("--model", default="universal", help="its name or folder")
     parser.add_argument("--shared", type=Path, default=SHARED, metavar="DIR", help="real faces")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")

@@ -72,7 +72,7 @@ def label_free(n: int, d: int, k: int) -> dict[str, Work]:
     return {
         # As of faces that are whitened: a graph more, and its scores.
         "neighbours": search(n, d, k) + (1 + len(WIDTHS)) * rebuilding(n, d, k),
-        "whitening": len(Rules.whitening) * impostor_scores(n, d) + averages(n, d, k) + whitening(n, d),
+        "whitening": len(Rules.whitening) * entropy(n, d) + averages(n, d, k) + whitening(n, d),
         "scores": (2 + len(WIDTHS)) * impostor_scores(n, d),
         "refinement": total(averages(n, d, min(width, k)) for width in WIDTHS),
         # ids and scores of every list.
@@ -125,8 +125,14 @@ def rebuilding(n: int, d: int, k: int) -> Work:
 
 
 def impostor_scores(n: int, d: int) -> Work:
-    """Count products with a sample of m faces: 2 n m d FLOP."""
-    return Work(2.0 * n * min(n, SAMPLE) * d, 4.0 * n * d)
+    """Count products of the pairs in a sample of m faces: m^2 d FLOP."""
+    sample = float(min(n, SAMPLE))
+    return Work(sample * sample * d, 4.0 * sample * d)
+
+
+def entropy(n: int, d: int) -> Work:
+    """Count the lists of a sample of m faces, 2 n m d FLOP, and impostor scores."""
+    return Work(2.0 * n * min(n, SAMPLE) * d, 4.0 * n * d) + impostor_scores(n, d)
 
 
 def averages(n: int, d: int, width: int) -> Work:

@@ -6,9 +6,10 @@
 Networks that read neighbour structure do not depend on the coordinates of an embedder, but they do
 depend on the kind of faces in their training set. They are therefore trained on many generated sets
 (:mod:`nsrfc.synthetic`) that vary in everything embedders and collections vary in: dimension, spectrum,
-noise, look-alikes, sub-modes, image quality, faces per identity from one to a thousand, number of faces,
-wrong labels. No real face is read. The validation sets are drawn from the unmodified presets, which are
-calibrated on real faces.
+noise, common mean, look-alikes, sub-modes, image quality, faces per identity from one to a thousand,
+number of faces from eight up, wrong labels. No real face is read. The validation sets are drawn from the
+presets, which are calibrated on real faces: as they are, with the geometry of embedders whose faces all
+lie in a narrow cone, and as small libraries.
 
 An interrupted command resumes when it is given again. Everything random follows from the seeds.
 """
@@ -48,22 +49,32 @@ from nsrfc.training.trainer import LabelledFaces, Trainer
 
 __all__ = ["GeneratedSet", "draw_set", "main", "train_universal"]
 
-TRAINING_SETS = 120
-"""Number of training sets."""
+TRAINING_SETS, SMALL_SETS = 90, 240
+"""Number of training sets, and of small ones beside them."""
 
 FIRST_VALIDATION_SEED = 1_000_000
 """Seed of the first validation set."""
 
 VALIDATION_FACES, VALIDATION_DIMENSIONS = 6_000, (128, 512)
-"""There is one validation set of this size for every preset and each of these dimensions."""
+"""There is one validation set of this size for every preset and each of these dimensions, and one for
+every preset in a narrow cone."""
 
-MIN_FACES, USUAL_FACES, MAX_FACES = 500, 4_000, 40_000
-"""Sizes of the training sets: five in six are between the first two numbers, the others between the last
-two."""
+VALIDATION_IDENTITIES = 2, 4, 8, 20, 60
+"""Small libraries of so many identities validate as well: one for every preset, in and out of a cone."""
+
+PHOTOS = 25
+"""Mean photos of an identity in them."""
+
+NARROW: dict[str, Any] = {"spectrum_decay": 1.9, "noise_decay": 1.9, "common_mean": 0.7, "fading": 0.4}
+"""A few directions hold most of the variance, and faces share most of their length."""
+
+FEW_FACES, MIN_FACES, USUAL_FACES, MAX_FACES = 8, 500, 4_000, 40_000
+"""Sizes of the training sets: small ones are between the first two numbers, five in six of the others
+between the next two, and the rest between the last two."""
 
 DIMENSIONS = 64, 1024
 
-PRECISION = 0.975
+PRECISION = 0.965
 """Minimum pairwise precision of the default threshold, reached on three in four validation sets. It
 takes precedence over F, as joining two people is worse than splitting one. If no threshold reaches it,
 the one of the highest precision is taken."""
@@ -88,16 +99,19 @@ class GeneratedSet(NamedTuple):
     dimension: int
 
 
-def draw_set(seed: int) -> GeneratedSet:
+def draw_set(seed: int, small: bool = False) -> GeneratedSet:
     """Draw the distribution, the size and the dimension of a set of faces.
 
     Every parameter of a preset is changed by a random factor or offset. Half of the sets also get
     families of other sizes: up to hundreds of people who resemble each other, as people of one descent,
-    age and sex do to an embedder that was trained on few of them.
+    age and sex do to an embedder that was trained on few of them. A third are in a narrow cone, more or
+    less.
 
     Parameters
     ----------
     seed : int
+    small : bool
+        Whether the set has fewer than `MIN_FACES` faces, of which one identity may have most.
     """
     rng = np.random.default_rng([77, seed])
 
@@ -152,22 +166,54 @@ def draw_set(seed: int) -> GeneratedSet:
         )
     large = rng.random() < 1 / 6
     faces = round(about(USUAL_FACES, MAX_FACES) if large else about(MIN_FACES, USUAL_FACES))
+    if rng.random() < 1 / 3:
+        distribution = replace(
+            distribution,
+            spectrum_decay=distribution.spectrum_decay * between(1, 1.7),
+            noise_decay=distribution.noise_decay * between(1, 1.7),
+            common_mean=between(0, 0.85),
+            fading=between(0, 0.7),
+            quality=distribution.quality + between(0, 0.8),
+        )
+    if small:
+        faces = round(about(FEW_FACES, MIN_FACES))
+        distribution = replace(
+            distribution,
+            body_size=about(2, 40),
+            tail_share=between(0, 1),
+            tail_exponent=between(0.5, 1.5),
+            max_size=max(4, round(faces * between(0.1, 0.7))),
+        )
     return GeneratedSet(distribution, faces, round(about(*DIMENSIONS)))
 
 
 def validation_sets(faces: int = VALIDATION_FACES) -> list[GeneratedSet]:
-    """List the validation sets: the presets, in several dimensions."""
-    return [
+    """List the validation sets: the presets, in several dimensions, narrow, and as small libraries."""
+    narrow = [replace(distribution, **NARROW) for distribution in PRESETS.values()]
+    least = VALIDATION_DIMENSIONS[0]
+    large = [
         GeneratedSet(distribution, faces, dimension)
         for distribution in PRESETS.values()
         for dimension in VALIDATION_DIMENSIONS
     ]
+    small = [
+        GeneratedSet(
+            replace(distribution, body_size=PHOTOS, body_spread=PHOTOS / 3, tail_share=0, max_size=100),
+            identities * PHOTOS,
+            least,
+        )
+        for identities in VALIDATION_IDENTITIES
+        if identities * PHOTOS <= faces
+        for distribution in (*PRESETS.values(), *narrow)
+    ]
+    return [*large, *(GeneratedSet(distribution, faces, least) for distribution in narrow), *small]
 
 
 def train_universal(
     output: Path,
     *,
     training_sets: int = TRAINING_SETS,
+    small_sets: int = SMALL_SETS,
     faces: int = VALIDATION_FACES,
     config: TrainingConfig | None = None,
     weights: str | Path | None = None,
@@ -181,8 +227,10 @@ def train_universal(
         Folder for the model, its card, the curves and the record.
     training_sets : int
         Number of training sets, at least two.
+    small_sets : int
+        Number of small training sets beside them.
     faces : int
-        Faces in a validation set.
+        Faces in a validation set, at most.
     config : TrainingConfig, optional
         The preset ``universal`` by default.
     weights : path-like or str, optional
@@ -200,10 +248,12 @@ def train_universal(
     place = find_device(device)
     for name in NETWORKS:
         outline(config, name, None)
-    drawn = [draw_set(seed) for seed in range(training_sets)], validation_sets(faces)
+    training = [draw_set(seed) for seed in range(training_sets)]
+    training += [draw_set(seed, small=True) for seed in range(training_sets, training_sets + small_sets)]
+    drawn = training, validation_sets(faces)
     data = {
         "faces": "generated (recipes.universal), none of them real",
-        "sets that teach": training_sets,
+        "sets that teach": len(training),
         "sets that validate": len(drawn[1]),
         "faces that teach": sum(one.faces for one in drawn[0]),
         "faces that validate": sum(one.faces for one in drawn[1]),
@@ -234,7 +284,7 @@ def train_universal(
         model = trained_model(trainer, None, data)
         precise = [connect for precision, connect in trainer.precision if precision >= PRECISION]
         connect = max(model.settings.connect, (precise or [trainer.precision[-1][1]])[0])
-        model.settings = model.settings.model_copy(update={"fewest": MIN_FACES, "connect": connect})
+        model.settings = model.settings.model_copy(update={"connect": connect})
         draw_curves(output / CURVES, trainer.curves)
         write_json(output / RECORD, run | outcome(trainer))
         model.save_pretrained(output)

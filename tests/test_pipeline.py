@@ -221,13 +221,6 @@ def test_the_record_says_what_decided(X: Floats, model: NSRFC) -> None:
     assert (rules["name"], rules["settings"]["k"]) == ("rules", 9)
 
 
-def test_too_few_faces_for_the_networks_are_clustered_by_the_rules(X: Floats) -> None:
-    found, rules = cluster(X, "universal"), cluster(X, None)
-    assert found.method["name"] == "rules"
-    np.testing.assert_array_equal(found.labels, rules.labels)
-    np.testing.assert_array_equal(found.confidence, rules.confidence)
-
-
 @pytest.mark.parametrize(
     ("model_name", "config", "words"),
     [
@@ -236,9 +229,6 @@ def test_too_few_faces_for_the_networks_are_clustered_by_the_rules(X: Floats) ->
         (None, {"tau": 0.5}, "tau would have no effect"),
         (None, {"precision": 0.9}, "precision would have no effect"),
         (None, {"threshold": 0.5, "tau": 0.5}, "threshold and tau would have no effect"),
-        ("universal", {"threshold": 0.5}, "for 500 faces or more, and 250 are clustered by the rules"),
-        ("universal", {"tau": 0.5}, "tau would have no effect, as the model's networks are for 500"),
-        ("universal", {"precision": 0.9}, "precision would have no effect"),
     ],
 )
 def test_settings_without_effect_are_refused_before_any_work(

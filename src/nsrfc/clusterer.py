@@ -169,10 +169,11 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _placement(self) -> Placement:
-        faces, model, config, run = self._fitted
+        rows, model, config, run = self._fitted
         if not self._placed:
-            method = load_method(model, config, distinct_faces(faces).vectors.shape, run)
-            self._placed.append(method.placement(faces, self.labels_, run))
+            faces = distinct_faces(rows)
+            method = load_method(model, config, rows.shape[1], run)
+            self._placed.append(method.placement(faces.vectors, self.labels_[faces.rows], run))
         return self._placed[0]
 
     def _vectors(self, X: npt.ArrayLike, *, reset: bool) -> npt.NDArray[np.floating]:

@@ -15,6 +15,7 @@ from nsrfc.knn.build import known_neighbors
 from nsrfc.knn.copies import distinct_faces
 from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_method, load_networks
+from nsrfc.methods.search import scenes_and_neighbors
 from nsrfc.records import Clustering, NeighborGraph
 
 if TYPE_CHECKING:
@@ -69,10 +70,12 @@ def cluster(
     """
     config, run = ClusterConfig.given(config), run or Run()
     faces = distinct_faces(X)
-    method = load_method(model, config, faces.vectors.shape, run)
+    method = load_method(model, config, faces.vectors.shape[1], run)
     known = known_neighbors(faces, graph, index, method.k, run.progress)
     with run.results.locked():
-        near = method.neighborhood(faces.vectors, known, run)  # 1  neighbours, refined, rebuilt
+        # The lists are handed over, so that the method can free them.
+        faces, *lists = scenes_and_neighbors(faces, known, method, run)
+        near = method.neighborhood(faces.vectors, lists.pop(), run)  # 1  neighbours, refined, rebuilt
         affinity = method.affinity(near, run)  # a_ij
         density = method.density_graph(near, affinity, run)  # 2  rho, E_d, E_s
         scorer = method.edge_scorer(near, density, run)  # 3  scores density edges, on demand

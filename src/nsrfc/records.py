@@ -99,6 +99,34 @@ def _check_lists(ids: npt.NDArray[np.int32], similarities: npt.NDArray[np.float3
 
 
 @dataclass(frozen=True)
+class ImpostorScores:
+    """Impostor score statistics of a set of faces.
+
+    Attributes
+    ----------
+    mean, deviation : float
+        m and d: of the similarities of impostor pairs.
+    genuine_share : float
+        Share of genuine pairs among all pairs: 1 / identities if these are of equal size.
+    """
+
+    mean: float
+    deviation: float
+    genuine_share: float
+
+    @property
+    def identical(self) -> float:
+        """Normalised score of two identical faces."""
+        return (1 - self.mean) / self.deviation
+
+    def normalized(self, similarities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Normalise similarities (any shape)."""
+        mean, slope = np.float32(self.mean), np.float32(1 / self.deviation)
+        score: npt.NDArray[np.float32] = (similarities - mean) * slope
+        return score
+
+
+@dataclass(frozen=True)
 class Neighborhood:
     """Result of step 1: the faces and their neighbour lists.
 
@@ -116,9 +144,8 @@ class Neighborhood:
         The neighbours found before refinement.
     refined : bool
         Whether ``vectors`` are refined embeddings.
-    impostor_means : (float, float)
-        Mean similarity of impostor pairs by ``vectors`` and by ``faces``; NaN if the method does not
-        use it.
+    impostors : (ImpostorScores, ImpostorScores), optional
+        Impostor score statistics by ``vectors`` and by ``faces``, if the method uses them.
     identical : float
         Normalised score of two identical faces, if similarities are normalised scores.
     key : str
@@ -131,7 +158,7 @@ class Neighborhood:
     similarities: npt.NDArray[np.float32]
     nearest: npt.NDArray[np.int32]
     refined: bool = False
-    impostor_means: tuple[float, float] = (float("nan"), float("nan"))
+    impostors: tuple[ImpostorScores, ImpostorScores] | None = None
     identical: float = float("nan")
     key: str = ""
 

@@ -6,7 +6,10 @@ the identity (Beta distributions), q with identity and image (heavy-tailed)::
     centre = sqrt(c) family + sqrt(1 - c) own           members of a family look alike
     mode   = sqrt(m) change + sqrt(1 - m) centre        age, pose, occasion: a few per identity
     lost   = sqrt(p) condition + sqrt(k) family + sqrt(1 - p - k) noise
-    face   = unit(sqrt(q) mode + sqrt(1 - q) lost)      q is the quality of the image
+    face   = unit(sqrt(q) mode + sqrt(1 - q) (1 - f) lost + sqrt(v / (1 - v)) mean)
+
+q is the quality of the image, v the share of what all faces have in common, and f the share by which an
+embedder shortens what it cannot read: with a common mean, poor images then lie close to it.
 
 A poor image (small q) moves towards its family and towards other identities' images of the same
 condition (blur, profile, dark glasses): it becomes a hub, and a bridge between identities. Finally, some
@@ -30,7 +33,10 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Rng = np.random.Generator
 
-_SHARES = {"tail_share", "kin", "mode_share", "poor_common", "poor_kin", "wrong", "outsider"}
+_SHARES = {
+    *("tail_share", "kin", "mode_share", "poor_common", "poor_kin", "wrong", "outsider"),
+    *("common_mean", "fading"),
+}
 _MAY_BE_ZERO = {"spectrum_decay", "noise_decay", "body_spread", "quality_identity", "quality_image"}
 
 
@@ -66,6 +72,8 @@ class FaceDistribution:
     wrong, outsider, outsider_faces : float
         Share of faces with a wrong identity; share of those that show people outside the set; mean
         number of faces of such an outsider.
+    common_mean, fading : float
+        Shares v of a mean common to all faces, below 1, and f by which the lost part is shortened.
 
     Raises
     ------
@@ -97,6 +105,8 @@ class FaceDistribution:
     wrong: float = 0.03
     outsider: float = 0.95
     outsider_faces: float = 2.0
+    common_mean: float = 0.0
+    fading: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -106,6 +116,8 @@ class FaceDistribution:
                 raise InputError(f"{name} must be a finite number from 0 up, got {value}.")
             if name not in _SHARES | _MAY_BE_ZERO | {"quality"} and value <= 0:
                 raise InputError(f"{name} must be above 0, got {value}.")
+        if self.common_mean == 1:
+            raise InputError("common_mean must be below 1, or all faces would be the same.")
         if self.poor_common + self.poor_kin > 1:
             raise InputError("poor_common and poor_kin are shares of one whole: lower one of them.")
 
@@ -209,13 +221,18 @@ def generate(
     families *= distribution.poor_kin**0.5
     faces = np.empty((n, dimension), np.float32)
     noise_scale = change_scale * max(0, 1 - distribution.poor_common - distribution.poor_kin) ** 0.5
+    # Along the diagonal, which no principal axis is close to.
+    common = np.sqrt(distribution.common_mean / (1 - distribution.common_mean) / dimension)
     rows = max(1, CHUNK_VALUES // dimension)
     for start in range(0, n, rows):
         part = slice(start, start + rows)
         lost = _vectors(len(mode[part]), noise_scale, noise_rng)
         lost += conditions[condition[part]]
         lost += families[family[person[part]]]
-        faces[part] = _unit(_mix(1 - quality[part], lost, modes[mode[part]]))
+        lost *= np.float32(1 - distribution.fading)
+        mixed = _mix(1 - quality[part], lost, modes[mode[part]])
+        mixed += np.float32(common)
+        faces[part] = _unit(mixed)
     return GeneratedFaces(faces, identities)
 
 

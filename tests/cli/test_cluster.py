@@ -142,9 +142,9 @@ def test_with_the_shipped_model_and_a_cache_other_thresholds_run_no_network(
 
 REFUSED: dict[str, tuple[list[str], str]] = {
     "k of a model": (["faces.npz", "-m", "mine", "--k", "20"], "k would have no effect, as a model"),
-    "a threshold below the fewest faces": (
-        ["few.npy", "--threshold", "0.5"],
-        "for 500 faces or more, and 120 are clustered by the rules",
+    "a threshold without a model": (
+        ["few.npy", "-m", "none", "--threshold", "0.5"],
+        "the rules, has no such setting",
     ),
     "a precision that was never reached": (
         ["faces.npz", "--precision", "1"],

@@ -20,7 +20,7 @@ from nsrfc.graph.connectivity import (
     normalized_similarity,
 )
 from nsrfc.model.settings import ClusterComparison
-from nsrfc.records import EdgeList
+from nsrfc.records import EdgeList, ImpostorScores
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -64,12 +64,15 @@ class OneByOne:
     def alike(self, a: list[int], b: list[int]) -> bool:
         if self.test is None or min(len(a), len(b)) == 1:
             return True
-        X, c = self.test.vectors.astype(np.float64), self.test.impostor_mean
+        X, impostors = self.test.vectors.astype(np.float64), self.test.impostors
+        c = impostors.mean
         within = [
             ((X[g] @ X[g].T).sum() - np.square(X[g]).sum()) / (len(g) * (len(g) - 1)) - c for g in (a, b)
         ]
         inside = np.sqrt(max(within[0], 1e-4) * max(within[1], 1e-4))
-        return bool((X[a] @ X[b].T).mean() - c >= self.test.minimum * inside)
+        across = (X[a] @ X[b].T).mean() - c
+        enough = across >= self.test.minimum_score * impostors.deviation
+        return bool(enough and across >= self.test.minimum * inside)
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
@@ -80,7 +83,8 @@ def test_labels_and_edges_asked_about_are_those_of_following_one_by_one(
     n = int(rng.integers(3, 25))
     X = rng.standard_normal((n, 4)) + 1.5 * rng.standard_normal((3, 4))[rng.integers(3, size=n)]
     X = (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32)
-    test = ClusterTest(X, 0.1, 0.6) if compared else None
+    impostors = ImpostorScores(0.1, 0.3, 0.0)
+    test = ClusterTest(X, impostors, 0.6, 1.5) if compared else None
 
     def drawn(m: int) -> EdgeList:
         ends = rng.integers(n, size=(2, m)).astype(np.int32)
@@ -117,7 +121,8 @@ def test_an_edge_behind_one_that_the_comparison_refuses_is_asked_about() -> None
     certain = edges_of((0, 1, 0.99), (1, 2, 0.98), (2, 3, 0.97), (4, 5, 0.96), (3, 4, 0.5))
     uncertain = edges_of((3, 6, 0.4), (5, 6, 0.3))
     chance = np.array([0.1, 0.9], np.float32)
-    found = connect(7, certain, uncertain, chance.__getitem__, 0.5, ClusterTest(X, 0.0, 0.6))
+    test = ClusterTest(X, ImpostorScores(0.0, 0.1, 0.0), 0.6, 0.0)
+    found = connect(7, certain, uncertain, chance.__getitem__, 0.5, test)
     assert found.labels.tolist() == [0, 0, 0, 0, 1, 1, 1]
     assert found.skipped == 0
 
@@ -222,7 +227,7 @@ def joined(
     X: Floats, edges: EdgeList, impostor_mean: float = 0.0, minimum: float = USUAL.minimum
 ) -> Labels:
     """Follow edges that all hold."""
-    test = ClusterTest(X, impostor_mean, minimum)
+    test = ClusterTest(X, ImpostorScores(impostor_mean, 0.1, 0.0), minimum, USUAL.minimum_score)
     return connect(len(X), edges, edges_of(), np.empty(0, np.float32).__getitem__, 0.5, test).labels
 
 

@@ -28,7 +28,7 @@ def test_features_are_what_their_names_say(vectors: np.ndarray) -> None:
     features = list_features(known, np.arange(len(vectors)))
     place = {name: number for number, name in enumerate(LIST_FEATURES)}
     best = known.score[:, 1:].max(axis=1)
-    model = fit_score_model(best, len(vectors), float(((1 - known.center) / known.deviation).mean()))
+    model = fit_score_model(best, len(vectors), known.impostors.identical)
     for i, c in ((0, 1), (5, 3), (17, 29), (399, 12)):
         j = known.ids[i, c]
         in_order = [known.ids[row][np.argsort(known.rank[row])] for row in (i, j)]

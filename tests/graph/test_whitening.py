@@ -73,6 +73,6 @@ def test_doubt_is_of_neighbours_half_way_between_strangers_and_one_person() -> N
     for noise in (0.2, 1.2, 50):
         faces = np.repeat(people, 2, axis=0) + noise * rng.standard_normal((1000, 64))
         found[noise] = neighbor_entropy(normalize(faces))
-    assert found[0.2] < 0.01 < found[1.2]
+    assert found[0.2] < found[1.2] / 3
     assert found[50] < found[1.2] <= np.log(2)
     assert neighbor_entropy(np.full((1, 4), 0.5, np.float32)) == 0

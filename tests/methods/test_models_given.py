@@ -41,7 +41,7 @@ def test_a_model_a_folder_and_its_name_are_the_same(
     monkeypatch.chdir(folder.parent)
 
     def decides(model: NSRFC | str | Path) -> Mapping[str, Any]:
-        return load_method(model, ClusterConfig(), (150, D), Run(device="cpu")).record()
+        return load_method(model, ClusterConfig(), D, Run(device="cpu")).record()
 
     expected = decides(make_model(STRUCTURE))
     assert expected["name"] == "structure"
@@ -56,11 +56,11 @@ def test_the_name_of_the_shipped_model_means_it_whatever_stands_in_the_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make_model(STRUCTURE).save_pretrained("universal")
-    shipped = load_method("universal", ClusterConfig(), (1000, D), Run(device="cpu"))
-    mine = load_method(Path("universal"), ClusterConfig(), (1000, D), Run(device="cpu"))
+    shipped = load_method("universal", ClusterConfig(), D, Run(device="cpu"))
+    mine = load_method(Path("universal"), ClusterConfig(), D, Run(device="cpu"))
     assert isinstance(shipped, StructureMethod)
     assert (shipped.k, mine.k) == (80, K)
-    assert isinstance(load_method(None, ClusterConfig(), (1000, D), Run()), Rules)
+    assert isinstance(load_method(None, ClusterConfig(), D, Run()), Rules)
 
 
 RUBBISH: dict[str, Callable[[Path], Any]] = {

@@ -18,13 +18,14 @@ from nsrfc.methods.registry import load_networks
 from nsrfc.model.bundle import NSRFC
 from nsrfc.model.settings import ClusterComparison
 from nsrfc.pipeline import cluster
-from nsrfc.records import Components, DensityGraph, EdgeList, Neighborhood
+from nsrfc.records import Components, DensityGraph, EdgeList, ImpostorScores, Neighborhood
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
 from ..models import FAMILIES, STRUCTURE, D, K, make_model
 
-USUAL = ClusterComparison()
+USUAL = ClusterComparison(minimum_odds=-1000)
+"""Edges are given here, whatever the faces."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -163,7 +164,8 @@ def test_more_likeness_is_asked_of_refined_embeddings() -> None:
     between = (USUAL.minimum + USUAL.refined_minimum) / 2
     X = np.repeat(np.array([[1, 0], [between, np.sqrt(1 - between**2)]], np.float32), 3, axis=0)
     ids = np.tile(np.arange(6, dtype=np.int32), (6, 1))
-    near = Neighborhood(X, X, ids, X @ X.T, ids, impostor_means=(0.0, 0.0))
+    none = ImpostorScores(0.0, 0.1, 0.0)
+    near = Neighborhood(X, X, ids, X @ X.T, ids, impostors=(none, none))
     pairs = [(1, 0), (2, 1), (4, 3), (5, 4), (3, 2)]
     faces = Compared(X, pairs, [0.9] * 4 + [0.8])
     method = method_of(
@@ -198,7 +200,9 @@ def test_what_is_refined_is_compared_and_what_was_given_is_kept(family: str) -> 
         np.testing.assert_array_equal(near.nearest, first.ids)
         assert np.array_equal(near.ids, first.ids) == (not rebuild)
         np.testing.assert_allclose(near.similarities, listed_cosines(near.vectors, near.ids), atol=1e-6)
-        assert near.impostor_means[1] == first.impostor_means[0] != near.impostor_means[0]
+        assert near.impostors is not None
+        assert first.impostors == (near.impostors[1],) * 2
+        assert near.impostors[0] != near.impostors[1]
 
 
 def test_lists_are_padded_to_the_length_that_networks_need() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import nsrfc
 from nsrfc import FaceClusterer
 from nsrfc.model.bundle import load_model
-from nsrfc.synthetic import generate
+from nsrfc.synthetic import PRESETS, generate
 
 Floats = npt.NDArray[np.float32]
 
@@ -76,13 +77,56 @@ def test_k_of_the_rules_is_that_of_fit(
     assert [placed.k for placed in clusterer._placed] == [7]
 
 
-def test_below_the_minimum_size_the_rules_place_what_the_rules_found(
+@pytest.mark.parametrize("model", [None, "universal"])
+def test_a_face_that_was_fitted_gets_its_own_label(
+    model: str | None, faces: tuple[Floats, Floats, npt.NDArray[np.int64]]
+) -> None:
+    """Those without a cluster as well, and whatever the scale of the vector."""
+    known = faces[0][:400]
+    clusterer = FaceClusterer(model=model, min_cluster_size=3).fit(known)
+    assert (clusterer.labels_ == -1).any()
+    np.testing.assert_array_equal(clusterer.predict(known), clusterer.labels_)
+    np.testing.assert_array_equal(clusterer.predict(3 * known), clusterer.labels_)
+
+
+@pytest.mark.parametrize("model", [None, "universal"])
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.6])
+def test_new_photos_of_whoever_has_most_photos_are_found(model: str | None, share: float) -> None:
+    """Beside guests of one to five photos; the more of one person, the fewer impostor pairs."""
+    n, own = 400, int(400 * share)
+    usual = replace(PRESETS["lfw"], wrong=0.0, tail_share=0)
+    one = generate(own + 30, replace(usual, body_size=1000, max_size=1000), seed=1).embeddings
+    several = replace(usual, body_size=3, body_spread=1.5, max_size=5)
+    guests = generate(n - own, several, seed=2).embeddings
+    clusterer = FaceClusterer(model=model).fit(np.concatenate((one[30:], guests)))
+    found = clusterer.predict(one[:30])
+    assert np.isin(found, clusterer.labels_[:own]).mean() >= 0.9
+
+
+@pytest.mark.parametrize("model", [None, "universal"])
+def test_who_has_few_photos_is_not_outvoted_by_a_look_alike_with_many(model: str | None) -> None:
+    """Two people, their cosine half of that within each, with a hundred photos and with four."""
+    rng = np.random.default_rng(0)
+    common = rng.standard_normal(64)
+    centres = [np.sqrt(0.5) * (common + rng.standard_normal(64)) for _ in range(2)]
+    many, few = (np.tile(centre, (size, 1)) for centre, size in zip(centres, (100, 8), strict=True))
+    faces = np.concatenate((rng.standard_normal((20, 64)).repeat(5, axis=0), many, few))
+    faces += 0.6 * rng.standard_normal(faces.shape)
+    clusterer = FaceClusterer(model=model).fit(faces[:-4])
+    own = clusterer.labels_[-4:]
+    assert len(set(own)) == 1
+    assert own[0] not in clusterer.labels_[:-4]
+    np.testing.assert_array_equal(clusterer.predict(faces[-4:]), own)
+
+
+def test_copies_do_not_lengthen_what_is_searched(
     faces: tuple[Floats, Floats, npt.NDArray[np.int64]],
 ) -> None:
-    few, new = faces[0][:300], faces[1]
-    by_model, by_rules = FaceClusterer().fit(few), FaceClusterer(model=None).fit(few)
-    np.testing.assert_array_equal(by_model.labels_, by_rules.labels_)
-    np.testing.assert_array_equal(by_model.predict(new), by_rules.predict(new))
+    known, new, _ = faces
+    once = FaceClusterer().fit(known)
+    often = FaceClusterer().fit(np.concatenate((known, np.repeat(known[:1], 3000, axis=0))))
+    np.testing.assert_array_equal(often.predict(new), once.predict(new))
+    assert [len(placed.faces) for placed in often._placed] == [len(known)]
 
 
 def test_a_change_after_fit_changes_nothing(

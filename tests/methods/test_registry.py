@@ -29,18 +29,15 @@ from ..models import FAMILIES, STRUCTURE, D, K, make_model
 def test_each_family_has_a_method(family: str, kind: type[NetworkMethod]) -> None:
     model = make_model(FAMILIES[family])
     assert method_class(model.settings.family) is kind
-    method = load_method(model, ClusterConfig(search="exact", seed=5), (300, D), Run())
+    method = load_method(model, ClusterConfig(search="exact", seed=5), D, Run())
     assert type(method) is kind
     assert (method.k, method.search, method.seed) == (K, "exact", 5)
 
 
-def test_without_a_model_and_with_few_faces_the_rules_cluster() -> None:
+def test_without_a_model_the_rules_cluster() -> None:
     config = ClusterConfig(k=20, search="exact", seed=5)
-    assert load_method(None, config, (300, D), Run()) == Rules(k=20, search="exact", seed=5)
-    assert load_method(None, ClusterConfig(), (300, D), Run()) == Rules()
-    model = make_model(STRUCTURE, fewest=100)
-    assert load_method(model, ClusterConfig(seed=5), (99, D), Run()) == Rules(k=K, seed=5)
-    assert isinstance(load_method(model, ClusterConfig(), (100, D), Run()), StructureMethod)
+    assert load_method(None, config, D, Run()) == Rules(k=20, search="exact", seed=5)
+    assert load_method(None, ClusterConfig(), D, Run()) == Rules()
 
 
 def test_thresholds_of_the_configuration_take_the_place_of_the_models() -> None:
@@ -65,11 +62,10 @@ def test_a_network_that_is_needed_must_be_there(needed: Any) -> None:  # noqa: A
         load_networks(model, ClusterConfig(), D, Run(), needed)
 
 
-@pytest.mark.parametrize("n", [99, 100])
-def test_a_model_for_another_dimension_is_refused_however_few_the_faces(n: int) -> None:
-    model = make_model(STRUCTURE, fewest=100)
+def test_a_model_for_another_dimension_is_refused() -> None:
+    model = make_model(STRUCTURE)
     with pytest.raises(InputError, match=f"dimension {D}, these have {D + 1}"):
-        load_method(model, ClusterConfig(), (n, D + 1), Run())
+        load_method(model, ClusterConfig(), D + 1, Run())
 
 
 def test_what_cannot_be_run_is_refused(tmp_path: Path) -> None:
@@ -81,7 +77,7 @@ def test_what_cannot_be_run_is_refused(tmp_path: Path) -> None:
         (3, Run(), "got int"),
     ):
         with pytest.raises(InputError, match=words):
-            load_method(given, ClusterConfig(), (300, D), run)  # type: ignore[arg-type]
+            load_method(given, ClusterConfig(), D, run)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -12,12 +12,19 @@ import pytest
 import nsrfc
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.components import relabel_by_first_appearance
-from nsrfc.graph.scores import fit_score_model, impostor_scores, normalized_scores, probability
+from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.methods.base import Run
 from nsrfc.methods.rules import Rules
 from nsrfc.model.settings import ClusterComparison
-from nsrfc.records import Components, DensityGraph, EdgeList, NeighborGraph, Neighborhood
+from nsrfc.records import (
+    Components,
+    DensityGraph,
+    EdgeList,
+    ImpostorScores,
+    NeighborGraph,
+    Neighborhood,
+)
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
@@ -25,6 +32,8 @@ Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 K = 20
+
+NONE = ImpostorScores(0.0, 0.1, 0.0)
 
 
 class Steps:
@@ -70,16 +79,14 @@ def test_similarities_of_lists_are_scores_that_descend(X: Floats, steps: Steps) 
 def test_without_whitening_and_refinement_scores_are_those_of_cosines(X: Floats) -> None:
     near = Steps(X, Rules(k=K, whitening=(0,), refinements=())).near
     cosine = X.astype(np.float64) @ X.T
-    impostors = impostor_scores(X, X)
-    every = np.tile(np.arange(len(X)), (len(X), 1))
-    expected = normalized_scores(cosine.astype(np.float32), every, impostors, impostors)
+    impostors = impostor_scores(X)
+    expected = impostors.normalized(cosine.astype(np.float32))
     np.testing.assert_allclose(
         near.similarities[:, 1:], np.take_along_axis(expected, near.ids[:, 1:], axis=1), atol=1e-3
     )
     assert near.vectors is X
-    # Of the k nearest by cosine, in the order of their scores.
-    np.testing.assert_array_equal(np.sort(near.ids), np.sort(build_neighbor_graph(X, K).ids))
-    assert near.impostor_means[0] == pytest.approx(float(impostors.center.mean()))
+    np.testing.assert_array_equal(near.ids, build_neighbor_graph(X, K).ids)
+    assert near.impostors == (impostors, impostors)
 
 
 def test_where_a_list_ends_there_is_nobody_to_join(X: Floats) -> None:
@@ -164,7 +171,7 @@ def test_the_record_makes_the_same_rules_again() -> None:
         refinements=((5, 0.0),),
         followed=0.5,
         margin=2.0,
-        cluster_comparison=ClusterComparison(minimum=0.4, unlinked_size=7),
+        cluster_comparison=ClusterComparison(minimum=0.4, minimum_score=1.0, unlinked_size=7),
         search="exact",
         seed=9,
     )
@@ -202,9 +209,7 @@ def given_edges(chance: list[float], X: Floats, rules: Rules, ends: list[tuple[i
     edges = EdgeList(source.copy(), target.copy(), np.array(chance, np.float32))
     density = DensityGraph(np.ones(len(X)), edges, edges.where(np.zeros(len(edges), bool)), 0.0)
     ids = np.arange(len(X), dtype=np.int32)[:, None]
-    near = Neighborhood(
-        X, X, ids, np.ones((len(X), 1), np.float32), ids, impostor_means=(0.0, 0.0), identical=1.0
-    )
+    near = Neighborhood(X, X, ids, np.ones((len(X), 1), np.float32), ids, impostors=(NONE, NONE))
     scorer = np.array(chance, np.float32).__getitem__
     return rules.components(near, density, scorer, Run())
 
@@ -239,6 +244,21 @@ def test_two_clusters_are_joined_from_their_normalised_similarity_on() -> None:
     assert labels(0.51) == labels(1.0) == [0, 0, 1, 1]
 
 
+def test_two_clusters_must_lie_above_impostor_pairs_as_well() -> None:
+    """Two pairs of faces of cosine 0.5, where that of impostor pairs is 0 and their deviation 0.1."""
+    directions = np.array([[1, 0], [0.5, np.sqrt(0.75)]], np.float32)
+    X = np.repeat(directions, 2, axis=0)
+
+    def labels(minimum_score: float) -> list[int]:
+        rules = Rules(cluster_comparison=ClusterComparison(minimum=0, minimum_score=minimum_score))
+        ends = [(0, 1), (2, 3), (1, 2)]
+        found: list[int] = given_edges([0.99, 0.98, 0.9], X, rules, ends).labels.tolist()
+        return found
+
+    assert labels(4.9) == [0, 0, 0, 0]
+    assert labels(5.1) == [0, 0, 1, 1]
+
+
 def test_settings_turn_the_number_of_clusters_the_way_they_say(X: Floats, steps: Steps) -> None:
     run = Run()
     scorer = steps.rules.edge_scorer(steps.near, steps.density, run)
@@ -268,7 +288,7 @@ def test_large_clusters_need_no_edge_where_that_is_allowed() -> None:
     edges = EdgeList(source.copy(), target.copy(), np.ones(6, np.float32))
     density = DensityGraph(np.ones(8), edges, edges.where(np.zeros(6, bool)), 0.0)
     ids = np.stack((np.arange(8), (np.arange(8) + 4) % 8), axis=1).astype(np.int32)
-    near = Neighborhood(X, X, ids, np.ones((8, 2), np.float32), ids, impostor_means=(0.0, 0.0))
+    near = Neighborhood(X, X, ids, np.ones((8, 2), np.float32), ids, impostors=(NONE, NONE))
 
     def labels(size: int) -> list[int]:
         rules = Rules(cluster_comparison=ClusterComparison(unlinked_size=size, unlinked_minimum=0.9))

@@ -151,7 +151,7 @@ def test_probabilities_do_not_depend_on_coordinates_or_order(vectors: np.ndarray
         )
     # The last bit of a cosine may decide the rank of a face, which changes its list. A rotation changes
     # more of them, also whether a neighbour is likely, and so what whitening measures.
-    allowed = (0.1 if variant == "rotated" else 2e-3, 2e-3, 2e-3, 2e-3, 2e-3)
+    allowed = (0.1 if variant == "rotated" else 2e-3, 2e-3, 4e-3, 4e-3, 4e-3)
     for one, two, most in zip(*results, allowed, strict=True):
         assert np.quantile(np.abs(one - two), 0.99) < most
 

@@ -72,8 +72,7 @@ class Oracle:
 
     def __init__(self, near: Neighborhood) -> None:
         self.near, X = near, near.vectors
-        impostors = impostor_scores(X, X)
-        self.center, self.deviation = impostors.center.astype(float), impostors.deviation.astype(float)
+        self.impostors = impostors = impostor_scores(X)
         self.lists = [[int(j) for j in row if j >= 0] for row in near.ids]
         # Best first; the face itself is always the first.
         self.order = [
@@ -95,8 +94,8 @@ class Oracle:
 
     def similarity(self, i: int, j: int) -> float:
         """Deviations above the mean of impostors, bounded, of any two faces."""
-        ways = [(self.cosine(i, j) - self.center[face]) / self.deviation[face] for face in (i, j)]
-        return float(np.clip(sum(ways) / 2, -5, 40))
+        found = (self.cosine(i, j) - self.impostors.mean) / self.impostors.deviation
+        return float(np.clip(found, -5, 40))
 
     def rank(self, i: int, j: int) -> int:
         return self.order[i].index(j) if j in self.order[i] else K

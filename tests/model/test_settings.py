@@ -25,7 +25,9 @@ from nsrfc.model.settings import (
 
 from ..models import PUBLISHED, STRUCTURE, make_model
 
-SHARES = [name for name in ClusterComparison.model_fields if not name.endswith("_size")]
+SHARES = [
+    name for name in ClusterComparison.model_fields if not name.endswith(("_size", "_score", "_odds"))
+]
 SIZES = [name for name in ClusterComparison.model_fields if name.endswith("_size")]
 
 WRONG: list[tuple[str, Any]] = [
@@ -37,7 +39,6 @@ WRONG: list[tuple[str, Any]] = [
     ("k", 0),
     ("k", None),
     ("search", "fast"),
-    ("fewest", -1),
     ("rerank", "perhaps"),
     ("networks", ["pairs"]),
     ("networks.transformer", {}),
@@ -101,7 +102,6 @@ def test_settings_come_back_from_a_file_as_they_were(folder: Path) -> None:
         dimension=None,
         k=11,
         search="exact",
-        fewest=40,
         rerank=True,
         networks={"cgcn": {"whitening": [0.0, 0.25], "own": 0.5}, "pairs": {"width": 16}},
         used={"refine": True, "whiten": False},
@@ -118,6 +118,20 @@ def test_settings_come_back_from_a_file_as_they_were(folder: Path) -> None:
     changed = {*whole.model_dump(exclude_defaults=True)}
     assert changed == {*ModelSettings.model_fields}, "every setting has another value than by default"
     assert ModelSettings.model_validate(json.loads(json.dumps(whole.model_dump(mode="json")))) == whole
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, "half", None])
+def test_minimum_odds_are_any_finite_number(value: object) -> None:
+    assert ClusterComparison(minimum_odds=-2.5).minimum_odds == -2.5
+    with pytest.raises(ValidationError, match="minimum_odds"):
+        ClusterComparison.model_validate({"minimum_odds": value})
+
+
+@pytest.mark.parametrize("value", [-0.01, np.nan, np.inf, "half", None])
+def test_a_minimum_score_is_a_finite_number_from_none_up(value: object) -> None:
+    assert ClusterComparison(minimum_score=2.5).minimum_score == 2.5
+    with pytest.raises(ValidationError, match="minimum_score"):
+        ClusterComparison.model_validate({"minimum_score": value})
 
 
 @pytest.mark.parametrize("name", SHARES)

@@ -22,6 +22,7 @@ from nsrfc.pipeline import cluster
 from nsrfc.synthetic import generate
 from recipes.universal import (
     DIMENSIONS,
+    FEW_FACES,
     FIRST_VALIDATION_SEED,
     MAX_FACES,
     MIN_FACES,
@@ -58,7 +59,7 @@ def test_it_is_the_default_and_small(X: Floats, labels: npt.NDArray[np.int64]) -
 
 
 def test_a_model_for_another_dimension_is_refused_however_few_the_faces() -> None:
-    model = NSRFC(ModelSettings(family="structure", dimension=32, fewest=500))
+    model = NSRFC(ModelSettings(family="structure", dimension=32))
     for count in (20, 600):
         X = np.random.default_rng(0).normal(size=(count, 64))
         with pytest.raises(nsrfc.InputError, match="dimension"):
@@ -153,6 +154,14 @@ def test_what_the_recipe_draws_is_inside_its_stated_ranges() -> None:
     assert max(one.distribution.wrong for one in drawn) <= 0.03
     assert max(one.distribution.max_size for one in drawn) <= 1000
     assert min(one.distribution.max_size for one in drawn) >= 4
+    small = [draw_set(seed, small=True) for seed in range(300)]
+    assert min(one.faces for one in small) >= FEW_FACES
+    assert max(one.faces for one in small) <= MIN_FACES
+    share = np.array([one.distribution.max_size / one.faces for one in small])
+    assert np.mean(share > 0.5) > 0.1, "often one identity may have most of the faces"
+    common = np.array([one.distribution.common_mean for one in drawn])
+    assert np.mean(common > 0) == pytest.approx(1 / 3, abs=0.08)
+    assert 0.8 < common.max() < 0.9
 
 
 def test_the_recipe_makes_a_model_for_any_dimension(
@@ -164,7 +173,7 @@ def test_the_recipe_makes_a_model_for_any_dimension(
     brief = {"of_a_set": 48, "loop": config.cgcn.loop.model_copy(update={"epochs": 1})}
     for name in ("cgcn", "pairs", "lcenet", "pcenet"):
         config = config.model_copy(update={name: getattr(config, name).model_copy(update=brief)})
-    train_universal(tmp_path, training_sets=2, faces=120, config=config)
+    train_universal(tmp_path, training_sets=2, small_sets=3, faces=120, config=config)
     made = load_model(tmp_path)
     assert made.settings.dimension is None
     assert made.settings.precision

@@ -125,12 +125,6 @@ def test_a_model_brings_its_k_and_what_is_known_already_is_not_searched(family: 
     assert names == ["model", "vectors", "neighbours", "pairs", "density graph"]
 
 
-def test_too_few_faces_for_the_networks_are_planned_as_the_rules() -> None:
-    model = settings_of("structure", *STEPS, k=33, fewest=500)
-    assert plan(499, 64, model=model) == plan(499, 64, ClusterConfig(k=33))
-    assert plan(500, 64, model=model) != plan(500, 64, ClusterConfig(k=33))
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_costs_of_a_family_grow_with_the_work(family: Family) -> None:
     costs = COSTS[family]

@@ -25,12 +25,13 @@ from numba import njit, prange
 
 from nsrfc.chunks import chunks
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance, root, roots
-from nsrfc.records import EdgeList
+from nsrfc.records import EdgeList, ImpostorScores
 
 __all__ = [
     "ClusterTest",
     "Connected",
     "connect",
+    "dots",
     "join_uncertain",
     "join_unlinked",
     "normalized_similarity",
@@ -58,21 +59,32 @@ class ClusterTest:
         r_AB = (s_AB - c) / sqrt((s_AA - c) (s_BB - c))
 
     It is about 1 for two halves of an identity and 0 for different identities, for every embedder. A
-    single face has no s_AA and may always be joined.
+    cluster of poor images has a low s_AA, so that r is high for anything: the mean score
+    z_AB = (s_AB - c) / d, with d the deviation of impostor pairs, must be high enough as well. A single
+    face has no s_AA and may always be joined.
 
     Attributes
     ----------
     vectors : ndarray of float32, shape (n, d)
         Unit vectors by which faces are compared.
-    impostor_mean : float
-        c.
+    impostors : ImpostorScores
+        c and d.
     minimum : float
         Minimum r of two clusters of at least two faces each.
+    minimum_score : float
+        Minimum z of them.
     """
 
     vectors: _Floats
-    impostor_mean: float
+    impostors: ImpostorScores
     minimum: float
+    minimum_score: float
+
+    @property
+    def limits(self) -> _Floats:
+        """Limits that :func:`_similar_enough` reads (3,): c, the minimum r, and that of s_AB - c."""
+        score = self.minimum_score * self.impostors.deviation
+        return np.array([self.impostors.mean, self.minimum, score], np.float32)
 
 
 @dataclass(frozen=True)
@@ -154,9 +166,7 @@ class _Clusters:
         self.parent = np.arange(n)
         self._size = np.ones(n, np.int64)
         self._sums = np.empty((n, 0), np.float32) if test is None else test.vectors.copy()
-        self._limits = np.array(
-            [0, 0] if test is None else [test.impostor_mean, test.minimum], np.float32
-        )
+        self._limits = np.zeros(3, np.float32) if test is None else test.limits
 
     def follow(
         self, edges: EdgeList, order: _Numbers, decision: npt.NDArray[np.int8] | None
@@ -222,12 +232,12 @@ def _similar_enough(a: int, b: int, size: _Labels, sums: _Floats, limits: _Float
         between += sums[a, c] * sums[b, c]
         within_a += sums[a, c] * sums[a, c]
         within_b += sums[b, c] * sums[b, c]
-    impostor_mean, minimum = limits[0], limits[1]
+    impostor_mean, minimum, least = limits[0], limits[1], limits[2]
     across = between / (size[a] * size[b]) - impostor_mean
     inside_a = (within_a - size[a]) / (size[a] * (size[a] - 1)) - impostor_mean
     inside_b = (within_b - size[b]) / (size[b] * (size[b] - 1)) - impostor_mean
     inside = np.sqrt(max(inside_a, _LEAST_WITHIN) * max(inside_b, _LEAST_WITHIN))
-    return bool(across >= minimum * inside)
+    return bool(across >= max(least, minimum * inside))
 
 
 _LEAST_WITHIN = 1e-4
@@ -320,7 +330,7 @@ def normalized_similarity(
     within = np.einsum("gd,gd->g", sums, sums)
     within = (within - size) / (size * np.maximum(size - 1.0, 1)) - impostor_mean
     within = np.maximum(within, _LEAST_WITHIN)
-    across = _dots(sums, a, b) / (size[a] * size[b]) - impostor_mean
+    across = dots(sums, a, b) / (size[a] * size[b]) - impostor_mean
     similarity: _Floats = (across / np.sqrt(within[a] * within[b])).astype(np.float32)
     return similarity
 
@@ -344,7 +354,8 @@ def _listed_pairs(labels: _Labels, sizes: _Labels, ids: _Ids, size: int) -> _Lab
 
 
 @njit(cache=True, parallel=True)
-def _dots(x: _Floats, a: _Labels, b: _Labels) -> _Floats:
+def dots(x: _Floats, a: _Numbers, b: _Numbers) -> _Floats:
+    """Products (m,) of rows ``a`` (m,) and ``b`` (m,) of ``x`` (n, d)."""
     out = np.empty(len(a), np.float32)
     for i in prange(len(a)):
         out[i] = np.dot(x[a[i]], x[b[i]])

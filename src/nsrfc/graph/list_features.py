@@ -25,14 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import get_num_threads, njit, prange
 
-from nsrfc.chunks import sample_faces
-from nsrfc.graph.scores import (
-    ImpostorScores,
-    ScoreModel,
-    fit_score_model,
-    impostor_scores,
-    normalized_scores,
-)
+from nsrfc.graph.scores import ScoreModel, fit_score_model, impostor_scores
+from nsrfc.records import ImpostorScores
 
 __all__ = [
     "LIST_FEATURES",
@@ -82,8 +76,7 @@ class ListStructure:
         Scores, descending; where there is no neighbour, the last score of the list (0 if empty).
     squared_length : ndarray of float32, shape (n,)
         Of the list as a sparse vector of squared scores, without the face itself.
-    center, deviation : ndarray of float32, shape (n,)
-        Impostor score statistics, see :class:`~nsrfc.graph.scores.ImpostorScores`.
+    impostors : ImpostorScores
     score_model : ScoreModel
         Fitted to the best neighbour of every face.
     place : ndarray of int32, shape (threads, n + 1)
@@ -95,8 +88,7 @@ class ListStructure:
     rank: _Ids
     curve: _Floats
     squared_length: _Floats
-    center: _Floats
-    deviation: _Floats
+    impostors: ImpostorScores
     score_model: ScoreModel
     place: _Ids
 
@@ -118,18 +110,14 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListSt
     ListStructure
         16 n k bytes, including ``ids``.
     """
-    impostors = impostor_scores(vectors, vectors[sample_faces(len(ids))])
-    lists = _described(ids, normalized_scores(similarities, ids, impostors, impostors))
+    impostors = impostor_scores(vectors)
+    lists = _described(ids, impostors.normalized(similarities))
     model = fit_score_model(lists[2][:, 1:2].ravel(), len(ids), impostors.identical)
-    return ListStructure(ids, *lists, impostors.center, impostors.deviation, model, _room(ids))
+    return ListStructure(ids, *lists, impostors, model, _room(ids))
 
 
 def with_more_faces(
-    structure: ListStructure,
-    vectors: _Floats,
-    more: _Floats,
-    ids: npt.NDArray[np.integer],
-    similarities: _Floats,
+    structure: ListStructure, ids: npt.NDArray[np.integer], similarities: _Floats
 ) -> ListStructure:
     """Append new faces, which list known faces but are not listed themselves.
 
@@ -139,10 +127,6 @@ def with_more_faces(
     ----------
     structure : ListStructure
         Of n known faces.
-    vectors : ndarray of float32, shape (n, d)
-        Their unit vectors.
-    more : ndarray of float32, shape (m, d)
-        Unit vectors of the new faces.
     ids : ndarray of int, shape (m, k - 1)
         Neighbours of the new faces among the known ones.
     similarities : ndarray of float32, shape (m, k - 1)
@@ -153,10 +137,8 @@ def with_more_faces(
     ListStructure
         Of n + m faces.
     """
-    n, m = len(vectors), len(more)
-    own = impostor_scores(more, vectors[sample_faces(n)])
-    known = ImpostorScores(structure.center, structure.deviation)
-    score = normalized_scores(similarities, ids, own, known)
+    n, m = len(structure.ids), len(ids)
+    score = structure.impostors.normalized(similarities)
     faces = np.arange(n, n + m, dtype=np.int32)[:, None]
     lists = np.hstack((faces, ids.astype(np.int32)))
     new = _described(lists, np.hstack((np.zeros((m, 1), np.float32), score)))
@@ -167,8 +149,7 @@ def with_more_faces(
         np.concatenate((structure.rank, new[1])),
         np.concatenate((structure.curve, new[2])),
         np.concatenate((structure.squared_length, new[3])),
-        np.concatenate((structure.center, own.center)),
-        np.concatenate((structure.deviation, own.deviation)),
+        structure.impostors,
         structure.score_model,
         _room(every),
     )
@@ -247,23 +228,19 @@ def normalize_within(structure: ListStructure, ids: _Ids, similarity: _Floats) -
     similarity : ndarray of float32, shape (b, t, t)
         Cosines; replaced by scores, 0 where a face is missing.
     """
-    _normalize_within(similarity, ids, structure.center, structure.deviation)
+    impostors = structure.impostors
+    slope = _SCORE_UNIT / np.float32(impostors.deviation)
+    _normalize_within(similarity, ids, np.float32(impostors.mean), slope)
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _normalize_within(similarity: _Floats, ids: _Ids, center: _Floats, deviation: _Floats) -> None:
+def _normalize_within(similarity: _Floats, ids: _Ids, mean: np.float32, slope: np.float32) -> None:
     least, most = _BOUNDS[0] * _SCORE_UNIT, _BOUNDS[1] * _SCORE_UNIT
     b, t = ids.shape
     for r in prange(b):
-        scale, impostor = np.zeros(t, np.float32), np.zeros(t, np.float32)
-        for i in range(t):
-            face = ids[r, i]
-            if face >= 0:
-                scale[i] = np.float32(0.5) * _SCORE_UNIT / deviation[face]
-                impostor[i] = center[face] * scale[i]
         for i in range(t):
             for j in range(t):
-                score = similarity[r, i, j] * (scale[i] + scale[j]) - (impostor[i] + impostor[j])
+                score = (similarity[r, i, j] - mean) * slope
                 known = ids[r, i] >= 0 and ids[r, j] >= 0
                 similarity[r, i, j] = min(max(score, least), most) if known else np.float32(0)
 

@@ -1,13 +1,19 @@
 """Score normalisation, and the score model that turns normalised scores into probabilities.
 
-Embedders differ in scale, and faces differ in their average similarity to others. Scores are therefore
-normalised as in speaker verification: each similarity is expressed in standard deviations of the two
-faces' impostor scores (symmetric normalisation, "s-norm"):
+Embedders differ in where the similarities of impostor pairs lie. Similarities are therefore normalised
+as in speaker verification: expressed in standard deviations of impostor scores from their mean::
 
-    z_ij = ((s_ij - m_i) / d_i + (s_ij - m_j) / d_j) / 2
+    z_ij = (s_ij - m) / d
 
-m and d are computed from the lower half of a face's similarities to a sample of all faces. The lower
-half is assumed to contain impostor pairs only, as genuine pairs are in the upper tail.
+m and d are estimated from the similarities of all pairs in a sample of faces, of which an unknown share
+is genuine: small if there are many identities, half if there are two. The histogram of similarities is
+explained as a mixture. Impostor scores are normal and the lowest; the left half of the normal
+distribution is not mixed with anything, so each m that is tried gives d and the share of impostor pairs.
+Whatever remains is genuine. The m that explains the histogram best is taken.
+
+One m and one d serve all faces. Statistics of each face, as used where single recordings differ
+("s-norm"), do not rank pairs better with any embedder tried, and much worse with embeddings that share a
+large mean (``docs/clustering.md``).
 
 Score model. Each face contributes one edge, to its best neighbour. The best impostor scores are maxima
 of many scores and follow a Gumbel distribution (extreme value theory); genuine scores are assumed to be
@@ -22,99 +28,52 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
-from scipy.special import expit
+from scipy.special import betaincinv, expit
+from scipy.stats import norm
 
 from nsrfc.chunks import sample_faces
-from nsrfc.rowstore import MemoryRows, RowStore
+from nsrfc.records import ImpostorScores
 
 __all__ = [
-    "ImpostorScores",
     "ScoreModel",
     "fit_score_model",
-    "impostor_mean",
     "impostor_scores",
-    "normalized_scores",
     "probability",
 ]
 
 _Floats = npt.NDArray[np.float32]
+_Doubles = npt.NDArray[np.float64]
 
+PRIOR_FACES = 5.0
+"""Weight of the priors below, beside one for each face of the sample up to `MOST_FACES`."""
 
-PRIOR_PAIRS = 200
-"""Weight of the prior of impostor score statistics: mean 0 and deviation 1 / sqrt(d), where d counts
-only coordinates that are not zero throughout. The prior dominates with a handful of faces and is
-negligible beyond a hundred."""
+MOST_FACES = 200
+"""Pairs of faces depend on each other: a sample tells no more than this number of them."""
+
+DEVIATION, DEVIATION_SPREAD, MOST_DEVIATION = 0.11, 0.5, 0.3
+"""Prior of d / (1 - m), log-normal: median, deviation of the logarithm, and maximum. Embedders have 0.07
+to 0.25."""
+
+GENUINE, GENUINE_SPREAD = 0.6, 0.15
+"""Prior of the mean genuine score, as (g - m) / (1 - m): mean and deviation. It has full weight if at
+least `ENOUGH_GENUINE` of all pairs are genuine."""
+
+ENOUGH_GENUINE = 0.05
+
+USUAL_SHARE, SHARE_SPREAD = 0.5, 0.1
+"""Prior of the share of genuine pairs: even up to that of two identities of equal size, then normal."""
 
 _CHUNK = 1024
 _GRID = np.float32(2.0**12)
 _SHRINK = np.float32(1 - 2.0**-7)
-_BINS = 2048
-_ONE_DEVIATION_BELOW = 0.1587
+_BINS = 4096
+_SHARES = np.linspace(0.01, 0.5, 50)
+_FLOOR = 1e-7
+_LEAST_WIDTH = 0.05
 
 
-@dataclass(frozen=True)
-class ImpostorScores:
-    """Impostor score statistics of each face.
-
-    Attributes
-    ----------
-    center : ndarray of float32, shape (n,)
-        Median similarity.
-    deviation : ndarray of float32, shape (n,)
-        Distance from the median down to the 16 % quantile: one standard deviation of a normal
-        distribution.
-    """
-
-    center: _Floats
-    deviation: _Floats
-
-    def __getitem__(self, rows: slice | npt.NDArray[np.integer]) -> ImpostorScores:
-        """Return the statistics of some of the faces."""
-        return ImpostorScores(self.center[rows], self.deviation[rows])
-
-    @property
-    def identical(self) -> float:
-        """Normalised score of two identical faces, averaged over faces."""
-        return float(((1 - self.center) / self.deviation).mean())
-
-
-def impostor_scores(X: _Floats, reference: _Floats, pieces: RowStore | None = None) -> ImpostorScores:
-    """Measure the impostor score statistics of every face against a sample of faces.
-
-    Parameters
-    ----------
-    X : ndarray of float32, shape (n, d)
-        Unit vectors.
-    reference : ndarray of float32, shape (m, d)
-        Unit vectors of the sample (the cohort); the same for all faces.
-    pieces : RowStore, optional
-        Where quantiles are kept, so that an interrupted run resumes.
-
-    Returns
-    -------
-    ImpostorScores
-
-    Notes
-    -----
-    Time 2 n m d FLOP, working memory 1,024 x m x 4 bytes.
-    """
-    n, m = len(X), len(reference)
-    d = max(1, int(np.count_nonzero(reference.any(axis=0))))
-    pieces = pieces or MemoryRows()
-    quantiles = pieces.array("quantiles", (n, 2))
-    cohort = _on_grid(reference).T
-    for rows in pieces.remaining(n, _CHUNK):
-        _two_quantiles(_on_grid(X[rows]) @ cohort, _ONE_DEVIATION_BELOW, quantiles[rows])
-    low, median = quantiles.T / _SHRINK**2
-    seen = m * (m - 1) / 2
-    trust = seen / (seen + PRIOR_PAIRS)
-    variance = trust * np.square(median - low) + (1 - trust) / d
-    deviation = np.sqrt(np.maximum(variance, 1e-12))
-    return ImpostorScores(trust * median, deviation)
-
-
-def impostor_mean(X: _Floats, seed: int = 0) -> float:
-    """Mean similarity of impostor pairs, on a sample of faces.
+def impostor_scores(X: _Floats, seed: int = 0) -> ImpostorScores:
+    """Estimate impostor score statistics from a sample of faces.
 
     Parameters
     ----------
@@ -122,35 +81,71 @@ def impostor_mean(X: _Floats, seed: int = 0) -> float:
         Unit vectors.
     seed : int
         Seed of the sample, which is drawn if there are more than 4,096 faces.
-    """
-    sample = X[sample_faces(len(X), seed)]
-    return float(impostor_scores(sample, sample).center.mean())
-
-
-def normalized_scores(
-    similarities: _Floats, ids: npt.NDArray[np.integer], own: ImpostorScores, listed: ImpostorScores
-) -> _Floats:
-    """Normalise the similarities of listed neighbours (s-norm).
-
-    Parameters
-    ----------
-    similarities : ndarray of float32, shape (m, k)
-    ids : ndarray of int, shape (m, k)
-        Neighbours; -1 = none.
-    own : ImpostorScores
-        Of the m faces whose lists these are.
-    listed : ImpostorScores
-        Of the faces that ``ids`` refers to.
 
     Returns
     -------
-    ndarray of float32, shape (m, k)
-        Symmetric in the two faces; undefined where ``ids`` is -1.
+    ImpostorScores
+
+    Notes
+    -----
+    m^2 d FLOP for m sampled faces, working memory 1,024 x m x 4 bytes.
     """
-    of_own = (similarities - own.center[:, None]) / own.deviation[:, None]
-    of_listed = (similarities - listed.center[ids]) / listed.deviation[ids]
-    score: _Floats = (of_own + of_listed) * np.float32(0.5)
-    return score
+    faces = X if len(X) == 1 else X[sample_faces(len(X), seed)]
+    on_grid = _on_grid(faces)
+    columns = on_grid.T
+    count = np.zeros(_BINS, np.int64)
+    for start in range(0, len(faces), _CHUNK):
+        rows = on_grid[start : start + _CHUNK]
+        _count_pairs(rows @ columns[:, : start + len(rows)], start, count)
+    # Two faces without company tell nothing: the prior alone decides.
+    share = count / max(1, count.sum())
+    return _impostors_of(share, float(min(len(faces), MOST_FACES)))
+
+
+def _impostors_of(share: _Doubles, faces: float) -> ImpostorScores:
+    """Explain a histogram of similarities, given as shares (bins,) of the pairs of some faces."""
+    width = 2 / _BINS
+    x = np.linspace(width / 2 - 1, 1 - width / 2, _BINS) / float(_SHRINK) ** 2
+    below = np.cumsum(share)
+    if below[-1] == 0:
+        return ImpostorScores(0.0, DEVIATION, 0.0)
+    first, second = np.cumsum(share * x), np.cumsum(share * x * x)
+    # Means of impostor scores to try: quantiles, interpolated so that they change smoothly.
+    mean = np.interp(_SHARES, below, x + width / 2)
+    part = np.interp(mean, x, below)
+    moment = np.interp(mean, x, second) - 2 * mean * np.interp(mean, x, first) + mean**2 * part
+    deviation = np.sqrt(np.maximum(moment / part, width**2))
+    impostor = np.minimum(1, 2 * part)
+    genuine = np.maximum(1 - impostor, 1e-4)
+    density = _normal(x, mean, deviation) * width
+    rest = np.maximum(share - impostor[:, None] * density, 0) * (x > mean[:, None])
+    total = np.maximum(rest.sum(axis=1), 1e-12)
+    above = (rest @ x) / total
+    spread = np.sqrt(np.maximum((rest * (x - above[:, None]) ** 2).sum(axis=1) / total, 0))
+    spread = np.maximum(spread, _LEAST_WIDTH * (1 - mean))
+    explained = impostor[:, None] * density
+    explained += genuine[:, None] * _normal(x, above, spread) * width
+    likelihood = np.log(explained + _FLOOR) @ share
+    scale = 1 - mean
+    off = (np.log(deviation / scale / DEVIATION) / DEVIATION_SPREAD) ** 2
+    off += ((above - mean) / scale / GENUINE_SPREAD - GENUINE / GENUINE_SPREAD) ** 2 * np.minimum(
+        1, genuine / ENOUGH_GENUINE
+    )
+    off += (np.maximum(genuine - USUAL_SHARE, 0) / SHARE_SPREAD) ** 2
+    posterior = faces * likelihood - PRIOR_FACES * off / 2
+    posterior[deviation > MOST_DEVIATION * scale] -= 1e6
+    # A mean over all of them instead of the best, so that a small change of the faces is one here too.
+    weight = np.exp(posterior - posterior.max())
+    weight /= weight.sum()
+    return ImpostorScores(
+        float(weight @ mean), float(weight @ deviation), float(weight @ np.minimum(genuine, 1))
+    )
+
+
+def _normal(x: _Doubles, mean: _Doubles, deviation: _Doubles) -> _Doubles:
+    """Return normal densities (m, bins) with means (m,) and deviations (m,)."""
+    density: _Doubles = norm.pdf(x, mean[:, None], deviation[:, None])
+    return density
 
 
 def _on_grid(unit: _Floats) -> _Floats:
@@ -166,31 +161,25 @@ def _on_grid(unit: _Floats) -> _Floats:
 
 
 @njit(cache=True, parallel=True)
-def _two_quantiles(values: _Floats, low: float, out: _Floats) -> None:
-    """Write lower quantile and median (n, 2) of each row (n, m) of values in [-1, 1]."""
-    m = values.shape[1]
-    ranks = int(low * (m - 1)), (m - 1) // 2
-    for i in prange(len(values)):
-        bins = np.empty(m, np.int32)
-        count = np.zeros(_BINS, np.int32)
-        for c in range(m):
-            bins[c] = np.int32((values[i, c] + np.float32(1)) * np.float32(0.5 * (_BINS - 1)))
-            count[bins[c]] += 1
-        chosen = below = 0
-        for q in range(2):
-            while below + count[chosen] <= ranks[q]:
-                below += count[chosen]
-                chosen += 1
-            out[i, q] = np.sort(values[i][bins == chosen])[ranks[q] - below]
+def _count_pairs(similarities: _Floats, first: int, count: npt.NDArray[np.int64]) -> None:
+    """Add to the histogram of values in [-1, 1] those of pairs, each face with the faces before it.
+
+    Row r holds the similarities of face ``first + r``.
+    """
+    rows = len(similarities)
+    tasks = 16
+    found = np.zeros((tasks, _BINS), np.int64)
+    for task in prange(tasks):
+        for r in range(task * rows // tasks, (task + 1) * rows // tasks):
+            for c in range(first + r):
+                value = int((similarities[r, c] + np.float32(1)) * np.float32(0.5 * _BINS))
+                found[task, min(max(value, 0), _BINS - 1)] += 1
+    count += found.sum(axis=0)
 
 
-_Doubles = npt.NDArray[np.float64]
-
-IMPOSTOR_SCALE = 0.45
-IMPOSTOR_BASE = 2.55
-"""One impostor pair in a hundred has a normalised score above 2.55, and every further 0.45 divides their
-number by e. Measured on two embedders and two sets of people, where the values are 2.45 to 2.61 and 0.39
-to 0.49 (docs/clustering.md)."""
+TAIL = 2.0
+"""Best impostor scores vary this much more than those of random directions, as people resemble each
+other to different degrees."""
 
 GENUINE_MEAN, GENUINE_DEVIATION = 0.72, 0.15
 """Prior of genuine scores, in units of the score of two identical faces. The measured median is 0.71 to
@@ -202,8 +191,8 @@ REACH = 1.2
 STARTS = (0.35, 0.5, 0.65, 0.8)
 """Starting values of the mean genuine score, in the same units."""
 
-PRIOR_EDGES, PRIOR_SHARE = 20, 0.02
-"""The prior has the weight of 20 edges plus 2 % of all edges."""
+PRIOR_EDGES, PRIOR_SHARE = 20, 0.05
+"""The prior has the weight of 20 edges plus 5 % of all edges."""
 
 MAX_EDGES = 100_000
 """If there are more edges, every second, third, ... in order of score is used, which keeps the
@@ -254,8 +243,8 @@ def fit_score_model(score: npt.NDArray[np.floating], n: int, identical: float) -
     x = score[np.isfinite(score)].astype(np.float64)
     x = np.sort(np.clip(x, _LOWEST, REACH * identical))
     x = x[:: 1 + len(x) // MAX_EDGES]
-    reach = IMPOSTOR_BASE + IMPOSTOR_SCALE * np.log(max(n, 100) / 100 / np.log(2))
-    impostor, deviation = reach + _EULER_GAMMA * IMPOSTOR_SCALE, np.pi * IMPOSTOR_SCALE / np.sqrt(6)
+    location, scale = best_impostor(n, identical)
+    impostor, deviation = location + _EULER_GAMMA * scale, np.pi * scale / np.sqrt(6)
     # In a few dimensions impostor scores are as high as genuine ones: then join only outstanding pairs.
     genuine = max(GENUINE_MEAN * identical, impostor + 2 * deviation)
     prior = _Mixture(
@@ -266,6 +255,22 @@ def fit_score_model(score: npt.NDArray[np.floating], n: int, identical: float) -
     fits = [_fit(x, prior, start * identical) for start in STARTS]
     best, _ = max(fits, key=lambda fit: fit[1])
     return _line(best)
+
+
+def best_impostor(n: int, identical: float) -> tuple[float, float]:
+    """Location and scale of the best of n impostor scores, as prior of the score model.
+
+    In e dimensions, cosines of random directions have the deviation 1 / sqrt(e), so that the score of
+    two identical faces is sqrt(e), and their square has the distribution Beta(1/2, (e - 1) / 2).
+    """
+    dimension = max(identical**2, 3.0)
+
+    def quantile(above: float) -> float:
+        return float(identical * np.sqrt(betaincinv(0.5, (dimension - 1) / 2, 1 - 2 * above)))
+
+    n = max(n, 3)
+    location = quantile(1 / n)
+    return location, TAIL * (quantile(1 / (np.e * n)) - location)
 
 
 def probability(log_odds: _Floats) -> _Floats:

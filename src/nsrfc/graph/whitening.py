@@ -19,7 +19,7 @@ safer if identities have few photos.
 
 Whitening does not help every set: if there are impostors among the likely neighbours, C also contains
 directions that separate identities. Whether it helps is estimated from the data, again without labels: a
-power that helps lowers the uncertainty about best neighbours (:func:`neighbor_entropy`).
+power that helps lowers the uncertainty about neighbours (:func:`neighbor_entropy`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from nsrfc.chunks import chunks, sample_faces
 from nsrfc.graph.neighborhood_means import weighted_sums
-from nsrfc.graph.scores import fit_score_model, impostor_scores, normalized_scores, probability
+from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
 
 __all__ = ["Scatter", "neighbor_entropy", "neighborhood_scatter", "whiten"]
@@ -46,11 +46,15 @@ _MIN_TOTAL = 1.5
 _ROWS = 16_384
 """Faces processed at a time."""
 
+_NEIGHBORS = 80
+"""Length of a list, the face itself included."""
+
 _CLEARLY = 0.9
-"""Embeddings are only changed if this share of the entropy, or less, remains."""
+"""Embeddings are only changed if this share of the entropy, or less, remains, and the difference
+counts."""
 
 _EQUAL = 0.002
-"""Entropies, in nats, that differ by less count as equal: three maximally uncertain faces in a
+"""Entropies, in nats, that differ by less count as equal: three maximally uncertain pairs in a
 thousand."""
 
 _SUREST = 1e-6
@@ -100,13 +104,13 @@ def whiten(X: _Floats, scatter: Scatter | None, powers: Sequence[float] = (0.5,)
         return scaled(powers[0])
     left = [neighbor_entropy(scaled(power)) for power in powers]
     least = min(left)
-    if least > _CLEARLY * left[0]:
+    if least > min(_CLEARLY * left[0], left[0] - _EQUAL):
         return scaled(powers[0])
     return scaled(max(power for power, its in zip(powers, left, strict=True) if its < least + _EQUAL))
 
 
 def neighbor_entropy(X: _Floats) -> float:
-    """Measure the uncertainty about the best neighbours of faces.
+    """Measure the uncertainty about the neighbours of faces.
 
     Parameters
     ----------
@@ -116,24 +120,21 @@ def neighbor_entropy(X: _Floats) -> float:
     Returns
     -------
     float
-        Mean entropy, in nats, of whether a face and its best neighbour are a genuine pair, according to
-        the score model (:mod:`nsrfc.graph.scores`); 0 for a single face.
+        Mean entropy, in nats, of whether a face and a neighbour in its list are a genuine pair,
+        according to the score model (:mod:`nsrfc.graph.scores`); 0 for a single face.
 
     Notes
     -----
-    2 n m d FLOP, with m the size of the sample. The entropy is also low for embeddings dominated by a
-    few directions, where every face has a very similar neighbour.
+    2 n m d FLOP, with m the size of the sample. The best neighbours alone would not do: in an embedding
+    dominated by a few directions every face has a very similar one, genuine or not.
     """
     n = len(X)
     if n < 2:
         return 0.0
-    faces = sample_faces(n)
-    ids, similarities = exact_lists(X, faces, 2)
-    ends, place = np.unique(ids, return_inverse=True)
-    measured = impostor_scores(X[ends], X[faces])
-    own, nearest = place.reshape(ids.shape).T
-    score = normalized_scores(similarities[:, 1:], nearest[:, None], measured[own], measured)
-    model = fit_score_model(score.ravel(), n, measured[np.concatenate((own, nearest))].identical)
+    _, similarities = exact_lists(X, sample_faces(n), min(_NEIGHBORS, n))
+    impostors = impostor_scores(X)
+    score = impostors.normalized(similarities[:, 1:])
+    model = fit_score_model(score[:, 0], n, impostors.identical)
     genuine = probability(model.log_odds(score)).astype(np.float64).clip(_SUREST, 1 - _SUREST)
     return float(-(genuine * np.log(genuine) + (1 - genuine) * np.log1p(-genuine)).mean())
 

@@ -27,11 +27,12 @@ from scipy.special import expit, logit
 from torch import Tensor, nn
 
 from nsrfc.chunks import ROWS, chunks
-from nsrfc.graph.connectivity import ClusterTest, connect, join_uncertain, join_unlinked
+from nsrfc.graph.connectivity import ClusterTest, connect, dots, join_uncertain, join_unlinked
 from nsrfc.graph.density_graph import build_density_graph
-from nsrfc.graph.scores import impostor_mean
+from nsrfc.graph.scores import fit_score_model, impostor_scores
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.methods.base import EdgeScorer, Run
+from nsrfc.methods.search import search
 from nsrfc.model.bundle import network_fingerprint
 from nsrfc.model.settings import (
     NETWORKS,
@@ -41,7 +42,14 @@ from nsrfc.model.settings import (
     ModelSettings,
     NetworkName,
 )
-from nsrfc.records import Components, DensityGraph, EdgeList, NeighborGraph, Neighborhood
+from nsrfc.records import (
+    Components,
+    DensityGraph,
+    EdgeList,
+    ImpostorScores,
+    NeighborGraph,
+    Neighborhood,
+)
 from nsrfc.rowstore import Arrays, MemoryRows, RowStore
 from nsrfc.vectors import normalize
 
@@ -183,16 +191,13 @@ class NetworkMethod(ABC):
 
     def nearest(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
         """Find the neighbours of the embeddings as given, in lists of length k."""
-        of = run.results.key("embeddings", {"sha256": run.results.fingerprint(faces)})
-        if graph is None:
-            key = run.results.key("neighbours", {"of": of, "k": self.k, **self._sampling})
-            graph = self.searched(faces, run, run.results.pieces("neighbours", key))
-        else:
-            content = [run.results.fingerprint(part) for part in (graph.ids, graph.similarities)]
-            key = run.results.key("neighbours", {"of": of, "given": content})
+        graph = graph or search(faces, self, run)
+        content = [run.results.fingerprint(part) for part in (faces, graph.ids, graph.similarities)]
+        key = run.results.key("neighbours", {"of": content})
         ids, similarities = padded(graph, self.k)
-        mean = self._impostor_mean(faces)
-        return Neighborhood(faces, faces, ids, similarities, ids, impostor_means=(mean, mean), key=key)
+        own = self._impostors(faces)
+        impostors = None if own is None else (own, own)
+        return Neighborhood(faces, faces, ids, similarities, ids, impostors=impostors, key=key)
 
     def searched(self, vectors: _Floats, run: Run, store: RowStore | None = None) -> NeighborGraph:
         """Find the neighbours of vectors among all of them."""
@@ -339,25 +344,33 @@ class NetworkMethod(ABC):
     ) -> Components:
         """Join by similarity edges, then by density edges from `ModelSettings.connect` up, best first.
 
-        With `ModelSettings.cluster_comparison` an edge is left out if the normalised similarity of the
-        two clusters is too low, and large clusters of high normalised similarity are joined by an
-        uncertain edge, or without any. A skipped edge, whose ends were already joined, gets its
-        calibrated score as probability.
+        With `ModelSettings.cluster_comparison` an edge is left out if the normalised similarity of its
+        two clusters is too low, or its own score that of any impostor pair; and large clusters of high
+        normalised similarity are joined by an uncertain edge, or without any. A skipped edge, whose ends
+        were already joined, gets its calibrated score as probability.
         """
         n, edges, settings = len(near.ids), density.density_edges, self.settings
         comparison = settings.cluster_comparison
         test: ClusterTest | None = None
         if comparison is not None:
             minimum = comparison.refined_minimum if near.refined else comparison.minimum
-            test = ClusterTest(near.vectors, near.impostor_means[0], minimum)
+            assert near.impostors is not None
+            test = ClusterTest(near.vectors, near.impostors[0], minimum, comparison.minimum_score)
+        similar = density.similarity_edges
         with run.progress.stage("edges", len(edges)) as advance:
+            odds: _Floats | None = None
+            if comparison is not None:
+                odds, of_similar = self._given_odds(near, edges, similar)
+                similar = similar.where(of_similar >= comparison.minimum_odds)
 
             def counted(chosen: npt.NDArray[np.int64]) -> _Floats:
                 found = scorer(chosen)
+                if odds is not None and comparison is not None:
+                    found = np.where(odds[chosen] >= comparison.minimum_odds, found, np.float32(0))
                 advance(len(chosen))
                 return found
 
-            found = connect(n, density.similarity_edges, edges, counted, settings.connect, test)
+            found = connect(n, similar, edges, counted, settings.connect, test)
             advance(found.skipped)
         labels = found.labels
         if comparison is not None:
@@ -367,6 +380,20 @@ class NetworkMethod(ABC):
         score = calibrated(edges.score, settings.calibration)
         probability = np.where(np.isnan(found.probability), score, found.probability)
         return Components(labels, probability.clip(0, 1), found.skipped)
+
+    def _given_odds(self, near: Neighborhood, *edges: EdgeList) -> list[_Floats]:
+        """Log-odds of edges by the score model of the embeddings as given."""
+        assert near.impostors is not None
+        X, impostors = near.faces, near.impostors[1]
+        nearest = near.nearest[:, min(1, near.nearest.shape[1] - 1)].astype(np.int64)
+        best = impostors.normalized(dots(X, np.arange(len(X)), np.maximum(nearest, 0)))
+        model = fit_score_model(best[nearest >= 0], len(X), impostors.identical)
+        return [
+            model.log_odds(
+                impostors.normalized(dots(X, each.source.astype(np.int64), each.target.astype(np.int64)))
+            )
+            for each in edges
+        ]
 
     def _joined_large(
         self,
@@ -379,19 +406,20 @@ class NetworkMethod(ABC):
         """Join large clusters of high normalised similarity, with or without an uncertain edge."""
         threshold = self.settings.connect
         uncertain = (probability < threshold) & (probability >= comparison.uncertain_share * threshold)
-        mean, mean_given = near.impostor_means
+        assert near.impostors is not None
+        by_vectors, by_faces = near.impostors
         labels = join_uncertain(
             labels,
             edges.where(uncertain),
             comparison.uncertain_size,
-            (near.vectors, mean, comparison.refined_minimum),
-            (near.faces, mean_given, comparison.uncertain_minimum),
+            (near.vectors, by_vectors.mean, comparison.refined_minimum),
+            (near.faces, by_faces.mean, comparison.uncertain_minimum),
         )
         return join_unlinked(
             near.faces,
             labels,
             near.nearest,
-            mean_given,
+            by_faces.mean,
             comparison.unlinked_minimum,
             comparison.unlinked_size,
         )
@@ -431,14 +459,15 @@ class NetworkMethod(ABC):
     def _moved(
         self, near: Neighborhood, vectors: _Floats, lists: tuple[_Ids, _Floats], key: str
     ) -> Neighborhood:
-        means = self._impostor_mean(vectors), near.impostor_means[1]
+        own = self._impostors(vectors)
+        impostors = None if own is None or near.impostors is None else (own, near.impostors[1])
         return replace(
             near,
             vectors=vectors,
             ids=lists[0],
             similarities=lists[1],
             refined=True,
-            impostor_means=means,
+            impostors=impostors,
             key=key,
         )
 
@@ -446,8 +475,10 @@ class NetworkMethod(ABC):
     def _sampling(self) -> dict[str, object]:
         return {"search": self.search, "seed": self.seed}
 
-    def _impostor_mean(self, vectors: _Floats) -> float:
-        return impostor_mean(vectors, self.seed) if self.settings.cluster_comparison else float("nan")
+    def _impostors(self, vectors: _Floats) -> ImpostorScores | None:
+        if self.settings.cluster_comparison is None:
+            return None
+        return impostor_scores(vectors, self.seed)
 
     def _probability(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> _Floats:
         found: _Floats = self.log_odds(network, inputs).float().sigmoid().cpu().numpy()

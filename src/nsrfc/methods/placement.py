@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import chunks, sample_faces
-from nsrfc.graph.scores import fit_score_model, impostor_scores, normalized_scores, probability
+from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
 
 __all__ = ["Chance", "Placement", "score_model_chance"]
@@ -27,9 +27,13 @@ FACES = 16_384
 ROWS = 4096
 
 
+COPY = np.float32(1 - 1e-6)
+"""Cosine from which a new face is a copy of a known one, to rounding."""
+
+
 @dataclass(frozen=True)
 class Placement:
-    """Assigns new faces to clusters by a vote of known faces.
+    """Assigns new faces to clusters, each by the known face that it most probably shows again.
 
     Attributes
     ----------
@@ -38,9 +42,9 @@ class Placement:
     labels : ndarray of int64, shape (n,)
         Their clusters; -1 = none.
     k : int
-        Number of nearest known faces that vote, at most n.
+        Number of nearest known faces that are scored, at most n.
     threshold : float
-        Minimum probability of the best voter of the winning cluster.
+        Minimum probability that the two are a genuine pair.
     chance : callable
         Scores pairs of a new and a known face.
     """
@@ -54,49 +58,34 @@ class Placement:
     def __call__(self, X: _Floats) -> _Labels:
         """Label new faces: unit vectors (m, d) to labels (m,), -1 where no cluster is likely enough.
 
-        Each of the k nearest known faces votes for its cluster, weighted by the probability that it and
-        the new face are a genuine pair. The cluster with the highest sum wins if the probability of at
-        least one of its voters reaches the threshold. Faces are independent of each other.
+        A new face gets the label of the known face of highest probability, as by a density edge. The
+        number of faces in a cluster does not count, so that an identity with few photos is not
+        outvoted by a look-alike with many. A copy of a known face gets its label. Faces are independent
+        of each other.
         """
         import faiss
 
         out = np.full(len(X), -1, np.int64)
         for rows in chunks(len(X), ROWS):
             similarities, ids = faiss.knn(X[rows], self.faces, self.k, metric=faiss.METRIC_INNER_PRODUCT)
-            out[rows] = self._vote(ids, self.chance(X[rows], ids, similarities))
+            chance = np.where(similarities >= COPY, 1, self.chance(X[rows], ids, similarities))
+            best = chance.argmax(axis=1)[:, None]
+            label = self.labels[np.take_along_axis(ids, best, axis=1)]
+            likely = np.take_along_axis(chance, best, axis=1) >= self.threshold
+            out[rows] = np.where(likely, label, -1)[:, 0]
         return out
-
-    def _vote(self, ids: npt.NDArray[np.int64], chance: _Floats) -> _Labels:
-        labels = self.labels[ids]
-        chance = np.where(labels >= 0, chance, np.float32(0))
-        order = np.argsort(labels, axis=1, kind="stable")
-        labels = np.take_along_axis(labels, order, axis=1)
-        chance = np.take_along_axis(chance, order, axis=1)
-        # Votes are sorted by cluster: their sum is a running sum minus its value before the first one.
-        running = np.cumsum(chance, axis=1, dtype=np.float64)
-        column = np.arange(labels.shape[1])
-        opens = np.ones(labels.shape, np.bool_)
-        opens[:, 1:] = labels[:, 1:] != labels[:, :-1]
-        first = np.maximum.accumulate(np.where(opens, column, 0), axis=1)
-        votes = running - np.take_along_axis(running - chance, first, axis=1)
-        winner = votes.argmax(axis=1)[:, None]
-        chosen = np.take_along_axis(labels, winner, axis=1)
-        likely = ((labels == chosen) & (chance >= self.threshold)).any(axis=1)
-        return np.where(likely, chosen[:, 0], -1)
 
 
 def score_model_chance(faces: _Floats, seed: int) -> Chance:
     """Fit a score model to the best neighbours of known faces (n, d), for pairs with new faces."""
     n = len(faces)
-    reference = faces[sample_faces(n, seed)]
-    known = impostor_scores(faces, reference)
-    rows = sample_faces(n, seed, FACES)
-    ids, similarities = exact_lists(faces, rows, min(2, n))
-    best = normalized_scores(similarities[:, 1:], ids[:, 1:], known[rows], known)
-    model = fit_score_model(best.ravel(), n, known.identical)
+    impostors = impostor_scores(faces, seed)
+    _, similarities = exact_lists(faces, sample_faces(n, seed, FACES), min(2, n))
+    best = impostors.normalized(similarities[:, 1:])
+    model = fit_score_model(best.ravel(), n, impostors.identical)
 
     def chance(X: _Floats, ids: npt.NDArray[np.int64], similarities: _Floats) -> _Floats:
-        own = impostor_scores(X, reference)
-        return probability(model.log_odds(normalized_scores(similarities, ids, own, known)))
+        del X, ids
+        return probability(model.log_odds(impostors.normalized(similarities)))
 
     return chance

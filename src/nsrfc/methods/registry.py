@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,27 +20,24 @@ __all__ = ["load_method", "load_networks", "method_class"]
 PRECISIONS = ("float32", "bfloat16")
 """With bfloat16, torch's autocast keeps some operations in float32."""
 
-_logger = logging.getLogger(__name__)
-
 
 def load_method(
-    model: NSRFC | str | Path | None, config: ClusterConfig, shape: tuple[int, ...], run: Run
+    model: NSRFC | str | Path | None, config: ClusterConfig, dimension: int, run: Run
 ) -> Method:
-    """Select the method for some faces.
+    """Select the method.
 
     Parameters
     ----------
     model : NSRFC, path-like, str or None
         A model, "universal", a folder, or an id on the hub. None: the rules.
     config : ClusterConfig
-    shape : (int, int)
-        Number of distinct faces, and embedding dimension.
+    dimension : int
+        Embedding dimension.
     run : Run
 
     Returns
     -------
     Method
-        The rules also if there are fewer faces than the model's minimum.
 
     Raises
     ------
@@ -58,19 +54,6 @@ def load_method(
 
     loaded = load_model(model)
     config.refuse(("k",), "a model brings its own")
-    n, dimension = shape
-    minimum = loaded.settings.fewest
-    if n < minimum:
-        loaded.check_dimension(dimension)
-        config.refuse(
-            ("threshold", "tau", "precision"),
-            f"the model's networks are for {minimum:,} faces or more, and {n:,} are clustered by the "
-            f"rules, which have no such setting",
-        )
-        from nsrfc.methods.rules import Rules
-
-        _logger.info("%d faces are too few for the model's networks: clustering by the rules.", n)
-        return Rules(k=loaded.settings.k, search=config.search, seed=config.seed)
     return load_networks(loaded, config, dimension, run)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks, release, sample_faces
+from nsrfc.chunks import chunks, release
 from nsrfc.graph.connectivity import ClusterTest, connect, join_unlinked
 from nsrfc.graph.density_graph import (
     density_edges,
@@ -33,15 +33,21 @@ from nsrfc.graph.scores import (
     ScoreModel,
     fit_score_model,
     impostor_scores,
-    normalized_scores,
     probability,
 )
 from nsrfc.graph.whitening import neighborhood_scatter, whiten
-from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import EdgeScorer, Run
+from nsrfc.methods.search import search
 from nsrfc.model.settings import ClusterComparison
-from nsrfc.records import Components, DensityGraph, EdgeList, NeighborGraph, Neighborhood
+from nsrfc.records import (
+    Components,
+    DensityGraph,
+    EdgeList,
+    ImpostorScores,
+    NeighborGraph,
+    Neighborhood,
+)
 from nsrfc.rowstore import RowStore
 
 if TYPE_CHECKING:
@@ -101,9 +107,9 @@ class Rules:
         Similarities are normalised scores, and each list is sorted by them. ``vectors`` are the whitened
         embeddings, or the given ones if whitening does not help.
         """
-        steps = _Steps(self, run, faces, graph)
-        lists = graph or steps.searched(faces)
+        lists = graph or search(faces, self, run)
         del graph
+        steps = _Steps(self, run, faces, lists)
         scored = steps.scored(lists, lists.similarities.copy(), faces)
         nearest = lists.ids
         del lists
@@ -120,7 +126,7 @@ class Rules:
             scored = steps.scored(lists, lists.similarities.copy(), vectors)
             nearest, model = lists.ids, scored.model()
             del lists
-        impostor_mean = scored.impostor_mean
+        impostors = scored.impostors
         for turn, (width, log_odds) in enumerate(self.refinements):
             if turn:
                 model = scored.model(scored.density_edges().score)
@@ -140,7 +146,7 @@ class Rules:
             scored.ids,
             scored.score,
             nearest,
-            impostor_means=(impostor_mean, impostor_mean),
+            impostors=(impostors, impostors),
             identical=scored.identical,
             key=steps.key,
         )
@@ -152,7 +158,8 @@ class Rules:
 
     def density_graph(self, near: Neighborhood, affinity: _Floats, run: Run) -> DensityGraph:
         """Make the density graph of normalised scores; its edges have local scores."""
-        scored = _Scored(near.ids, affinity, near.impostor_means[0], near.identical)
+        assert near.impostors is not None
+        scored = _Scored(near.ids, affinity, near.impostors[0], near.identical)
         with run.progress.stage("density", len(near.ids)) as advance:
             density = scored.density()
             edges = density_edges(near.ids, affinity, density)
@@ -179,15 +186,17 @@ class Rules:
         chance = scorer(np.arange(len(edges)))
         with run.progress.stage("clusters", n) as advance:
             followed = edges.where(chance >= probability(np.array(self.followed, np.float32)))
-            vectors, mean, comparison = near.vectors, near.impostor_means[0], self.cluster_comparison
+            assert near.impostors is not None
+            vectors, (impostors, _) = near.vectors, near.impostors
+            comparison = self.cluster_comparison
             every, none = followed + density.similarity_edges, edges.where(np.arange(0))
-            test = ClusterTest(vectors, mean, comparison.minimum)
+            test = ClusterTest(vectors, impostors, comparison.minimum, comparison.minimum_score)
             labels = connect(n, every, none, scorer, 0, test).labels
             labels = join_unlinked(
                 vectors,
                 labels,
                 near.nearest,
-                mean,
+                impostors.mean,
                 comparison.unlinked_minimum,
                 comparison.unlinked_size,
             )
@@ -210,7 +219,7 @@ class _Scored:
 
     ids: _Ids
     score: _Floats
-    impostor_mean: float
+    impostors: ImpostorScores
     identical: float
 
     @property
@@ -247,25 +256,11 @@ class _Scored:
 class _Steps:
     """The parts of step 1; the cache key of each result includes the keys of all results before it."""
 
-    def __init__(self, method: Rules, run: Run, faces: _Floats, graph: NeighborGraph | None) -> None:
+    def __init__(self, method: Rules, run: Run, faces: _Floats, lists: NeighborGraph) -> None:
         self._method, self._run = method, run
-        self._sample = sample_faces(len(faces), method.seed)
         self._settings = method.record()
-        given = () if graph is None else (graph.ids, graph.similarities)
-        content = [run.results.fingerprint(array) for array in (faces, *given)]
+        content = [run.results.fingerprint(array) for array in (faces, lists.ids, lists.similarities)]
         self.key = run.results.key("embeddings", {"sha256": content})
-
-    def searched(self, vectors: _Floats) -> NeighborGraph:
-        run = self._run
-        return build_neighbor_graph(
-            vectors,
-            self._method.k,
-            method=self._method.search,
-            device=run.device,
-            seed=self._method.seed,
-            progress=run.progress,
-            pieces=self._store("neighbours"),
-        )
 
     def rebuilt(self, vectors: _Floats, before: _Ids) -> NeighborGraph:
         store = self._store("neighbours")
@@ -277,11 +272,11 @@ class _Steps:
         release(graph.ids)
         release(graph.similarities)
         with self._run.progress.stage("scores", graph.n) as advance:
-            impostors = impostor_scores(vectors, vectors[self._sample], self._store("impostors"))
+            impostors = impostor_scores(vectors, self._method.seed)
             ids, score = np.empty_like(graph.ids), similarities
             for part in chunks(graph.n):
                 near = graph.ids[part]
-                found = normalized_scores(similarities[part], near, impostors[part], impostors)
+                found = impostors.normalized(similarities[part])
                 found[near < 0] = -np.inf
                 found[:, 0] = np.inf
                 order = np.argsort(-found, axis=1, kind="stable")
@@ -289,7 +284,7 @@ class _Steps:
                 score[part] = np.take_along_axis(found, order, axis=1)
                 release(graph.ids)
             advance(graph.n)
-        return _Scored(ids, score, float(impostors.center.mean()), impostors.identical)
+        return _Scored(ids, score, impostors, impostors.identical)
 
     def _store(self, stage: str) -> RowStore:
         """Open the store of the next result; it depends on faces, settings and all results before it."""

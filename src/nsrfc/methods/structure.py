@@ -147,7 +147,7 @@ class StructureMethod(NetworkMethod):
             missing = ((0, 0), (0, room - width))
             ids = np.pad(ids, missing, constant_values=-1)
             similarities = np.pad(similarities, missing)
-            structure = with_more_faces(known, faces, X, ids, similarities)
+            structure = with_more_faces(known, ids, similarities)
             vectors = np.concatenate((faces, X)) if isinstance(network, StructurePairs) else faces
             gather = _list_inputs(network, structure, vectors)
             rows = np.arange(len(faces), len(faces) + len(X))

@@ -68,6 +68,14 @@ class ClusterComparison(BaseModel):
     """The same for refined embeddings, where the poses of one identity are more similar but impostor
     pairs are not."""
 
+    minimum_score: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
+    """Minimum normalised score of two such clusters, the mean over all pairs: that of two clusters of
+    different identities is often 1."""
+
+    minimum_odds: Annotated[float, Field(allow_inf_nan=False)] = -3.0
+    """Minimum log-odds of an edge by a score model of the embeddings as given: what surrounds two faces
+    can make up for a low similarity, but not for one that any impostor pair has."""
+
     uncertain_share: Share = 0.4
     """An uncertain edge may join two large clusters if its probability is at least this share of
     `ModelSettings.connect`."""
@@ -102,10 +110,6 @@ class ModelSettings(BaseModel):
 
     search: Literal["auto", "exact", "approximate"] = "auto"
     """How neighbours were found in training."""
-
-    fewest: Annotated[int, Field(ge=0)] = 0
-    """Minimum number of faces for the networks; fewer faces are clustered by the rules without learned
-    weights."""
 
     rerank: bool = False
     """Whether the C-GCN works on re-ranked lists."""
@@ -151,7 +155,7 @@ class ModelSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _reads_older_files(cls, settings: Any) -> Any:  # noqa: ANN401
-        return with_cluster_comparison(settings)
+        return with_cluster_comparison(without_minimum(settings))
 
     @model_validator(mode="after")
     def _dimension_is_known(self) -> Self:
@@ -208,6 +212,13 @@ class ModelSettings(BaseModel):
         return self.model_copy(
             update={name: value for name, value in wanted.items() if value is not None}
         )
+
+
+def without_minimum(settings: Any) -> Any:  # noqa: ANN401
+    """Drop the former setting ``fewest``, a minimum number of faces: networks serve every number now."""
+    if not isinstance(settings, Mapping):
+        return settings
+    return {name: value for name, value in settings.items() if name != "fewest"}
 
 
 def with_cluster_comparison(settings: Any) -> Any:  # noqa: ANN401

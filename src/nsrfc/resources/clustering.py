@@ -124,18 +124,15 @@ def plan(
         If ``n`` or ``dimension`` is below 1.
     """
     config = config or ClusterConfig()
-    if model is not None and n >= model.fewest:
-        return _plan_networks(n, dimension, config, given_k, model)
     if model is not None:
-        config = config.model_copy(update={"k": model.k})
+        return _plan_networks(n, dimension, config, given_k, model)
     search = plan_search(n, dimension, config)
     vectors, neighbors = _known(search, given_k)
     values, entries, rounds = n * dimension, n * search.k, 1 + len(Rules.refinements)
     refined = REFINED_BYTES_PER_VALUE * values + SCORE_BYTES_PER_NEIGHBOR * entries
     chunk = CHUNK_BYTES_PER_NEIGHBOR * min(n, CHUNK) * search.k
     seconds = rounds * REBUILD_SECONDS * entries * dimension + STRUCTURE_SECONDS * n
-    # Each rebuilt graph, and impostor score statistics with each.
-    kept = rounds * GRAPH_BYTES_PER_NEIGHBOR * entries + (1 + rounds) * 8 * n
+    kept = rounds * GRAPH_BYTES_PER_NEIGHBOR * entries
     return Plan(
         n,
         dimension,
