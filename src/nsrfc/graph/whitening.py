@@ -49,7 +49,7 @@ _ROWS = 16_384
 _NEIGHBORS = 80
 """Length of a list, the face itself included."""
 
-_CLEARLY = 0.9
+_CLEARLY = 0.85
 """Embeddings are only changed if this share of the entropy, or less, remains, and the difference
 counts."""
 
@@ -87,7 +87,7 @@ def whiten(X: _Floats, scatter: Scatter | None, powers: Sequence[float] = (0.5,)
         From :func:`neighborhood_scatter`.
     powers : sequence of float
         In 0..1/2, ascending; 0 changes nothing. Of several, the one of the lowest entropy is taken, the
-        highest one among equals; or the first, unless the entropy falls by at least a tenth.
+        highest one among equals; or the first, unless the entropy falls by at least 15 %.
 
     Returns
     -------
