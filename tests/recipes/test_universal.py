@@ -173,7 +173,7 @@ def test_the_recipe_makes_a_model_for_any_dimension(
     brief = {"of_a_set": 48, "loop": config.cgcn.loop.model_copy(update={"epochs": 1})}
     for name in ("cgcn", "pairs", "lcenet", "pcenet"):
         config = config.model_copy(update={name: getattr(config, name).model_copy(update=brief)})
-    train_universal(tmp_path, training_sets=2, small_sets=3, faces=120, config=config)
+    train_universal(tmp_path, training_sets=2, small_sets=3, faces=40, config=config)
     made = load_model(tmp_path)
     assert made.settings.dimension is None
     assert made.settings.precision
