@@ -225,7 +225,6 @@ def test_parameters_that_do_not_fit_the_model_are_refused(
         ({"model": 3}, "got int"),
         ({"model": None, "threshold": 0.5}, "threshold would have no effect, as model=None"),
         ({"model": None, "precision": 0.5}, "precision would have no effect, as model=None"),
-        ({"threshold": 0.5}, "threshold would have no effect, as the model's networks are for 500"),
         ({"model": model, "k": 20}, "k would have no effect, as a model brings its own"),
         ({"model": model, "precision": 2}, "^precision: .* less than or equal to 1, got 2"),
         ({"model": model, "precision": 0.9}, "was not reached"),

@@ -242,11 +242,6 @@ def test_settings_without_effect_are_refused_before_any_work(
     assert not (tmp_path / "cache").exists()
 
 
-def test_copies_do_not_make_enough_faces_for_the_networks(X: Floats) -> None:
-    rows = np.tile(np.arange(N), 3)
-    assert cluster(X[rows], "universal").method["name"] == "rules"
-
-
 ROADS: dict[str, Callable[[], NSRFC | str | None]] = {
     "universal": lambda: "universal",
     "rules": lambda: None,

@@ -97,8 +97,8 @@ def impostor_scores(X: _Floats, seed: int = 0) -> ImpostorScores:
     for start in range(0, len(faces), _CHUNK):
         rows = on_grid[start : start + _CHUNK]
         _count_pairs(rows @ columns[:, : start + len(rows)], start, count)
-    # Two faces without company tell nothing: the prior alone decides.
-    share = count / max(1, count.sum())
+    # One pair tells nothing: the prior alone decides.
+    share = count / count.sum() if count.sum() > 1 else np.zeros(_BINS)
     return _impostors_of(share, float(min(len(faces), MOST_FACES)))
 
 
@@ -111,8 +111,8 @@ def _impostors_of(share: _Doubles, faces: float) -> ImpostorScores:
         return ImpostorScores(0.0, DEVIATION, 0.0)
     first, second = np.cumsum(share * x), np.cumsum(share * x * x)
     # Means of impostor scores to try: quantiles, interpolated so that they change smoothly.
-    mean = np.interp(_SHARES, below, x + width / 2)
-    part = np.interp(mean, x, below)
+    mean = np.minimum(np.interp(_SHARES, below, x + width / 2), 1 - width)
+    part = np.maximum(np.interp(mean, x, below), 1e-6)
     moment = np.interp(mean, x, second) - 2 * mean * np.interp(mean, x, first) + mean**2 * part
     deviation = np.sqrt(np.maximum(moment / part, width**2))
     impostor = np.minimum(1, 2 * part)

@@ -1,17 +1,107 @@
-"""The first search: neighbours of the embeddings as given, the same for every method."""
+"""The first search, and near-copies: frames of one scene, bursts, one photo in several files.
+
+A neighbour list that is filled by frames of one scene shows no other scene of that identity. A scene is
+therefore counted once: groups of near-copies are replaced by their mean before lists are made, and their
+faces share its label.
+
+Two faces are near-copies if their cosine s is close to 1, on the scale of the embedder::
+
+    (s - m) / (1 - m) >= 0.95           m: mean of impostor scores
+
+Different photos of an identity lie at 0.6 to 0.85. In few dimensions, where impostor pairs are as
+similar, nothing is folded. Groups are balls, not chains: the face with the most near-copies in its list
+leads them, then that with the most of the rest.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
-from nsrfc.graph.near_copies import fold_near_copies
+from nsrfc.chunks import chunks, release
+from nsrfc.graph.scores import best_impostor, impostor_scores
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.copies import DistinctFaces
 from nsrfc.methods.base import Method, Run
 from nsrfc.records import NeighborGraph
 
-__all__ = ["scenes_and_neighbors", "search"]
+__all__ = ["fold_near_copies", "scenes_and_neighbors", "search"]
+
+NEAR = 0.95
+"""Minimum of (s - m) / (1 - m)."""
+
+CLEAR = 3.0
+"""Best impostor scores must lie below it by so many times their scale."""
+
+_Ids = npt.NDArray[np.int32]
+_Floats = npt.NDArray[np.float32]
+
+
+def fold_near_copies(faces: DistinctFaces, graph: NeighborGraph) -> DistinctFaces:
+    """Replace groups of near-copies by one face each.
+
+    Parameters
+    ----------
+    faces : DistinctFaces
+    graph : NeighborGraph
+        Their nearest neighbours by cosine.
+
+    Returns
+    -------
+    DistinctFaces
+        With unit means of groups as vectors, in the order of the faces that lead them; ``faces`` itself
+        if there are no near-copies.
+
+    Notes
+    -----
+    O(n k) time beside impostor scores; 12 n bytes.
+    """
+    impostors = impostor_scores(faces.vectors)
+    dimension = np.count_nonzero(faces.vectors.any(axis=0))
+    identical = min(impostors.identical, float(np.sqrt(dimension)))
+    location, scale = best_impostor(graph.n, identical)
+    if NEAR * identical < location + CLEAR * scale:
+        return faces
+    least = np.float32(impostors.mean + NEAR * (1 - impostors.mean))
+    near = np.zeros(graph.n, np.int32)
+    for part in chunks(graph.n):
+        listed = graph.ids[part, 1:] >= 0
+        near[part] = (listed & (graph.similarities[part, 1:] >= least)).sum(axis=1)
+        release(graph.ids)
+        release(graph.similarities)
+    if not near.any():
+        return faces
+    leader = np.full(graph.n, -1, np.int32)
+    _lead(graph.ids, near, np.argsort(-near, kind="stable"), leader)
+    leaders, group = np.unique(leader, return_inverse=True)
+    if len(leaders) == graph.n:
+        return faces
+    return DistinctFaces(_means(faces.vectors, group), faces.rows[leaders], group[faces.place])
+
+
+def _means(X: _Floats, group: npt.NDArray[np.int64]) -> _Floats:
+    """Return unit means (g, d) of groups of rows; a group of one keeps its row to the last bit."""
+    from scipy.sparse import csr_array
+
+    size = np.bincount(group)
+    starts = np.concatenate(([0], np.cumsum(size)))
+    members = np.argsort(group, kind="stable")
+    sums: _Floats = csr_array((np.ones(len(X), np.float32), members, starts)) @ X
+    several = size > 1
+    sums[several] /= np.linalg.norm(sums[several], axis=1, keepdims=True)
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def _lead(ids: _Ids, near: _Ids, order: npt.NDArray[np.int64], leader: _Ids) -> None:
+    """Let faces lead their near-copies, the first ``near`` of each list, that nobody leads yet."""
+    for face in order:
+        if leader[face] < 0:
+            leader[face] = face
+            for c in range(1, near[face] + 1):
+                if leader[ids[face, c]] < 0:
+                    leader[ids[face, c]] = face
 
 
 def search(vectors: npt.NDArray[np.float32], method: Method, run: Run) -> NeighborGraph:

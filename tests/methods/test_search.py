@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 
 import nsrfc
-from nsrfc.graph.near_copies import fold_near_copies
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.copies import DistinctFaces, distinct_faces
+from nsrfc.methods.search import fold_near_copies
 from nsrfc.synthetic import generate
 
 Floats = npt.NDArray[np.float32]
