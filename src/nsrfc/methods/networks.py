@@ -30,7 +30,6 @@ from nsrfc.chunks import ROWS, chunks
 from nsrfc.graph.connectivity import ClusterTest, connect, dots, join_uncertain, join_unlinked
 from nsrfc.graph.density_graph import build_density_graph
 from nsrfc.graph.scores import fit_score_model, impostor_scores
-from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.methods.base import EdgeScorer, Run
 from nsrfc.methods.search import search
 from nsrfc.model.bundle import network_fingerprint
@@ -199,18 +198,6 @@ class NetworkMethod(ABC):
         impostors = None if own is None else (own, own)
         return Neighborhood(faces, faces, ids, similarities, ids, impostors=impostors, key=key)
 
-    def searched(self, vectors: _Floats, run: Run, store: RowStore | None = None) -> NeighborGraph:
-        """Find the neighbours of vectors among all of them."""
-        return build_neighbor_graph(
-            vectors,
-            self.k,
-            method=self.search,
-            device=run.device,
-            seed=self.seed,
-            progress=run.progress,
-            pieces=store,
-        )
-
     def rebuilt(self, near: Neighborhood, vectors: _Floats, run: Run, of: str = "") -> Neighborhood:
         """Return the neighbourhood of refined vectors, with their own neighbours."""
         key = run.results.key("neighbours", {"of": of, "k": self.k, **self._sampling})
@@ -356,17 +343,15 @@ class NetworkMethod(ABC):
             minimum = comparison.refined_minimum if near.refined else comparison.minimum
             assert near.impostors is not None
             test = ClusterTest(near.vectors, near.impostors[0], minimum, comparison.minimum_score)
-        similar = density.similarity_edges
+        similar, plausible = density.similarity_edges, np.ones(len(edges), np.bool_)
         with run.progress.stage("edges", len(edges)) as advance:
-            odds: _Floats | None = None
             if comparison is not None:
                 odds, of_similar = self._given_odds(near, edges, similar)
+                plausible = odds >= comparison.minimum_odds
                 similar = similar.where(of_similar >= comparison.minimum_odds)
 
             def counted(chosen: npt.NDArray[np.int64]) -> _Floats:
-                found = scorer(chosen)
-                if odds is not None and comparison is not None:
-                    found = np.where(odds[chosen] >= comparison.minimum_odds, found, np.float32(0))
+                found = np.where(plausible[chosen], scorer(chosen), np.float32(0))
                 advance(len(chosen))
                 return found
 

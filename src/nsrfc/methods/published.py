@@ -13,6 +13,7 @@ from nsrfc.graph.reranking import rerank
 from nsrfc.graph.subgraphs import local_adjacency
 from nsrfc.methods.base import Run
 from nsrfc.methods.networks import EdgeInputs, ListInputs, NetworkMethod, device_of
+from nsrfc.methods.search import neighbors
 from nsrfc.networks.published.adjacency import SparseAdjacency
 from nsrfc.networks.published.pairnet import PairNetwork
 from nsrfc.records import NeighborGraph, Neighborhood
@@ -63,7 +64,7 @@ class PublishedMethod(NetworkMethod):
     ) -> NeighborGraph:
         """Find the neighbours of refined vectors among all faces."""
         del before
-        return self.searched(vectors, run, store)
+        return neighbors(vectors, self, run, store)
 
     def list_inputs(
         self, network: nn.Module, near: Neighborhood, affinity: _Floats | None = None

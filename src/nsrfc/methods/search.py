@@ -25,8 +25,9 @@ from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.copies import DistinctFaces
 from nsrfc.methods.base import Method, Run
 from nsrfc.records import NeighborGraph
+from nsrfc.rowstore import RowStore
 
-__all__ = ["fold_near_copies", "scenes_and_neighbors", "search"]
+__all__ = ["fold_near_copies", "neighbors", "scenes_and_neighbors", "search"]
 
 NEAR = 0.95
 """Minimum of (s - m) / (1 - m)."""
@@ -104,10 +105,18 @@ def _lead(ids: _Ids, near: _Ids, order: npt.NDArray[np.int64], leader: _Ids) -> 
                     leader[ids[face, c]] = face
 
 
-def search(vectors: npt.NDArray[np.float32], method: Method, run: Run) -> NeighborGraph:
+def search(vectors: _Floats, method: Method, run: Run) -> NeighborGraph:
     """Find the neighbours of unit vectors (n, d), in lists of the method's k; the lists are kept."""
     of = run.results.key("embeddings", {"sha256": run.results.fingerprint(vectors)})
     parts = {"of": of, "k": method.k, "search": method.search, "seed": method.seed}
+    store = run.results.pieces("neighbours", run.results.key("neighbours", parts))
+    return neighbors(vectors, method, run, store)
+
+
+def neighbors(
+    vectors: _Floats, method: Method, run: Run, store: RowStore | None = None
+) -> NeighborGraph:
+    """Find the neighbours of unit vectors (n, d) as the method searches; kept in ``store``, if given."""
     return build_neighbor_graph(
         vectors,
         method.k,
@@ -115,7 +124,7 @@ def search(vectors: npt.NDArray[np.float32], method: Method, run: Run) -> Neighb
         device=run.device,
         seed=method.seed,
         progress=run.progress,
-        pieces=run.results.pieces("neighbours", run.results.key("neighbours", parts)),
+        pieces=store,
     )
 
 

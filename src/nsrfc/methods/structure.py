@@ -28,6 +28,7 @@ from nsrfc.graph.whitening import neighborhood_scatter, whiten
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import Run
 from nsrfc.methods.networks import EdgeInputs, ListInputs, NetworkMethod, device_of, padded
+from nsrfc.methods.search import neighbors
 from nsrfc.networks.structure import (
     PairScorer,
     StructureEdges,
@@ -83,7 +84,7 @@ class StructureMethod(NetworkMethod):
         white = whiten(near.vectors, scatter, self.refinement.powers)
         if white is near.vectors:
             return near
-        ids, similarities = padded(self.searched(white, run), self.k)
+        ids, similarities = padded(neighbors(white, self, run), self.k)
         return Neighborhood(near.faces, white, ids, similarities, ids)
 
     def rebuilt_graph(
