@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import chunks, release
 from nsrfc.errors import InputError
+
+if TYPE_CHECKING:
+    from nsrfc.graph.scores import ScoreModel
 
 __all__ = [
     "Clustering",
@@ -146,6 +149,8 @@ class Neighborhood:
         Whether ``vectors`` are refined embeddings.
     impostors : (ImpostorScores, ImpostorScores), optional
         Impostor score statistics by ``vectors`` and by ``faces``, if the method uses them.
+    score_model : ScoreModel, optional
+        Of the scores by ``faces``, if the method uses it.
     identical : float
         Normalised score of two identical faces, if similarities are normalised scores.
     key : str
@@ -159,6 +164,7 @@ class Neighborhood:
     nearest: npt.NDArray[np.int32]
     refined: bool = False
     impostors: tuple[ImpostorScores, ImpostorScores] | None = None
+    score_model: ScoreModel | None = None
     identical: float = float("nan")
     key: str = ""
 

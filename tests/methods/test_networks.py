@@ -10,6 +10,7 @@ import pytest
 
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance
+from nsrfc.graph.scores import ScoreModel
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.copies import distinct_faces
 from nsrfc.methods.base import Run
@@ -165,7 +166,8 @@ def test_more_likeness_is_asked_of_refined_embeddings() -> None:
     X = np.repeat(np.array([[1, 0], [between, np.sqrt(1 - between**2)]], np.float32), 3, axis=0)
     ids = np.tile(np.arange(6, dtype=np.int32), (6, 1))
     none = ImpostorScores(0.0, 0.1, 0.0)
-    near = Neighborhood(X, X, ids, X @ X.T, ids, impostors=(none, none))
+    model = ScoreModel(5.0, 1.0)
+    near = Neighborhood(X, X, ids, X @ X.T, ids, impostors=(none, none), score_model=model)
     pairs = [(1, 0), (2, 1), (4, 3), (5, 4), (3, 2)]
     faces = Compared(X, pairs, [0.9] * 4 + [0.8])
     method = method_of(

@@ -62,6 +62,7 @@ __all__ = [
     "calibrated",
     "clipped_logit",
     "device_of",
+    "given_odds",
     "listed_cosines",
     "padded",
 ]
@@ -194,9 +195,13 @@ class NetworkMethod(ABC):
         content = [run.results.fingerprint(part) for part in (faces, graph.ids, graph.similarities)]
         key = run.results.key("neighbours", {"of": content})
         ids, similarities = padded(graph, self.k)
-        own = self._impostors(faces)
-        impostors = None if own is None else (own, own)
-        return Neighborhood(faces, faces, ids, similarities, ids, impostors=impostors, key=key)
+        near = Neighborhood(faces, faces, ids, similarities, ids, key=key)
+        impostors = self._impostors(faces)
+        if impostors is None:
+            return near
+        best = impostors.normalized(similarities[:, 1:2][ids[:, 1:2] >= 0])
+        model = fit_score_model(best, len(faces), impostors.identical)
+        return replace(near, impostors=(impostors, impostors), score_model=model)
 
     def rebuilt(self, near: Neighborhood, vectors: _Floats, run: Run, of: str = "") -> Neighborhood:
         """Return the neighbourhood of refined vectors, with their own neighbours."""
@@ -346,9 +351,8 @@ class NetworkMethod(ABC):
         similar, plausible = density.similarity_edges, np.ones(len(edges), np.bool_)
         with run.progress.stage("edges", len(edges)) as advance:
             if comparison is not None:
-                odds, of_similar = self._given_odds(near, edges, similar)
-                plausible = odds >= comparison.minimum_odds
-                similar = similar.where(of_similar >= comparison.minimum_odds)
+                plausible = given_odds(near, edges) >= comparison.minimum_odds
+                similar = similar.where(given_odds(near, similar) >= comparison.minimum_odds)
 
             def counted(chosen: npt.NDArray[np.int64]) -> _Floats:
                 found = np.where(plausible[chosen], scorer(chosen), np.float32(0))
@@ -365,20 +369,6 @@ class NetworkMethod(ABC):
         score = calibrated(edges.score, settings.calibration)
         probability = np.where(np.isnan(found.probability), score, found.probability)
         return Components(labels, probability.clip(0, 1), found.skipped)
-
-    def _given_odds(self, near: Neighborhood, *edges: EdgeList) -> list[_Floats]:
-        """Log-odds of edges by the score model of the embeddings as given."""
-        assert near.impostors is not None
-        X, impostors = near.faces, near.impostors[1]
-        nearest = near.nearest[:, min(1, near.nearest.shape[1] - 1)].astype(np.int64)
-        best = impostors.normalized(dots(X, np.arange(len(X)), np.maximum(nearest, 0)))
-        model = fit_score_model(best[nearest >= 0], len(X), impostors.identical)
-        return [
-            model.log_odds(
-                impostors.normalized(dots(X, each.source.astype(np.int64), each.target.astype(np.int64)))
-            )
-            for each in edges
-        ]
 
     def _joined_large(
         self,
@@ -491,6 +481,14 @@ class NetworkMethod(ABC):
 
     def _fingerprint(self, name: NetworkName) -> str:
         return network_fingerprint(self.settings, name, self.networks[name])
+
+
+def given_odds(near: Neighborhood, edges: EdgeList) -> _Floats:
+    """Log-odds (m,) of edges by the score model of the embeddings as given."""
+    assert near.impostors is not None
+    assert near.score_model is not None
+    ends = edges.source.astype(np.int64), edges.target.astype(np.int64)
+    return near.score_model.log_odds(near.impostors[1].normalized(dots(near.faces, *ends)))
 
 
 def calibrated(probability: _Floats, calibration: Calibration) -> _Floats:
