@@ -37,7 +37,7 @@ from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph, Neighborhood
 from nsrfc.storage.runs import versions, write_json
 from nsrfc.training.config import TrainingConfig
-from nsrfc.training.sample import Sample
+from nsrfc.training.sample import Sample, labelled_sample
 from nsrfc.training.split import split_identities
 from nsrfc.training.thresholds import ScoredSet, best_clusters
 from nsrfc.vectors import normalize
@@ -192,7 +192,7 @@ def ablation(model: NSRFC, known: People, unknown: People, config: TrainingConfi
         setting = f"tau {found.tau:.2f}, connect {found.connect:.2f}: F {100 * found.quality:.2f}"
         yield row(name, setting, test.identity, tested.labels(found.tau, found.connect))
     assert tested.graph.affinity is not None
-    tau = similarity_threshold(tested.graph.affinity, tested.near.ids)
+    tau = similarity_threshold(tested.graph.affinity, tested.sample.near.ids)
     setting = f"tau {tau:.2f} by rule, connect 0.50"
     yield row("published thresholds", setting, test.identity, tested.labels(tau, 0.5))
 
@@ -255,8 +255,7 @@ def steps(model: NSRFC, *sets: People) -> Iterator[tuple[str, ScoredSet, ScoredS
 
 def listed(method: NetworkMethod, people: People) -> Sample:
     """Faces with their neighbours by cosine."""
-    near = method.nearest(people.vectors, None, Run())
-    return Sample(near, people.identity, near.ids)
+    return labelled_sample(method, people.vectors, people.identity, Run())
 
 
 def reranked(sample: Sample) -> Sample:
@@ -273,7 +272,7 @@ def scored(method: NetworkMethod, sample: Sample, *, pcenet: bool) -> ScoredSet:
     scores = graph.density_edges.score
     if pcenet:
         scores = method.edge_scores("pcenet", near, affinity, same, Run())(graph.density_edges)
-    return ScoredSet(method, near, graph, scores, sample.identity)
+    return ScoredSet(method, sample, graph, scores)
 
 
 def header(*names: str) -> None:

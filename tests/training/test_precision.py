@@ -49,7 +49,7 @@ def scored_by(model: NSRFC, faces: GeneratedFaces) -> tuple[ScoredSet, npt.NDArr
     graph = method.graph_of(near, affinity, same)
     probability = method.edge_scores("pcenet", near, affinity, same, run)(graph.density_edges)
     identity = faces.identities[distinct.rows]
-    scored = ScoredSet(method, near, graph, probability, identity)
+    scored = ScoredSet(method, Sample(near, identity, near.ids), graph, probability)
     return scored.calibrated(model.settings.calibration), distinct.place
 
 
@@ -93,7 +93,9 @@ def hand_made(
     near = Neighborhood(X, X, ids, np.ones((n, 1), np.float32), ids)
     graph = DensityGraph(np.ones(n), edges(density), edges(similar), 0.0)
     probability = graph.density_edges.score
-    return ScoredSet(method_of("structure", 1), near, graph, probability, np.array(identity))
+    return ScoredSet(
+        method_of("structure", 1), Sample(near, np.array(identity), ids), graph, probability
+    )
 
 
 PEOPLE = [0, 0, 0, 1, 1, 1, 2, 2, 2]
@@ -145,7 +147,7 @@ def with_cosines(sample: Sample) -> ScoredSet:
     method = method_of("structure", sample.near.ids.shape[1])
     cosine = np.maximum(sample.near.similarities, 0)
     graph = method.graph_of(sample.near, cosine, cosine)
-    return ScoredSet(method, sample.near, graph, graph.density_edges.score, sample.identity)
+    return ScoredSet(method, sample, graph, graph.density_edges.score)
 
 
 def precision(scored: ScoredSet, tau: float, connect: float) -> float:

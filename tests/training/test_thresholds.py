@@ -35,7 +35,7 @@ def scored_set(
     cosine = np.maximum(near.similarities, 0)
     graph = method.graph_of(near, cosine, cosine)
     known = graph.density_edges.score if probability is None else probability
-    return ScoredSet(method, near, graph, known, identity)
+    return ScoredSet(method, Sample(near, identity, near.ids), graph, known)
 
 
 def test_ranking_quality_is_the_share_of_pairs_of_pairs_in_order() -> None:

@@ -148,4 +148,7 @@ def scenes_and_neighbors(
     """
     graph = known or search(faces.vectors, method, run)
     scenes = fold_near_copies(faces, graph)
-    return scenes, graph if scenes is faces else search(scenes.vectors, method, run)
+    if scenes is faces:
+        return faces, graph
+    del graph  # Two graphs at a time would be the peak of memory.
+    return scenes, search(scenes.vectors, method, run)

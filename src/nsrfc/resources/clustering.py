@@ -6,6 +6,7 @@ depends on the machine; on an idle one it is accurate to a factor of two.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nsrfc.chunks import BATCH, CHUNK, ROWS
@@ -127,7 +128,7 @@ def plan(
     if model is not None:
         return _plan_networks(n, dimension, config, given_k, model)
     search = plan_search(n, dimension, config)
-    vectors, neighbors = _known(search, given_k)
+    known = _known(search, given_k)
     values, entries, rounds = n * dimension, n * search.k, 1 + len(Rules.refinements)
     refined = REFINED_BYTES_PER_VALUE * values + SCORE_BYTES_PER_NEIGHBOR * entries
     chunk = CHUNK_BYTES_PER_NEIGHBOR * min(n, CHUNK) * search.k
@@ -139,22 +140,23 @@ def plan(
         search.k,
         search.method if given_k is None else "given",
         (
-            vectors,
-            neighbors,
+            *known,
             Stage("clusters", 0, BLOCK_BYTES + chunk + refined, seconds / available_cores(), kept),
         ),
     )
 
 
-def _known(search: Plan, given_k: int | None) -> tuple[Stage, Stage]:
-    """Stages of a search, or of given neighbours."""
-    vectors, neighbors = search.stages
+def _known(search: Plan, given_k: int | None) -> tuple[Stage, Stage, Stage]:
+    """Stages of a search, or of given neighbours, and of a second search if there are near-copies."""
+    vectors, searched = search.stages
+    work = searched.work_bytes + 4 * search.n * search.dimension
+    again = replace(searched, name="near-copies", work_bytes=work)
     if given_k is None:
-        return vectors, neighbors
+        return vectors, searched, replace(again, held_bytes=0)
     # The given lists stay in memory while those of the distinct faces are made.
     read = GRAPH_BYTES_PER_NEIGHBOR * search.n * given_k
     held = GRAPH_BYTES_PER_NEIGHBOR * search.n * min(given_k, search.k)
-    return vectors, Stage("neighbours", held, BLOCK_BYTES + read, 0.0)
+    return vectors, Stage("neighbours", held, BLOCK_BYTES + read, 0.0), again
 
 
 def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> Plan:
@@ -213,14 +215,14 @@ def _plan_networks(
     n: int, dimension: int, config: ClusterConfig, given_k: int | None, model: ModelSettings
 ) -> Plan:
     search = plan_search(n, dimension, config.model_copy(update={"k": model.k}))
-    vectors, neighbors = _known(search, given_k)
+    known = _known(search, given_k)
     entries, cores, costs = n * model.k, available_cores(), COSTS[model.family]
     width = model.width("pcenet", dimension)
     scoring = costs.list_seconds(entries, model.k, width) / cores
     lists = costs.list_bytes(entries)
     batch = 4 * min(n, BATCH) * model.k * costs.token_values(model.k, width)
     scores = PROBABILITY_BYTES_PER_NEIGHBOR * entries
-    stages = [Stage("model", TORCH_BYTES, 0, 0.0), vectors, neighbors]
+    stages = [Stage("model", TORCH_BYTES, 0, 0.0), *known]
     if model.uses("refine"):
         stages.append(_refinement(search, model, width))
     if model.uses("pairs"):

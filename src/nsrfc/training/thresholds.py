@@ -17,7 +17,8 @@ from nsrfc import metrics
 from nsrfc.methods.base import Run
 from nsrfc.methods.networks import NetworkMethod, calibrated
 from nsrfc.model.settings import Calibration
-from nsrfc.records import DensityGraph, Neighborhood
+from nsrfc.records import DensityGraph
+from nsrfc.training.sample import Sample
 
 __all__ = ["Clusters", "ScoredSet", "best_clusters", "precision_steps", "ranking_quality"]
 
@@ -50,38 +51,44 @@ class ScoredSet:
     ----------
     method : NetworkMethod
         Its thresholds are not read.
-    near : Neighborhood
+    sample : Sample
     graph : DensityGraph
         With every pair that may be a similarity edge.
     probability : ndarray of float32, shape (m,)
         Of the density edges, calibrated or not.
-    identity : ndarray of int64, shape (n,)
     """
 
     method: NetworkMethod
-    near: Neighborhood
+    sample: Sample
     graph: DensityGraph
     probability: _Floats
-    identity: npt.NDArray[np.int64]
 
     @property
     def genuine(self) -> _Bools:
         """Whether each density edge is a genuine pair."""
         edges = self.graph.density_edges
-        genuine: _Bools = self.identity[edges.source] == self.identity[edges.target]
+        identity = self.sample.identity
+        genuine: _Bools = identity[edges.source] == identity[edges.target]
         return genuine
+
+    @property
+    def identity(self) -> npt.NDArray[np.int64]:
+        """Identities (f,) of all faces."""
+        unfolded = self.sample.unfolded
+        return self.sample.identity if unfolded is None else unfolded.identity
 
     def calibrated(self, calibration: Calibration) -> ScoredSet:
         """Return the set with calibrated probabilities."""
         return replace(self, probability=calibrated(self.probability, calibration))
 
     def labels(self, tau: float, connect: float) -> npt.NDArray[np.int64]:
-        """Cluster with given thresholds; return labels (n,)."""
+        """Cluster with given thresholds; return labels (f,) of all faces."""
         similar = self.graph.similarity_edges
         density = replace(self.graph, similarity_edges=similar.where(similar.score >= tau))
         method = self.method.with_settings(connect=connect)
         scorer = self.probability.__getitem__
-        return method.components(self.near, density, scorer, Run()).labels
+        labels = method.components(self.sample.near, density, scorer, Run()).labels
+        return labels if self.sample.unfolded is None else labels[self.sample.unfolded.place]
 
     def quality(self, tau: float, connect: float) -> float:
         """Mean of the pairwise and the BCubed F with given thresholds."""

@@ -32,7 +32,7 @@ from nsrfc.training.checkpoint import CheckpointFolder, state_of
 from nsrfc.training.config import LoopSettings, TrainingConfig
 from nsrfc.training.loop import Epoch, Report, Task, fit, seed_of
 from nsrfc.training.networks import model_settings, new_network
-from nsrfc.training.sample import Sample
+from nsrfc.training.sample import Sample, labelled_sample
 from nsrfc.training.tasks import edge_task, list_task, refinement_tasks
 from nsrfc.training.thresholds import Clusters, ScoredSet, best_clusters, precision_steps
 
@@ -146,9 +146,7 @@ class Trainer:
         )
 
     def _sample(self, X: _Floats, identity: _Identities) -> Sample:
-        method = self._method()
-        near = method.nearest(X, None, self._run)
-        return Sample(near, identity, method.convolved_lists(near, self._run))
+        return labelled_sample(self._method(), X, identity, self._run)
 
     def _train_refinement(self, sides: _Sides) -> _Sides:
         """Train the C-GCN; return all sets with refined vectors, if these are used."""
@@ -300,7 +298,7 @@ class Trainer:
         for number, sample in enumerate(validation):
             graph = method.graph_of(sample.near, sample.affinity, sample.genuine_probability)
             known = graph.density_edges.score if scores is None else scores[number]
-            sets.append(ScoredSet(method, sample.near, graph, known, sample.identity))
+            sets.append(ScoredSet(method, sample, graph, known))
         found = UNCHANGED
         if self.given is None:
             found = fit_calibration([(each.probability, each.genuine) for each in sets])
