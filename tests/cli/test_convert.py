@@ -180,7 +180,15 @@ def test_another_threshold_runs_no_network_again(faces: Path, model: Path, tmp_p
 def test_plan_of_a_model_is_what_cluster_expects(faces: Path, model: Path, tmp_path: Path) -> None:
     planned = json.loads(run("plan", faces, "--model", model, "--json"))
     stages = [stage["name"] for stage in planned["stages"]]
-    assert stages[2:] == ["neighbours", "refinement", "pairs", "lcenet", "density graph", "edges"]
+    assert stages[2:] == [
+        "neighbours",
+        "near-copies",
+        "refinement",
+        "pairs",
+        "lcenet",
+        "density graph",
+        "edges",
+    ]
     assert planned["k"] == 12
     clustered = run("cluster", faces, "-m", model, "-o", tmp_path / "clusters", "--json")
     assert json.loads(clustered)["plan"] == planned

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import njit
 
 from nsrfc.chunks import chunks
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance, root, roots
@@ -353,10 +353,11 @@ def _listed_pairs(labels: _Labels, sizes: _Labels, ids: _Ids, size: int) -> _Lab
     return np.unique(np.concatenate(found))
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def dots(x: _Floats, a: _Numbers, b: _Numbers) -> _Floats:
     """Products (m,) of rows ``a`` (m,) and ``b`` (m,) of ``x`` (n, d)."""
+    # On one thread: there is one edge a face, and training clusters small sets thousands of times.
     out = np.empty(len(a), np.float32)
-    for i in prange(len(a)):
+    for i in range(len(a)):
         out[i] = np.dot(x[a[i]], x[b[i]])
     return out

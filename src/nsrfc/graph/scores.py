@@ -120,12 +120,12 @@ def _impostors_of(share: _Doubles, faces: float) -> ImpostorScores:
     density = _normal(x, mean, deviation) * width
     rest = np.maximum(share - impostor[:, None] * density, 0) * (x > mean[:, None])
     total = np.maximum(rest.sum(axis=1), 1e-12)
-    above = (rest @ x) / total
+    above = (rest * x).sum(axis=1) / total
     spread = np.sqrt(np.maximum((rest * (x - above[:, None]) ** 2).sum(axis=1) / total, 0))
     spread = np.maximum(spread, _LEAST_WIDTH * (1 - mean))
     explained = impostor[:, None] * density
     explained += genuine[:, None] * _normal(x, above, spread) * width
-    likelihood = np.log(explained + _FLOOR) @ share
+    likelihood = (np.log(explained + _FLOOR) * share).sum(axis=1)
     scale = 1 - mean
     off = (np.log(deviation / scale / DEVIATION) / DEVIATION_SPREAD) ** 2
     off += ((above - mean) / scale / GENUINE_SPREAD - GENUINE / GENUINE_SPREAD) ** 2 * np.minimum(
@@ -315,7 +315,7 @@ def _fit(x: _Doubles, prior: _Mixture, start: float) -> tuple[_Mixture, float]:
         genuine = expit(odds)
         belongs = np.stack([1 - genuine, genuine])
         total = belongs.sum(axis=1)
-        mean = (belongs @ x + weight * prior.mean) / (total + weight)
+        mean = ((belongs * x).sum(axis=1) + weight * prior.mean) / (total + weight)
         spread = (belongs * (x - mean[:, None]) ** 2).sum(axis=1)
         spread += weight * (prior.variance + (mean - prior.mean) ** 2)
         share = (total[1] + weight / 2) / (len(x) + weight)

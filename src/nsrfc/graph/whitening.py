@@ -166,9 +166,8 @@ def neighborhood_scatter(X: _Floats, ids: npt.NDArray[np.int32], weights: _Float
         measured = total > _MIN_TOTAL
         total = total[measured, None]
         mean = weighted_sums(X, np.maximum(near, 0)[measured], chosen[measured]) / total
-        # In double precision, so that the result does not depend on how the product is split into
-        # blocks.
-        residual = ((X[part][measured] - mean) * np.sqrt(total / (total - 1))).astype(np.float64)
+        # Sums are exact, so that the result does not depend on how the product is split.
+        residual = _on_grid((X[part][measured] - mean) * np.sqrt(total / (total - 1)), 16)
         products += residual.T @ residual
         count += len(residual)
     if count == 0:
@@ -186,10 +185,20 @@ def _scaled(X: _Floats, scatter: Scatter, power: float) -> _Floats:
     if power == 0:
         return X
     axes, variance = scatter
-    transform = ((axes * variance**-power) @ axes.T).astype(np.float32)
+    transform = (axes * variance**-power) @ axes.T
+    # No sum of products is above 1, so that all of them are exact: rows do not depend on each other, nor
+    # on the number of threads.
+    transform = _on_grid(transform / np.linalg.norm(transform, axis=0).max(), 26)
     white = np.empty_like(X)
     for part in chunks(len(X), _ROWS):
-        scaled = X[part] @ transform
-        scaled /= np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), np.float32(1e-12))
+        scaled = _on_grid(X[part], 26) @ transform
+        scaled /= np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
         white[part] = scaled
     return white
+
+
+def _on_grid(values: npt.NDArray[np.floating], bits: int) -> _Doubles:
+    """Round values to multiples of 2^-bits."""
+    step = 2.0**-bits
+    rounded: _Doubles = np.rint(values.astype(np.float64) / step) * step
+    return rounded
