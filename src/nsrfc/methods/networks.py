@@ -62,7 +62,7 @@ __all__ = [
     "calibrated",
     "clipped_logit",
     "device_of",
-    "given_odds",
+    "edge_odds",
     "listed_cosines",
     "padded",
 ]
@@ -351,8 +351,8 @@ class NetworkMethod(ABC):
         similar, plausible = density.similarity_edges, np.ones(len(edges), np.bool_)
         with run.progress.stage("edges", len(edges)) as advance:
             if comparison is not None:
-                plausible = given_odds(near, edges) >= comparison.minimum_odds
-                similar = similar.where(given_odds(near, similar) >= comparison.minimum_odds)
+                plausible = edge_odds(near, edges) >= comparison.minimum_odds
+                similar = similar.where(edge_odds(near, similar) >= comparison.minimum_odds)
 
             def counted(chosen: npt.NDArray[np.int64]) -> _Floats:
                 found = np.where(plausible[chosen], scorer(chosen), np.float32(0))
@@ -483,12 +483,18 @@ class NetworkMethod(ABC):
         return network_fingerprint(self.settings, name, self.networks[name])
 
 
-def given_odds(near: Neighborhood, edges: EdgeList) -> _Floats:
-    """Log-odds (m,) of edges by the score model of the embeddings as given."""
+def edge_odds(near: Neighborhood, edges: EdgeList) -> _Floats:
+    """Log-odds (m,) of edges by the embeddings as given.
+
+    The log-odds of the score model contain the prior that a face has a genuine neighbour, once. An edge
+    has two faces, so the prior is added once more, unless it speaks against the edge. Where nearly every
+    face has a genuine neighbour, less similarity is therefore needed.
+    """
     assert near.impostors is not None
     assert near.score_model is not None
     ends = edges.source.astype(np.int64), edges.target.astype(np.int64)
-    return near.score_model.log_odds(near.impostors[1].normalized(dots(near.faces, *ends)))
+    odds = near.score_model.log_odds(near.impostors[1].normalized(dots(near.faces, *ends)))
+    return odds + np.float32(max(logit(near.score_model.share), 0))
 
 
 def calibrated(probability: _Floats, calibration: Calibration) -> _Floats:
