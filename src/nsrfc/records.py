@@ -161,8 +161,11 @@ class ScorePrior:
 
     @classmethod
     def of(cls, values: Mapping[str, Any] | None) -> ScorePrior | None:
-        """Make a prior of what :meth:`as_dict` returned; None of None."""
-        return None if values is None else cls(**values)
+        """Make a prior of what :meth:`as_dict` returned, also after JSON; None of None."""
+        if values is None:
+            return None
+        mean, deviation = (values[name] and tuple(values[name]) for name in ("mean", "deviation"))
+        return cls(values["card"], mean, deviation)
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,12 @@ def test_faces_of_any_number_of_people_fit_the_right_card(X: Floats) -> None:
     assert known("dlib", X) == known("dlib", normalize(X)) == find_card("dlib").prior
 
 
+def test_a_few_faces_of_one_scene_do_not_contradict_a_card() -> None:
+    face = unit(1, 128)
+    X = normalize(face + 0.01 * unit(5, 128))
+    assert known("mobilefacenet", X) == find_card("mobilefacenet").prior
+
+
 @pytest.mark.parametrize("model", [None, "universal"])
 def test_another_dimension_is_refused(model: str | None) -> None:
     X = np.zeros((5, 512), np.float32) + np.eye(5, 512, dtype=np.float32)

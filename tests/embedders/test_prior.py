@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -97,4 +98,5 @@ def test_wider_errors_leave_the_values() -> None:
 
 def test_it_survives_a_record() -> None:
     assert ScorePrior.of(DLIB.as_dict()) == DLIB
+    assert ScorePrior.of(json.loads(json.dumps(DLIB.as_dict()))) == DLIB
     assert ScorePrior.of(None) is None

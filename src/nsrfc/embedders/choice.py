@@ -27,13 +27,13 @@ FAR = 4.0
 
 LOWEST = 5.0
 """The lowest cosines contradict a card if they are so many deviations of impostor scores away from the
-impostor mean. They may lie above it: all faces may be of one person."""
+impostor mean; above it only with `FACES` faces, as fewer may all be of one scene."""
 
 CLEAR = 2.0
 """Only a card whose figures are all met within so many deviations is suggested."""
 
 FACES = 10
-"""Fewer faces suggest no card."""
+"""Fewer faces suggest no card, and do not contradict one by being similar."""
 
 
 def known_scores(embedder: str, X: npt.ArrayLike, faces: DistinctFaces) -> ScorePrior | None:
@@ -94,7 +94,8 @@ def contradiction(card: EmbedderCard, geometry: Geometry) -> str | None:
         return None
     mean, error = prior.mean
     deviation = DEVIATION * (1 - mean) if prior.deviation is None else prior.deviation[0]
-    if abs(lowest - mean) > LOWEST * deviation + CLEAR * error:
+    off = lowest - mean if geometry.faces >= FACES else min(lowest - mean, 0)
+    if abs(off) > LOWEST * deviation + CLEAR * error:
         return f"their lowest cosines are about {lowest:.2f}, where impostor pairs have {mean:.2f} by it"
     return None
 
