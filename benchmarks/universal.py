@@ -7,6 +7,7 @@ Parts, the first by default:
 
     table        F of the model, of the rules without one, and of Infomap at its best threshold
     small        the same for libraries of a few people, beside the best of three methods for each
+    cards        the same with and without the card of the embedder, down to one person and one photo
     reliability  predicted probability beside the share that is the same person, on real faces
     precision    precision and recall of pairs for several values of the knob ``precision``
     things       things that are not faces, from the data that scikit-learn brings
@@ -86,6 +87,15 @@ PEOPLE = (2, 4, 8, 20, 60)
 
 PHOTOS_IN_LIBRARY = 10
 
+CARDS = {"dlib128": "dlib", "mfn128": "mobilefacenet"}
+"""Embedders of the sets that there is a card of."""
+
+KINDS = "pairwise", "bcubed"
+"""Scores of the small libraries."""
+
+SMALLEST = ((1, 3), (1, 10), (2, 1), (2, 3), (4, 1), (4, 3), (8, 3), (20, 3))
+"""Numbers of people, and of photos of each, in the libraries that are smaller than those above."""
+
 UNLABELLED_FACES = 10_000
 """Generated faces that are clustered after fine-tuning."""
 
@@ -124,12 +134,43 @@ def small(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
     return records
 
 
-def library(faces: Faces, people: int, seed: int) -> Faces:
-    """Draw the photos of some of the people who have ten or more."""
+def cards(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
+    """Print mean F_P / F_B of small libraries with and without the card of the embedder."""
+    header("libraries of", "people", "photos", "rules", "with card", "universal", "with card")
+    records = []
+    for name, faces in faces_of(arguments.sets, arguments.shared):
+        card = CARDS.get(faces.name.split()[-1])
+        if name not in LIBRARIES or card is None:
+            continue
+        for people, photos in (*SMALLEST, *((people, None) for people in PEOPLE[:-1])):
+            drawn = [library(faces, people, seed, photos) for seed in range(arguments.draws)]
+            found = {
+                f"{kind}, {embedder}": [
+                    scored(each, nsrfc.cluster(each.X, used, ClusterConfig(embedder=embedder)).labels)
+                    for each in drawn
+                ]
+                for kind, used in (("rules", None), ("universal", model))
+                for embedder in ("none", card)
+            }
+            cells = [
+                " / ".join(f"{100 * np.mean([each[kind]['f'] for each in of]):.1f}" for kind in KINDS)
+                for of in found.values()
+            ]
+            print(line([faces.name, f"{people}", f"{photos or 'all'}", *cells]), flush=True)
+            records.append({"set": faces.name, "people": people, "photos": photos, "results": found})
+    return records
+
+
+def library(faces: Faces, people: int, seed: int, most: int | None = None) -> Faces:
+    """Draw the photos of some of the people who have ten or more, at most so many of each."""
     identities, photos = np.unique(faces.identities, return_counts=True)
     rng = np.random.default_rng([people, seed])
     chosen = rng.choice(identities[photos >= PHOTOS_IN_LIBRARY], people, replace=False)
     rows = np.flatnonzero(np.isin(faces.identities, chosen))
+    if most is not None:
+        rows = np.concatenate(
+            [rng.permutation(rows[faces.identities[rows] == i])[:most] for i in chosen]
+        )
     return Faces(faces.name, faces.X[rows], faces.identities[rows])
 
 
@@ -255,6 +296,7 @@ def fine_tuned(model: NSRFC, known: Faces, count: int, unknown: Faces) -> Record
 PARTS: dict[str, Callable[[NSRFC, argparse.Namespace], list[Record]]] = {
     "table": table,
     "small": small,
+    "cards": cards,
     "reliability": reliability,
     "precision": precision,
     "things": things,

@@ -15,6 +15,7 @@ from nsrfc.knn.copies import distinct_faces
 from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_method
 from nsrfc.pipeline import cluster
+from nsrfc.records import ScorePrior
 from nsrfc.vectors import normalize
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         "universal" is the model that ships with the package and works with every embedder. Otherwise a
         model from :func:`nsrfc.train`, its folder, or its id on the hub. None: rules without learned
         weights, which take a fraction of the time.
+    embedder : str or path-like, default="auto"
+        What made the embeddings: the name of an embedder card, such as "dlib", or the path of a card of
+        your own. What is known of an embedder helps where faces are few; many outvote it. "auto": the
+        card that these embeddings clearly fit, if there is one; "none": no card.
     threshold : float, optional
         With a model: minimum probability at which a density edge joins two faces. The default was
         chosen on validation identities.
@@ -80,6 +85,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self,
         *,
         model: NSRFC | str | Path | None = "universal",
+        embedder: str | Path = "auto",
         threshold: float | None = None,
         precision: float | None = None,
         device: str = "auto",
@@ -91,6 +97,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         seed: int = 0,
     ) -> None:
         self.model = model
+        self.embedder = embedder
         self.threshold = threshold
         self.precision = precision
         self.device = device
@@ -119,7 +126,8 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InputError
-            If a parameter or a row of ``X`` is invalid, or the model is for another dimension.
+            If a parameter or a row of ``X`` is invalid, or the model or the embedder card is for another
+            dimension.
         """
         vectors = self._vectors(X, reset=True)
         config = ClusterConfig.of(
@@ -127,6 +135,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             search=self.search,
             min_cluster_size=self.min_cluster_size,
             seed=self.seed,
+            embedder=self.embedder,
             threshold=self.threshold,
             precision=self.precision,
         )
@@ -135,7 +144,9 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.labels_ = found.labels
         self.confidence_ = found.confidence
         self._placed: list[Placement] = []  # filled by the first prediction
-        self._fitted = normalize(vectors), self.model, config, replace(run, cache=None)
+        # The lengths of the embeddings are gone: what they said of the embedder is kept.
+        prior = ScorePrior.of(found.method["embedder"])
+        self._fitted = normalize(vectors), self.model, config, replace(run, cache=None), prior
         return self
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -169,10 +180,10 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _placement(self) -> Placement:
-        rows, model, config, run = self._fitted
+        rows, model, config, run, prior = self._fitted
         if not self._placed:
             faces = distinct_faces(rows)
-            method = load_method(model, config, rows.shape[1], run)
+            method = load_method(model, config, rows.shape[1], run, prior)
             self._placed.append(method.placement(faces.vectors, self.labels_[faces.rows], run))
         return self._placed[0]
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from nsrfc.errors import InputError
 
-__all__ = ["ClusterConfig", "Share", "check_config", "problem"]
+__all__ = ["SUGGESTED_DIMENSIONS", "ClusterConfig", "Share", "check_config", "problem"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+SUGGESTED_DIMENSIONS = (128,)
+"""Embedding dimensions for which there is an embedder card that "auto" may suggest; for others none is
+read."""
+
+
+def _text_of_path(value: object) -> object:
+    return str(value) if isinstance(value, os.PathLike) else value
 
 
 class ClusterConfig(BaseModel):
@@ -38,6 +47,11 @@ class ClusterConfig(BaseModel):
 
     seed: int = Field(default=0, ge=0)
     """Seed of random samples and of the approximate search."""
+
+    embedder: Annotated[str, BeforeValidator(_text_of_path)] = "auto"
+    """What made the embeddings: name of an embedder card, such as "dlib", or path of a card; many faces
+    outvote it. "auto": the card that these embeddings clearly fit, if there is one, as the log says;
+    "none": no card."""
 
     threshold: Share | None = None
     """With a model: minimum probability at which a density edge is kept."""

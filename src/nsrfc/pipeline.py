@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.config import ClusterConfig
+from nsrfc.config import SUGGESTED_DIMENSIONS, ClusterConfig
 from nsrfc.graph.components import confidence, drop_small, relabel_by_first_appearance
 from nsrfc.knn.build import known_neighbors
-from nsrfc.knn.copies import distinct_faces
+from nsrfc.knn.copies import DistinctFaces, distinct_faces
 from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_method, load_networks
 from nsrfc.methods.search import scenes_and_neighbors
-from nsrfc.records import Clustering, NeighborGraph
+from nsrfc.records import Clustering, NeighborGraph, ScorePrior
 
 if TYPE_CHECKING:
     import faiss
@@ -66,11 +66,13 @@ def cluster(
     InputError
         If ``X`` is not 2-D, holds rows that are zero, NaN or infinite, or does not fit the model, graph
         or index; if graph and index are both given; if a setting has no effect with this model; or if
-        the cache is in use by another run.
+        the cache is in use by another run; or if there is no such embedder card, or it is of another
+        dimension.
     """
     config, run = ClusterConfig.given(config), run or Run()
     faces = distinct_faces(X)
-    method = load_method(model, config, faces.vectors.shape[1], run)
+    prior = _known_scores(X, faces, config)
+    method = load_method(model, config, faces.vectors.shape[1], run, prior)
     known = known_neighbors(faces, graph, index, method.k, run.progress)
     with run.results.locked():
         # The lists are handed over, so that the method can free them.
@@ -105,8 +107,9 @@ def refine_embeddings(
     ndarray of float32, shape (n, w)
         Unit vectors in the order of ``X``.
     """
-    run, faces = run or Run(), distinct_faces(X)
-    method = load_networks(model, ClusterConfig.given(config), faces.vectors.shape[1], run, "cgcn")
+    config, run, faces = ClusterConfig.given(config), run or Run(), distinct_faces(X)
+    prior = _known_scores(X, faces, config)
+    method = load_networks(model, config, faces.vectors.shape[1], run, "cgcn", prior)
     known = known_neighbors(faces, graph, None, method.k, run.progress)
     with run.results.locked():
         near = method.nearest(faces.vectors, known, run)
@@ -132,9 +135,20 @@ def pair_probabilities(
         Over the rows of ``X``, with a_ij as similarities, descending. The published code calls
         1 - a_ij the distance.
     """
-    run, faces = run or Run(), distinct_faces(X)
-    method = load_networks(model, ClusterConfig.given(config), faces.vectors.shape[1], run, "pairs")
+    config, run, faces = ClusterConfig.given(config), run or Run(), distinct_faces(X)
+    prior = _known_scores(X, faces, config)
+    method = load_networks(model, config, faces.vectors.shape[1], run, "pairs", prior)
     known = known_neighbors(faces, graph, None, method.k, run.progress)
     with run.results.locked():
         near = method.neighborhood(faces.vectors, known, run)
         return faces.spread(near.ids, method.list_probability("pairs", near, run))
+
+
+def _known_scores(X: npt.ArrayLike, faces: DistinctFaces, config: ClusterConfig) -> ScorePrior | None:
+    """Return what the card of the embedder says about the scores of some faces, if there is one."""
+    suggested = faces.vectors.shape[1] in SUGGESTED_DIMENSIONS
+    if config.embedder == "none" or (config.embedder == "auto" and not suggested):
+        return None
+    from nsrfc.embedders.choice import known_scores
+
+    return known_scores(config.embedder, X, faces)

@@ -23,6 +23,7 @@ __all__ = [
     "Mutual",
     "NeighborGraph",
     "Neighborhood",
+    "ScorePrior",
 ]
 
 Mutual = Literal["present", "published"]
@@ -127,6 +128,44 @@ class ImpostorScores:
         mean, slope = np.float32(self.mean), np.float32(1 / self.deviation)
         score: npt.NDArray[np.float32] = (similarities - mean) * slope
         return score
+
+
+@dataclass(frozen=True)
+class ScorePrior:
+    """What is known of the scores of an embedder before the faces are seen, from its card.
+
+    Each statistic is a value and its standard error, or None if it is not known.
+
+    Attributes
+    ----------
+    card : str
+        Name of the embedder's card.
+    mean, deviation : (float, float), optional
+        m and d: of the similarities of impostor pairs.
+    """
+
+    card: str
+    mean: tuple[float, float] | None = None
+    deviation: tuple[float, float] | None = None
+
+    def widened(self, factor: float) -> ScorePrior:
+        """Return the prior with larger standard errors."""
+        mean, deviation = (
+            known and (known[0], factor * known[1]) for known in (self.mean, self.deviation)
+        )
+        return ScorePrior(self.card, mean, deviation)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values, from which :meth:`of` makes an equal prior."""
+        return dict(vars(self))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any] | None) -> ScorePrior | None:
+        """Make a prior of what :meth:`as_dict` returned, also after JSON; None of None."""
+        if values is None:
+            return None
+        mean, deviation = (values[name] and tuple(values[name]) for name in ("mean", "deviation"))
+        return cls(values["card"], mean, deviation)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from nsrfc.records import (
     ImpostorScores,
     NeighborGraph,
     Neighborhood,
+    ScorePrior,
 )
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
@@ -174,16 +175,18 @@ def test_the_record_makes_the_same_rules_again() -> None:
         cluster_comparison=ClusterComparison(minimum=0.4, minimum_score=1.0, unlinked_size=7),
         search="exact",
         seed=9,
+        prior=ScorePrior("mine", (0.1, 0.01), None),
     )
     record = json.loads(json.dumps(rules.record()))
     assert record["name"] == "rules"
     settings = record["settings"]
-    assert set(settings) == {each.name for each in fields(Rules)}
+    assert {*settings, "prior"} == {each.name for each in fields(Rules)}
     assert all(getattr(rules, each.name) != each.default for each in fields(Rules))
     tuples = {
         "whitening": tuple(settings["whitening"]),
         "refinements": tuple(map(tuple, settings["refinements"])),
         "cluster_comparison": ClusterComparison(**settings["cluster_comparison"]),
+        "prior": ScorePrior.of(record["embedder"]),
     }
     assert Rules(**(settings | tuples)) == rules
 

@@ -15,6 +15,7 @@ from nsrfc.cli import (
     convert,
     demo,
     distances,
+    embedder_card,
     evaluate,
     generate,
     knn,
@@ -45,11 +46,12 @@ _COMMANDS = (
     refine,
     distances,
     convert,
+    embedder_card,
     generate,
     plan,
 )
 for _module in _COMMANDS:
-    app.command(_module.__name__.rpartition(".")[2])(guarded(_module.run))
+    app.command(_module.__name__.rpartition(".")[2].replace("_", "-"))(guarded(_module.run))
 
 
 def _print_version(asked: bool) -> None:

@@ -14,6 +14,7 @@ from nsrfc.cli.options import (
     Dimension,
     Dtype,
     DtypeOption,
+    Embedder,
     EmbeddingsFile,
     Json,
     Key,
@@ -39,6 +40,7 @@ def run(
         typer.Option(help="Neighbour graph of these faces, if already computed.", show_default=False),
     ] = None,
     search: SearchOption = Search.AUTO,
+    embedder: Embedder = "auto",
     device: Device = "auto",
     dtype: DtypeOption = Dtype.FLOAT32,
     cache: Cache = None,
@@ -67,7 +69,7 @@ def run(
     graph = pair_probabilities(
         vectors,
         loaded,
-        ClusterConfig(search=search.value, seed=seed),
+        ClusterConfig(search=search.value, seed=seed, embedder=embedder),
         graph=None if knn is None else read_neighbors(knn),
         run=Run(device, dtype.value, cache, progress),
     )

@@ -15,6 +15,7 @@ __all__ = [
     "Dimension",
     "Dtype",
     "DtypeOption",
+    "Embedder",
     "EmbeddingsFile",
     "GraphFile",
     "Json",
@@ -98,6 +99,12 @@ NeighborsOfRules = Annotated[
         min=1,
         help=f"Neighbours per face, the face itself included, with --model {NO_MODEL}: 80 by default.",
         show_default=False,
+    ),
+]
+Embedder = Annotated[
+    str,
+    typer.Option(
+        help="Embedder card: name (dlib, ...) or file; auto: the one that the faces clearly fit; none."
     ),
 ]
 Device = Annotated[str, typer.Option(help="Where networks and an exact search run: auto, cpu or cuda.")]

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from numba import get_num_threads, njit, prange
 
 from nsrfc.graph.scores import ScoreModel, fit_score_model, impostor_scores
-from nsrfc.records import ImpostorScores
+from nsrfc.records import ImpostorScores, ScorePrior
 
 __all__ = [
     "LIST_FEATURES",
@@ -93,7 +93,9 @@ class ListStructure:
     place: _Ids
 
 
-def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListStructure:
+def list_structure(
+    vectors: _Floats, ids: _Ids, similarities: _Floats, prior: ScorePrior | None = None
+) -> ListStructure:
     """Compute the structure of neighbour lists.
 
     Parameters
@@ -104,13 +106,15 @@ def list_structure(vectors: _Floats, ids: _Ids, similarities: _Floats) -> ListSt
         Neighbours in any order, except the face itself in column 0; -1 = none.
     similarities : ndarray of float32, shape (n, k)
         Cosines.
+    prior : ScorePrior, optional
+        What is known of the scores of these vectors.
 
     Returns
     -------
     ListStructure
         16 n k bytes, including ``ids``.
     """
-    impostors = impostor_scores(vectors)
+    impostors = impostor_scores(vectors, prior=prior)
     lists = _described(ids, impostors.normalized(similarities))
     model = fit_score_model(lists[2][:, 1:2].ravel(), len(ids), impostors.identical)
     return ListStructure(ids, *lists, impostors, model, _room(ids))

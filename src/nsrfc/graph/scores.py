@@ -11,6 +11,9 @@ explained as a mixture. Impostor scores are normal and the lowest; the left half
 distribution is not mixed with anything, so each m that is tried gives d and the share of impostor pairs.
 Whatever remains is genuine. The m that explains the histogram best is taken.
 
+If the embedder is known, its card is a prior of m and d with the weight of a few faces: it decides where
+there are hardly any, and many faces outvote it.
+
 One m and one d serve all faces. Statistics of each face, as used where single recordings differ
 ("s-norm"), do not rank pairs better with any embedder tried, and much worse with embeddings that share a
 large mean (``docs/clustering.md``).
@@ -32,7 +35,7 @@ from scipy.special import betaincinv, expit
 from scipy.stats import norm
 
 from nsrfc.chunks import sample_faces
-from nsrfc.records import ImpostorScores
+from nsrfc.records import ImpostorScores, ScorePrior
 
 __all__ = [
     "ScoreModel",
@@ -63,6 +66,11 @@ ENOUGH_GENUINE = 0.05
 USUAL_SHARE, SHARE_SPREAD = 0.5, 0.1
 """Prior of the share of genuine pairs: even up to that of two identities of equal size, then normal."""
 
+CARD_FACES, CARD_TAIL = 10.0, 4.0
+"""Weight of the card of an embedder, as that of the priors above, up to `MOST_FACES` faces; with more it
+falls like 1 / n. Its tails are those of Student's t with so many degrees of freedom, so that faces which
+contradict a wrong card outvote it."""
+
 _CHUNK = 1024
 _GRID = np.float32(2.0**12)
 _SHRINK = np.float32(1 - 2.0**-7)
@@ -72,7 +80,7 @@ _FLOOR = 1e-7
 _LEAST_WIDTH = 0.05
 
 
-def impostor_scores(X: _Floats, seed: int = 0) -> ImpostorScores:
+def impostor_scores(X: _Floats, seed: int = 0, prior: ScorePrior | None = None) -> ImpostorScores:
     """Estimate impostor score statistics from a sample of faces.
 
     Parameters
@@ -81,6 +89,8 @@ def impostor_scores(X: _Floats, seed: int = 0) -> ImpostorScores:
         Unit vectors.
     seed : int
         Seed of the sample, which is drawn if there are more than 4,096 faces.
+    prior : ScorePrior, optional
+        What is known of the embedder, if X are its embeddings as given.
 
     Returns
     -------
@@ -99,22 +109,27 @@ def impostor_scores(X: _Floats, seed: int = 0) -> ImpostorScores:
         _count_pairs(rows @ columns[:, : start + len(rows)], start, count)
     # One pair tells nothing: the prior alone decides.
     share = count / count.sum() if count.sum() > 1 else np.zeros(_BINS)
-    return _impostors_of(share, float(min(len(faces), MOST_FACES)))
+    return _impostors_of(share, len(X), prior)
 
 
-def _impostors_of(share: _Doubles, faces: float) -> ImpostorScores:
-    """Explain a histogram of similarities, given as shares (bins,) of the pairs of some faces."""
+def _impostors_of(share: _Doubles, n: int, prior: ScorePrior | None) -> ImpostorScores:
+    """Explain a histogram of similarities, given as shares (bins,) of the pairs of n faces."""
     width = 2 / _BINS
     x = np.linspace(width / 2 - 1, 1 - width / 2, _BINS) / float(_SHRINK) ** 2
     below = np.cumsum(share)
     if below[-1] == 0:
-        return ImpostorScores(0.0, DEVIATION, 0.0)
+        return _assumed(prior)
     first, second = np.cumsum(share * x), np.cumsum(share * x * x)
     # Means of impostor scores to try: quantiles, interpolated so that they change smoothly.
     mean = np.minimum(np.interp(_SHARES, below, x + width / 2), 1 - width)
+    if prior is not None and prior.mean is not None:
+        # All pairs may be genuine, so that no quantile of theirs is the mean of impostor scores.
+        mean = np.append(mean, prior.mean[0])
     part = np.maximum(np.interp(mean, x, below), 1e-6)
     moment = np.interp(mean, x, second) - 2 * mean * np.interp(mean, x, first) + mean**2 * part
     deviation = np.sqrt(np.maximum(moment / part, width**2))
+    if prior is not None and prior.mean is not None:
+        deviation[-1] = _assumed(prior).deviation
     impostor = np.minimum(1, 2 * part)
     genuine = np.maximum(1 - impostor, 1e-4)
     density = _normal(x, mean, deviation) * width
@@ -132,7 +147,9 @@ def _impostors_of(share: _Doubles, faces: float) -> ImpostorScores:
         1, genuine / ENOUGH_GENUINE
     )
     off += (np.maximum(genuine - USUAL_SHARE, 0) / SHARE_SPREAD) ** 2
-    posterior = faces * likelihood - PRIOR_FACES * off / 2
+    posterior = min(n, MOST_FACES) * likelihood - PRIOR_FACES * off / 2
+    if prior is not None:
+        posterior -= CARD_FACES * min(1, MOST_FACES / n) * _off_card(prior, mean, deviation) / 2
     posterior[deviation > MOST_DEVIATION * scale] -= 1e6
     # A mean over all of them instead of the best, so that a small change of the faces is one here too.
     weight = np.exp(posterior - posterior.max())
@@ -140,6 +157,29 @@ def _impostors_of(share: _Doubles, faces: float) -> ImpostorScores:
     return ImpostorScores(
         float(weight @ mean), float(weight @ deviation), float(weight @ np.minimum(genuine, 1))
     )
+
+
+def _assumed(prior: ScorePrior | None) -> ImpostorScores:
+    """Return what is assumed where no face tells anything: the card, or the priors above."""
+    mean = 0.0 if prior is None or prior.mean is None else prior.mean[0]
+    known = None if prior is None else prior.deviation
+    return ImpostorScores(mean, DEVIATION * (1 - mean) if known is None else known[0], 0.0)
+
+
+def _off_card(prior: ScorePrior, mean: _Doubles, deviation: _Doubles) -> _Doubles:
+    """Return twice the negative log-prior of m and d (c,) by a card, constants aside."""
+
+    def tail(errors: _Doubles) -> _Doubles:
+        off: _Doubles = (CARD_TAIL + 1) * np.log1p(errors**2 / CARD_TAIL)
+        return off
+
+    off = np.zeros_like(mean)
+    if prior.mean is not None:
+        off += tail((mean - prior.mean[0]) / prior.mean[1])
+    if prior.deviation is not None:
+        value, error = prior.deviation
+        off += tail(np.log(deviation / value) * value / error)
+    return off
 
 
 def _normal(x: _Doubles, mean: _Doubles, deviation: _Doubles) -> _Doubles:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from nsrfc.chunks import BATCH
 from nsrfc.progress import Progress
-from nsrfc.records import Components, DensityGraph, NeighborGraph, Neighborhood
+from nsrfc.records import Components, DensityGraph, NeighborGraph, Neighborhood, ScorePrior
 from nsrfc.rowstore import NoResults, Results
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ class Method(Protocol):
     @property
     def seed(self) -> int:
         """Seed of random samples and of the approximate search."""
+
+    @property
+    def prior(self) -> ScorePrior | None:
+        """What is known of the scores of the embeddings as given."""
 
     def neighborhood(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
         """Step 1: find neighbours, refine the faces (n, d), and rebuild the graph on them.

@@ -48,6 +48,7 @@ from nsrfc.records import (
     ImpostorScores,
     NeighborGraph,
     Neighborhood,
+    ScorePrior,
 )
 from nsrfc.rowstore import Arrays, MemoryRows, RowStore
 from nsrfc.vectors import normalize
@@ -94,6 +95,8 @@ class NetworkMethod(ABC):
         How neighbours are found.
     seed : int
         Seed of the approximate search, and of the sample for impostor score statistics.
+    prior : ScorePrior, optional
+        What is known of the scores of the embeddings as given.
     """
 
     name: ClassVar[str]
@@ -104,6 +107,7 @@ class NetworkMethod(ABC):
     networks: Mapping[NetworkName, nn.Module]
     search: str = "auto"
     seed: int = 0
+    prior: ScorePrior | None = None
 
     @property
     def k(self) -> int:
@@ -117,6 +121,7 @@ class NetworkMethod(ABC):
             "settings": self.settings.model_dump(mode="json"),
             "networks": {name: self._fingerprint(name) for name in self.networks},
             **self._sampling,
+            "embedder": self.prior and self.prior.as_dict(),
         }
 
     def with_settings(self, **changes: Any) -> Self:  # noqa: ANN401
@@ -193,10 +198,11 @@ class NetworkMethod(ABC):
         """Find the neighbours of the embeddings as given, in lists of length k."""
         graph = graph or search(faces, self, run)
         content = [run.results.fingerprint(part) for part in (faces, graph.ids, graph.similarities)]
-        key = run.results.key("neighbours", {"of": content})
+        known = self.prior and self.prior.as_dict()
+        key = run.results.key("neighbours", {"of": content, "embedder": known})
         ids, similarities = padded(graph, self.k)
         near = Neighborhood(faces, faces, ids, similarities, ids, key=key)
-        impostors = self._impostors(faces)
+        impostors = self._impostors(faces, self.prior)
         if impostors is None:
             return near
         best = impostors.normalized(similarities[:, 1:2][ids[:, 1:2] >= 0])
@@ -410,7 +416,7 @@ class NetworkMethod(ABC):
         from nsrfc.methods.placement import Placement, score_model_chance
 
         n, threshold = len(faces), self.settings.connect
-        chance = self.chance(faces, run) or score_model_chance(faces, self.seed)
+        chance = self.chance(faces, run) or score_model_chance(faces, self.seed, self.prior)
         return Placement(faces, labels, min(self.k - 1, n), threshold, chance)
 
     def chance(self, faces: _Floats, run: Run) -> Chance | None:
@@ -450,10 +456,10 @@ class NetworkMethod(ABC):
     def _sampling(self) -> dict[str, object]:
         return {"search": self.search, "seed": self.seed}
 
-    def _impostors(self, vectors: _Floats) -> ImpostorScores | None:
+    def _impostors(self, vectors: _Floats, prior: ScorePrior | None = None) -> ImpostorScores | None:
         if self.settings.cluster_comparison is None:
             return None
-        return impostor_scores(vectors, self.seed)
+        return impostor_scores(vectors, self.seed, prior)
 
     def _probability(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> _Floats:
         found: _Floats = self.log_odds(network, inputs).float().sigmoid().cpu().numpy()

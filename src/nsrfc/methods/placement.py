@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nsrfc.chunks import chunks, sample_faces
 from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
+from nsrfc.records import ScorePrior
 
 __all__ = ["Chance", "Placement", "score_model_chance"]
 
@@ -76,10 +77,10 @@ class Placement:
         return out
 
 
-def score_model_chance(faces: _Floats, seed: int) -> Chance:
+def score_model_chance(faces: _Floats, seed: int, prior: ScorePrior | None = None) -> Chance:
     """Fit a score model to the best neighbours of known faces (n, d), for pairs with new faces."""
     n = len(faces)
-    impostors = impostor_scores(faces, seed)
+    impostors = impostor_scores(faces, seed, prior)
     _, similarities = exact_lists(faces, sample_faces(n, seed, FACES), min(2, n))
     best = impostors.normalized(similarities[:, 1:])
     model = fit_score_model(best.ravel(), n, impostors.identical)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError
 from nsrfc.methods.base import Method, Run
+from nsrfc.records import ScorePrior
 
 if TYPE_CHECKING:
     from nsrfc.methods.networks import NetworkMethod
@@ -22,7 +23,11 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def load_method(
-    model: NSRFC | str | Path | None, config: ClusterConfig, dimension: int, run: Run
+    model: NSRFC | str | Path | None,
+    config: ClusterConfig,
+    dimension: int,
+    run: Run,
+    prior: ScorePrior | None = None,
 ) -> Method:
     """Select the method.
 
@@ -34,6 +39,8 @@ def load_method(
     dimension : int
         Embedding dimension.
     run : Run
+    prior : ScorePrior, optional
+        What is known of the scores of the embeddings.
 
     Returns
     -------
@@ -49,12 +56,12 @@ def load_method(
         from nsrfc.methods.rules import Rules
 
         config.refuse(("threshold", "tau", "precision"), "model=None, the rules, has no such setting")
-        return Rules(k=config.k or Rules.k, search=config.search, seed=config.seed)
+        return Rules(k=config.k or Rules.k, search=config.search, seed=config.seed, prior=prior)
     from nsrfc.model.bundle import load_model
 
     loaded = load_model(model)
     config.refuse(("k",), "a model brings its own")
-    return load_networks(loaded, config, dimension, run)
+    return load_networks(loaded, config, dimension, run, prior=prior)
 
 
 def load_networks(
@@ -63,6 +70,7 @@ def load_networks(
     dimension: int,
     run: Run,
     needed: NetworkName | None = None,
+    prior: ScorePrior | None = None,
 ) -> NetworkMethod:
     """Return the method of a model with the thresholds of a configuration.
 
@@ -78,6 +86,8 @@ def load_networks(
     run : Run
     needed : {"cgcn", "pairs", "lcenet", "pcenet"}, optional
         A network that the model must have.
+    prior : ScorePrior, optional
+        What is known of the scores of the embeddings.
 
     Raises
     ------
@@ -99,7 +109,7 @@ def load_networks(
         model = copy.deepcopy(model).to(place).eval()
     networks = {name: model.network(name) for name in settings.networks}
     kind = method_class(settings.family)
-    return kind(settings, networks, search=config.search, seed=config.seed)
+    return kind(settings, networks, search=config.search, seed=config.seed, prior=prior)
 
 
 def method_class(family: Family) -> type[NetworkMethod]:

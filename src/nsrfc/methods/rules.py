@@ -47,6 +47,7 @@ from nsrfc.records import (
     ImpostorScores,
     NeighborGraph,
     Neighborhood,
+    ScorePrior,
 )
 from nsrfc.rowstore import RowStore
 
@@ -57,6 +58,9 @@ __all__ = ["Rules"]
 
 _Floats = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
+
+REFINED = 3.0
+"""Factor of the standard errors of what is known of an embedder's scores, for refined embeddings."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class Rules:
         How neighbours are found.
     seed : int
         Seed of the sample for score normalisation, and of the approximate search.
+    prior : ScorePrior, optional
+        What is known of the scores of the embeddings as given.
     """
 
     k: int = 80
@@ -94,12 +100,14 @@ class Rules:
     cluster_comparison: ClusterComparison = field(default_factory=ClusterComparison)
     search: str = "auto"
     seed: int = 0
+    prior: ScorePrior | None = None
 
     def record(self) -> Mapping[str, Any]:
         """Return name and settings of the method as JSON values."""
         settings = {each.name: getattr(self, each.name) for each in fields(self)}
         settings["cluster_comparison"] = self.cluster_comparison.model_dump()
-        return {"name": "rules", "settings": settings}
+        prior = settings.pop("prior")
+        return {"name": "rules", "settings": settings, "embedder": prior and prior.as_dict()}
 
     def neighborhood(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
         """Find neighbours, whiten, and refine twice.
@@ -110,7 +118,7 @@ class Rules:
         lists = graph or search(faces, self, run)
         del graph
         steps = _Steps(self, run, faces, lists)
-        scored = steps.scored(lists, lists.similarities.copy(), faces)
+        scored = steps.scored(lists, lists.similarities.copy(), faces, self.prior)
         nearest = lists.ids
         del lists
         with run.progress.stage("whitening", len(faces)) as advance:
@@ -127,6 +135,8 @@ class Rules:
             nearest, model = lists.ids, scored.model()
             del lists
         impostors = scored.impostors
+        # Refinement hardly changes the scores of impostor pairs, but whitening makes another space.
+        known = self.prior.widened(REFINED) if self.prior and vectors is faces else None
         for turn, (width, log_odds) in enumerate(self.refinements):
             if turn:
                 model = scored.model(scored.density_edges().score)
@@ -138,7 +148,7 @@ class Rules:
             del scored, weights
             rebuilt = steps.rebuilt(around.mean, before)
             del before
-            scored = steps.scored(rebuilt, linkage(rebuilt, around), around.mean)
+            scored = steps.scored(rebuilt, linkage(rebuilt, around), around.mean, known)
             del around, rebuilt
         return Neighborhood(
             faces,
@@ -208,9 +218,8 @@ class Rules:
         from nsrfc.methods.placement import Placement, score_model_chance
 
         del run
-        return Placement(
-            faces, labels, min(self.k, len(faces)), 0.5, score_model_chance(faces, self.seed)
-        )
+        chance = score_model_chance(faces, self.seed, self.prior)
+        return Placement(faces, labels, min(self.k, len(faces)), 0.5, chance)
 
 
 @dataclass(frozen=True)
@@ -266,13 +275,19 @@ class _Steps:
         store = self._store("neighbours")
         return rebuild_neighbor_graph(vectors, before, progress=self._run.progress, pieces=store)
 
-    def scored(self, graph: NeighborGraph, similarities: _Floats, vectors: _Floats) -> _Scored:
+    def scored(
+        self,
+        graph: NeighborGraph,
+        similarities: _Floats,
+        vectors: _Floats,
+        prior: ScorePrior | None = None,
+    ) -> _Scored:
         """Turn similarities of a graph into normalised scores, overwriting them."""
         # Free the pages of mapped graphs that were already read.
         release(graph.ids)
         release(graph.similarities)
         with self._run.progress.stage("scores", graph.n) as advance:
-            impostors = impostor_scores(vectors, self._method.seed)
+            impostors = impostor_scores(vectors, self._method.seed, prior)
             ids, score = np.empty_like(graph.ids), similarities
             for part in chunks(graph.n):
                 near = graph.ids[part]

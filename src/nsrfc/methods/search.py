@@ -24,7 +24,7 @@ from nsrfc.graph.scores import best_impostor, impostor_scores
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.copies import DistinctFaces
 from nsrfc.methods.base import Method, Run
-from nsrfc.records import NeighborGraph
+from nsrfc.records import NeighborGraph, ScorePrior
 from nsrfc.rowstore import RowStore
 
 __all__ = ["fold_near_copies", "neighbors", "scenes_and_neighbors", "search"]
@@ -39,7 +39,9 @@ _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
 
 
-def fold_near_copies(faces: DistinctFaces, graph: NeighborGraph) -> DistinctFaces:
+def fold_near_copies(
+    faces: DistinctFaces, graph: NeighborGraph, prior: ScorePrior | None = None
+) -> DistinctFaces:
     """Replace groups of near-copies by one face each.
 
     Parameters
@@ -47,6 +49,8 @@ def fold_near_copies(faces: DistinctFaces, graph: NeighborGraph) -> DistinctFace
     faces : DistinctFaces
     graph : NeighborGraph
         Their nearest neighbours by cosine.
+    prior : ScorePrior, optional
+        What is known of their scores.
 
     Returns
     -------
@@ -58,7 +62,7 @@ def fold_near_copies(faces: DistinctFaces, graph: NeighborGraph) -> DistinctFace
     -----
     O(n k) time beside impostor scores; 12 n bytes.
     """
-    impostors = impostor_scores(faces.vectors)
+    impostors = impostor_scores(faces.vectors, prior=prior)
     dimension = np.count_nonzero(faces.vectors.any(axis=0))
     identical = min(impostors.identical, float(np.sqrt(dimension)))
     location, scale = best_impostor(graph.n, identical)
@@ -147,7 +151,7 @@ def scenes_and_neighbors(
         Only if there are near-copies are neighbours searched a second time.
     """
     graph = known or search(faces.vectors, method, run)
-    scenes = fold_near_copies(faces, graph)
+    scenes = fold_near_copies(faces, graph, method.prior)
     if scenes is faces:
         return faces, graph
     del graph  # Two graphs at a time would be the peak of memory.

@@ -100,7 +100,7 @@ class StructureMethod(NetworkMethod):
 
         The network in place of LCENet also reads the log-odds of a_ij and a_ji.
         """
-        structure = list_structure(near.vectors, near.ids, near.similarities)
+        structure = self._structure(near)
         more: _Floats | None = None
         if isinstance(network, StructureLists):
             assert affinity is not None
@@ -111,7 +111,7 @@ class StructureMethod(NetworkMethod):
         """Gather the best neighbours of both ends by a_ij, and the log-odds of the edge."""
         network = self.networks["pcenet"]
         assert isinstance(network, StructureEdges)
-        structure = list_structure(near.vectors, near.ids, near.similarities)
+        structure = self._structure(near)
         best = np.argsort(-affinity, axis=1, kind="stable")[:, : network.reach].astype(np.int32)
         read = np.take_along_axis(near.ids, best, axis=1)
         values = [affinity, genuine, np.log1p(structure.rank).astype(np.float32)]
@@ -141,7 +141,7 @@ class StructureMethod(NetworkMethod):
         else:
             return None
         near, room = self.nearest(faces, None, run), self.k - 1
-        known = list_structure(faces, near.ids, near.similarities)
+        known = self._structure(near)
 
         def chance(X: _Floats, ids: npt.NDArray[np.int64], similarities: _Floats) -> _Floats:
             width = ids.shape[1]
@@ -156,6 +156,11 @@ class StructureMethod(NetworkMethod):
                 return self._probability(network, gather(rows))[:, 1 : 1 + width]
 
         return chance
+
+    def _structure(self, near: Neighborhood) -> ListStructure:
+        """Structure of the lists; what is known of the scores holds for the embeddings as given."""
+        prior = self.prior if near.vectors is near.faces else None
+        return list_structure(near.vectors, near.ids, near.similarities, prior)
 
     def _averaged(self, scorer: PairScorer, near: Neighborhood) -> _Floats:
         X = near.vectors
