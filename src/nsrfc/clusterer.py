@@ -63,7 +63,9 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     labels_ : ndarray of int64, shape (n,)
         0..c-1 in order of first appearance; -1 only with ``min_cluster_size`` above 1.
     confidence_ : ndarray of float32, shape (n,)
-        Probability that the decision about each face's density edge is right.
+        Probability that the cluster of each face is right: of one identity, and no fragment of it.
+    warning_ : str or None
+        What is in doubt if these faces are beyond what can be known, and what can be done.
     n_features_in_ : int
         Embedding dimension.
 
@@ -134,6 +136,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         found = cluster(vectors, self.model, config, run=run)
         self.labels_ = found.labels
         self.confidence_ = found.confidence
+        self.warning_ = found.warning
         self._placed: list[Placement] = []  # filled by the first prediction
         self._fitted = normalize(vectors), self.model, config, replace(run, cache=None)
         return self
