@@ -7,8 +7,8 @@ order. Thresholds are measured on these probabilities.
 
 What is reported is corrected once more, by the score model of the faces at hand (`fit_reported`). The
 standard correction for another share of genuine edges (Saerens, Latinne & Decaestecker, Adjusting the
-outputs of a classifier to new a priori probabilities, 2002) was tried and makes it worse: it takes the
-scores of impostors to be distributed as in training, while in a set of other faces these differ as well.
+outputs of a classifier to new a priori probabilities, 2002) was tried, and makes most sets worse: it
+takes the scores of impostors to be distributed as in training, while those of other faces differ.
 """
 
 from __future__ import annotations
