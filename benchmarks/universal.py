@@ -9,6 +9,7 @@ Parts, the first by default:
     small        the same for libraries of a few people, beside the best of three methods for each
     cards        the same with and without the card of the embedder, down to one person and one photo
     reliability  predicted probability beside the share that is the same person, on real faces
+    confidence   confidence of wrong clusters beside that of right ones, in libraries of a few people
     precision    precision and recall of pairs for several values of the knob ``precision``
     things       things that are not faces, from the data that scikit-learn brings
     trained      the model beside networks trained on that very embedding
@@ -25,6 +26,7 @@ import argparse
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +42,10 @@ from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_networks
 from nsrfc.metrics import evaluate
 from nsrfc.model.bundle import NSRFC, load_model
+from nsrfc.records import Clustering
 from nsrfc.research import baselines
 from nsrfc.storage.runs import write_json
-from nsrfc.synthetic import generate
+from nsrfc.synthetic import FaceDistribution, generate
 from nsrfc.vectors import normalize
 
 from .clustering import (
@@ -95,6 +98,15 @@ KINDS = "pairwise", "bcubed"
 
 SMALLEST = ((1, 3), (1, 10), (2, 1), (2, 3), (4, 1), (4, 3), (8, 3), (20, 3))
 """Numbers of people, and of photos of each, in the libraries that are smaller than those above."""
+
+VERDICTS = "right", "merged", "fragment"
+"""What a cluster may be."""
+
+MAIN = 0.8
+"""Minimum share of a cluster's main identity, below which the cluster counts as merged."""
+
+ALBUM = 400
+"""Faces of a generated album."""
 
 UNLABELLED_FACES = 10_000
 """Generated faces that are clustered after fine-tuning."""
@@ -214,6 +226,79 @@ def reliability(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
     return records
 
 
+def confidence(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
+    """Print medians of confidence over the clusters of libraries and albums: how many / median."""
+    header("libraries of", *VERDICTS, "all wrong ones", "libraries warned about")
+    records = []
+    for name, libraries in libraries_and_albums(arguments):
+        found = [nsrfc.cluster(faces.X, model) for faces in libraries]
+        kinds = np.concatenate(
+            [cluster_kinds(faces, each.labels) for faces, each in zip(libraries, found, strict=True)]
+        )
+        sure = np.concatenate([cluster_confidence(each) for each in found])
+        columns = [*((kinds == kind) for kind in VERDICTS), kinds != VERDICTS[0]]
+        medians = [(int(of.sum()), float(np.median(sure[of])) if of.any() else None) for of in columns]
+        warned = sum(each.warning is not None for each in found)
+        cells = [f"{count:,} / {'-' if at is None else f'{at:.2f}'}" for count, at in medians]
+        print(line([name, *cells, f"{warned} of {len(found)}"]), flush=True)
+        records.append({"set": name, "clusters": medians, "warned": warned, "of": len(found)})
+    return records
+
+
+def libraries_and_albums(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Faces]]]:
+    """Yield libraries of every size in `PEOPLE`, drawn from real people, and generated albums."""
+    for name, faces in faces_of(arguments.sets, arguments.shared):
+        if name in LIBRARIES:
+            drawn = itertools.product(PEOPLE, range(arguments.draws))
+            yield faces.name, [library(faces, people, seed) for people, seed in drawn]
+    for share in (0.0, 0.2, 0.4, 0.6):
+        name = f"generated album, main person {100 * share:.0f} %"
+        yield name, [album(ALBUM, share, seed) for seed in range(arguments.draws)]
+
+
+def album(n: int, share: float, seed: int) -> Faces:
+    """Generate an album: a main person who has some share of the photos, and guests with one to five."""
+    usual = FaceDistribution(wrong=0)
+    main = round(share * n)
+    one = generate(
+        2 * n, replace(usual, body_size=n, body_spread=1, tail_share=0, max_size=n), seed=seed
+    )
+    guests = generate(40 * n, usual, seed=seed + 1000)
+    rng = np.random.default_rng(seed)
+    rows = [np.flatnonzero(one.identities == np.bincount(one.identities).argmax())[:main]]
+    photos = 0
+    for person in np.unique(guests.identities):
+        if photos >= n - main:
+            break
+        rows.append(np.flatnonzero(guests.identities == person)[: rng.integers(1, 6)])
+        photos += len(rows[-1])
+    X = np.concatenate([one.embeddings[rows[0]], *(guests.embeddings[of] for of in rows[1:])])
+    return Faces("album", X, np.repeat(np.arange(len(rows)), [len(of) for of in rows]))
+
+
+def cluster_kinds(faces: Faces, labels: Labels) -> npt.NDArray[np.str_]:
+    """Say of each cluster (c,) whether it is right, merged or a fragment.
+
+    Merged: less than `MAIN` of its faces are of its main identity. Fragment: of those that are not
+    merged, one with less than half of the faces of its main identity.
+    """
+    _, identity = np.unique(faces.identities, return_inverse=True)
+    count = np.zeros((labels.max() + 1, identity.max() + 1), np.int64)
+    np.add.at(count, (labels, identity), 1)
+    most = count.max(axis=1)
+    merged = most < MAIN * count.sum(axis=1)
+    fragment = 2 * most < count.sum(axis=0)[count.argmax(axis=1)]
+    right, other, part = VERDICTS
+    return np.where(merged, other, np.where(fragment, part, right))
+
+
+def cluster_confidence(found: Clustering) -> Floats:
+    """Median confidence (c,) of the faces of each cluster."""
+    order = np.lexsort((found.confidence, found.labels))
+    ends = np.cumsum(np.bincount(found.labels))
+    return np.array([np.median(part) for part in np.split(found.confidence[order], ends[:-1])])
+
+
 def precision(model: NSRFC, arguments: argparse.Namespace) -> list[Record]:
     """Print pairwise precision / recall for each wanted precision."""
     header("faces of", *(f"at least {100 * wanted:g}" for wanted in PRECISIONS))
@@ -298,6 +383,7 @@ PARTS: dict[str, Callable[[NSRFC, argparse.Namespace], list[Record]]] = {
     "small": small,
     "cards": cards,
     "reliability": reliability,
+    "confidence": confidence,
     "precision": precision,
     "things": things,
     "trained": trained,
@@ -339,7 +425,7 @@ def pair_probabilities(model: NSRFC, faces: Faces) -> dict[str, tuple[Floats, np
     """Probabilities, by who gave them, and whether it is the same person.
 
     The pair network and LCENet score all listed pairs, where the model uses them. A density edge has the
-    probability that decides whether it is kept, whether or not a run would have skipped it.
+    probability that is reported, whether or not a run would have skipped it.
     """
     distinct, run = distinct_faces(faces.X), Run()
     identities = faces.identities[distinct.rows]
@@ -355,7 +441,8 @@ def pair_probabilities(model: NSRFC, faces: Faces) -> dict[str, tuple[Floats, np
     if method.settings.uses("density") and graph.genuine_probability is not None:
         found["LCENet, listed pairs"] = graph.genuine_probability[:, 1:][listed], same[listed]
     edges = graph.density_edges
-    probability = method.edge_scorer(near, graph, run)(np.arange(len(edges)))
+    decided = method.edge_scorer(near, graph, run)(np.arange(len(edges)))
+    probability = method.reported(near, edges.scored(decided)).score
     found["Density edges"] = probability, identities[edges.source] == identities[edges.target]
     return found
 
@@ -460,7 +547,9 @@ def main() -> None:
     parser.add_argument(
         "--labelled", nargs="+", type=int, default=LABELLED, help="people for fine-tuning"
     )
-    parser.add_argument("--draws", type=int, default=20, help="libraries of each size, for small")
+    parser.add_argument(
+        "--draws", type=int, default=20, help="libraries of each size, for small and confidence"
+    )
     parser.add_argument("--model", default="universal", help="its name or folder")
     parser.add_argument("--shared", type=Path, default=SHARED, metavar="DIR", help="real faces")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")

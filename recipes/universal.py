@@ -2,6 +2,7 @@
 
     python -m recipes.universal -o FOLDER
     python -m recipes.universal -o FOLDER --weights MODEL    # only measures thresholds
+    python -m recipes.universal -o FOLDER --reported MODEL   # only fits what is reported
 
 Networks that read neighbour structure do not depend on the coordinates of an embedder, but they do
 depend on the kind of faces in their training set. They are therefore trained on many generated sets
@@ -20,18 +21,25 @@ import argparse
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 
+from nsrfc.config import ClusterConfig
 from nsrfc.device import find_device
 from nsrfc.knn.copies import canonical_rows
-from nsrfc.model.bundle import load_model
+from nsrfc.methods.base import Run
+from nsrfc.methods.networks import given_odds
+from nsrfc.methods.registry import load_networks
+from nsrfc.model.bundle import NSRFC, load_model
 from nsrfc.model.settings import NETWORKS, NetworkName
 from nsrfc.storage.runs import check_folder, write_json
 from nsrfc.synthetic import PRESETS, FaceDistribution, generate
+from nsrfc.training.calibration import fit_reported
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.curves import CurveLog, draw_curves
@@ -47,7 +55,7 @@ from nsrfc.training.result import (
 )
 from nsrfc.training.trainer import LabelledFaces, Trainer
 
-__all__ = ["GeneratedSet", "draw_set", "main", "train_universal"]
+__all__ = ["GeneratedSet", "draw_set", "main", "report_as_measured", "train_universal"]
 
 TRAINING_SETS, SMALL_SETS = 90, 240
 """Number of training sets, and of small ones beside them."""
@@ -71,6 +79,10 @@ NARROW: dict[str, Any] = {"spectrum_decay": 1.9, "noise_decay": 1.9, "common_mea
 FEW_FACES, MIN_FACES, USUAL_FACES, MAX_FACES = 8, 500, 4_000, 40_000
 """Sizes of the training sets: small ones are between the first two numbers, five in six of the others
 between the next two, and the rest between the last two."""
+
+CROWDS, CROWD, FIRST_CROWD_SEED = ("lfw", "lowres"), 3, 2_000_000
+"""Reported probabilities are fitted to the validation sets, and to sets of these presets so many times
+larger: there half of the density edges lead to impostors, as many identities have one photo."""
 
 DIMENSIONS = 64, 1024
 
@@ -285,9 +297,45 @@ def train_universal(
         precise = [connect for precision, connect in trainer.precision if precision >= PRECISION]
         connect = max(model.settings.connect, (precise or [trainer.precision[-1][1]])[0])
         model.settings = model.settings.model_copy(update={"connect": connect})
+        report_as_measured(model, faces)
         draw_curves(output / CURVES, trainer.curves)
         write_json(output / RECORD, run | outcome(trainer))
         model.save_pretrained(output)
+
+
+def report_as_measured(model: NSRFC, faces: int = VALIDATION_FACES) -> None:
+    """Fit how the model reports probabilities, without a change to what it decides.
+
+    ``faces`` are those of a validation set, at most.
+    """
+    narrow = [replace(PRESETS[name], **NARROW) for name in CROWDS]
+    crowds = [
+        GeneratedSet(distribution, CROWD * faces, dimension)
+        for name, cone in zip(CROWDS, narrow, strict=True)
+        for distribution, dimension in (
+            *((PRESETS[name], dimension) for dimension in VALIDATION_DIMENSIONS),
+            (cone, VALIDATION_DIMENSIONS[0]),
+        )
+    ]
+    known = chain(
+        _labelled(validation_sets(faces), FIRST_VALIDATION_SEED), _labelled(crowds, FIRST_CROWD_SEED)
+    )
+    weights = fit_reported([_evidence(model, *each) for each in known])
+    model.settings = model.settings.model_copy(update={"reported": weights})
+
+
+def _evidence(
+    model: NSRFC, X: npt.NDArray[np.float32], identities: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Calibrated probabilities of density edges, their log-odds by the score model, and the truth."""
+    run = Run(device=str(next(model.parameters()).device))
+    method = load_networks(model, ClusterConfig(), X.shape[1], run)
+    near = method.neighborhood(X, None, run)
+    density = method.density_graph(near, method.affinity(near, run), run)
+    edges = density.density_edges
+    decided = method.edge_scorer(near, density, run)(np.arange(len(edges)))
+    genuine = identities[edges.source] == identities[edges.target]
+    return decided, given_odds(near, edges), genuine
 
 
 def _labelled(sets: list[GeneratedSet], first_seed: int) -> Iterator[LabelledFaces]:
@@ -306,9 +354,18 @@ def main() -> None:
     parser.add_argument(
         "--weights", metavar="MODEL", help="use its networks; only measure steps and thresholds"
     )
+    parser.add_argument(
+        "--reported", metavar="MODEL", help="keep all but the weights of reported probabilities"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if arguments.reported is not None:
+        check_folder(arguments.output)
+        model = load_model(arguments.reported)
+        report_as_measured(model)
+        model.save_pretrained(arguments.output)
+        return
     train_universal(
         arguments.output,
         training_sets=arguments.sets,

@@ -68,7 +68,9 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     labels_ : ndarray of int64, shape (n,)
         0..c-1 in order of first appearance; -1 only with ``min_cluster_size`` above 1.
     confidence_ : ndarray of float32, shape (n,)
-        Probability that the decision about each face's density edge is right.
+        Probability that the cluster of each face is right: of one identity, and no fragment of it.
+    warning_ : str or None
+        What is in doubt if these faces are beyond what can be known, and what can be done.
     n_features_in_ : int
         Embedding dimension.
 
@@ -143,6 +145,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         found = cluster(vectors, self.model, config, run=run)
         self.labels_ = found.labels
         self.confidence_ = found.confidence
+        self.warning_ = found.warning
         self._placed: list[Placement] = []  # filled by the first prediction
         # The lengths of the embeddings are gone: what they said of the embedder is kept.
         prior = ScorePrior.of(found.method["embedder"])

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.config import SUGGESTED_DIMENSIONS, ClusterConfig
-from nsrfc.graph.components import confidence, drop_small, relabel_by_first_appearance
+from nsrfc.graph.components import drop_small, relabel_by_first_appearance
+from nsrfc.graph.confidence import confidence, doubt_in_words
 from nsrfc.knn.build import known_neighbors
 from nsrfc.knn.copies import DistinctFaces, distinct_faces
 from nsrfc.methods.base import Run
@@ -83,11 +84,14 @@ def cluster(
         scorer = method.edge_scorer(near, density, run)  # 3  scores density edges, on demand
         found = method.components(near, density, scorer, run)  # 4
     if found.skipped is not None:
-        share = f"{found.skipped:,} of {len(found.probability):,}"
+        share = f"{found.skipped:,} of {len(found.density_edges):,}"
         _logger.info("%s density edges were skipped, as their ends were already joined.", share)
-    sure = confidence(found.labels, density.density_edges, found.probability)
+    sure = confidence(found.labels, found.density_edges, found.similarity_edges)
+    warning = doubt_in_words(len(found.labels), found.density_edges.score)
+    if warning is not None:
+        _logger.warning(warning)
     labels = drop_small(relabel_by_first_appearance(found.labels[faces.place]), config.min_cluster_size)
-    return Clustering(labels, sure[faces.place], method.record())
+    return Clustering(labels, sure[faces.place], method.record(), warning)
 
 
 def refine_embeddings(

@@ -251,6 +251,10 @@ class EdgeList:
         """Concatenate two lists, this one first."""
         return EdgeList.joined((self, other))
 
+    def scored(self, score: npt.NDArray[np.float32]) -> EdgeList:
+        """Return the same edges with other scores (m,)."""
+        return EdgeList(self.source, self.target, score)
+
     def where(self, keep: npt.NDArray[np.bool_ | np.integer]) -> EdgeList:
         """Return the edges selected by ``keep``: a mask (m,) or edge numbers."""
         return EdgeList(self.source[keep], self.target[keep], self.score[keep])
@@ -290,14 +294,16 @@ class Components:
     ----------
     labels : ndarray of int64, shape (n,)
         0..c-1.
-    probability : ndarray of float32, shape (m,)
-        Probability in 0..1 that a density edge is genuine (both ends are one identity).
+    density_edges, similarity_edges : EdgeList
+        The edges of the density graph, with the probability in 0..1 that both ends are one identity as
+        score. It is what is reported; an edge may have been decided by another.
     skipped : int, optional
         Number of density edges that were not scored; None if the method always scores all.
     """
 
     labels: npt.NDArray[np.int64]
-    probability: npt.NDArray[np.float32]
+    density_edges: EdgeList
+    similarity_edges: EdgeList
     skipped: int | None = None
 
 
@@ -310,13 +316,16 @@ class Clustering:
     labels : ndarray of int64, shape (n,)
         0..c-1 in order of first appearance; -1 only for faces in clusters smaller than the minimum size.
     confidence : ndarray of float32, shape (n,)
-        Probability in [0, 1] that the decision about the face's density edge is right: that it is a
-        genuine pair if the edge was kept, an impostor pair if it was cut. 1 for a face without a
-        density edge, the densest of its neighbourhood.
+        Probability in [0, 1] that the face's cluster is right: of one identity, and no fragment of it
+        (:func:`nsrfc.graph.confidence.confidence`).
     method : mapping
         Name and settings of the method, and the SHA-256 of each network.
+    warning : str or None
+        A sentence that says what is in doubt if the set as a whole is beyond what can be known, and what
+        can be done.
     """
 
     labels: npt.NDArray[np.int64]
     confidence: npt.NDArray[np.float32]
     method: Mapping[str, Any] = field(default_factory=dict)
+    warning: str | None = None

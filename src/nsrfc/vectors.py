@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from nsrfc.errors import InputError
 
-__all__ = ["check_vectors", "enumerate_rows", "normalize"]
+__all__ = ["check_unit", "check_vectors", "enumerate_rows", "normalize"]
 
 BLOCK_BYTES = 4 << 20
+
+_NORM_TOLERANCE = 1e-3
 
 
 def check_vectors(vectors: npt.NDArray[Any], name: str) -> None:
@@ -35,6 +37,27 @@ def check_vectors(vectors: npt.NDArray[Any], name: str) -> None:
         how many there are.
     """
     checked_peaks(vectors, name)
+
+
+def check_unit(X: npt.NDArray[np.float32]) -> None:
+    """Refuse anything but a C-contiguous float32 array (n, d) of unit vectors.
+
+    Raises
+    ------
+    InputError
+    """
+    if X.ndim != 2 or X.dtype != np.float32 or not X.flags.c_contiguous or X.size == 0:
+        raise InputError(
+            f"Embeddings must be a C-contiguous float32 array (n, d) with n, d >= 1, "
+            f"got {X.dtype} {X.shape}."
+        )
+    norms = np.sqrt(np.einsum("ij,ij->i", X, X))
+    bad = np.flatnonzero(~(np.abs(norms - 1) <= _NORM_TOLERANCE))
+    if len(bad):
+        raise InputError(
+            f"Embeddings must be unit vectors; row {bad[0]} has length {norms[bad[0]]:.4g} "
+            f"({len(bad)} such rows): normalise them first."
+        )
 
 
 def normalize(vectors: npt.ArrayLike, name: str = "X") -> npt.NDArray[np.float32]:

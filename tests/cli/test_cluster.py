@@ -89,6 +89,7 @@ def test_the_command_does_what_the_function_does(
     np.testing.assert_array_equal(table["confidence"].to_numpy(), found.confidence)
     assert table["id"].to_pylist() == [f"photo-{row:03d}" for row in range(N)]
     assert record["method"]["name"] == method
+    assert record["warning"] == found.warning
     assert record["method"] == json.loads(json.dumps(dict(found.method)))
     assert record["model"] == (None if model == "none" else model)
     assert ("torch" in record["versions"]) == (method != "rules")

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from nsrfc.errors import InputError
 from nsrfc.graph.components import (
-    confidence,
     connected_components,
     drop_small,
     relabel_by_first_appearance,
@@ -89,10 +88,3 @@ def test_the_labels_given_are_not_changed() -> None:
     labels: npt.NDArray[np.int64] = np.array([3, 3, 1])
     drop_small(labels, 2)
     assert labels.tolist() == [3, 3, 1]
-
-
-def test_confidence_is_the_probability_of_what_became_of_the_edge() -> None:
-    labels, edges = np.array([0, 0, 1, 1, 2]), edge_list([(1, 0), (2, 0), (3, 2)])
-    sure = confidence(labels, edges, np.array([0.75, 0.75, 0.25], np.float32))
-    kept, cut, kept_against_odds, without = 0.75, 0.25, 0.25, 1
-    assert sure.tolist() == [without, kept, cut, kept_against_odds, without]

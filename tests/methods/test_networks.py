@@ -63,8 +63,9 @@ def test_labels_are_those_of_scoring_every_edge(family: str, caplog: pytest.LogC
 
     found = method.components(near, graph, counted, run)
     np.testing.assert_array_equal(relabel_by_first_appearance(found.labels), every)
-    np.testing.assert_allclose(found.probability[asked], probability[asked], atol=1e-6)
-    np.testing.assert_allclose(found.probability[~asked], edges.score[~asked], atol=1e-6)
+    seen = found.density_edges.score
+    np.testing.assert_allclose(seen[asked], probability[asked], atol=1e-6)
+    np.testing.assert_allclose(seen[~asked], edges.score[~asked], atol=1e-6)
     skipped = np.count_nonzero(~asked)
     assert skipped > 0
     assert f"{skipped:,} of {len(edges):,} density edges" in caplog.text
@@ -144,7 +145,7 @@ def test_the_score_of_a_skipped_edge_stands_for_its_probability() -> None:
     faces = Compared(normalize(np.ones((12, 16)) + 0.01 * OWN), INSIDE + BETWEEN, score)
     found = faces.components([0.9] * 9 + [0.8, 0.7, np.nan], 0.5)
     assert found.labels.tolist() == [0] * 12
-    np.testing.assert_allclose(found.probability, [0.9] * 9 + [0.8, 0.7, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(found.density_edges.score, [0.9] * 9 + [0.8, 0.7, 0.5], rtol=1e-6)
 
 
 def test_an_edge_somewhat_below_the_threshold_joins_large_groups_that_are_alike() -> None:

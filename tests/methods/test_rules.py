@@ -140,7 +140,7 @@ def test_a_face_has_its_density_edge_to_the_best_denser_neighbour(steps: Steps) 
     of_edges = fit_score_model(density.density_edges.score, n, near.identical)
     assert density.threshold == pytest.approx(of_edges.threshold + steps.rules.margin)
     np.testing.assert_allclose(
-        steps.found.probability,
+        steps.found.density_edges.score,
         probability(of_edges.log_odds(density.density_edges.score)),
         atol=1e-6,
     )
@@ -212,7 +212,8 @@ def given_edges(chance: list[float], X: Floats, rules: Rules, ends: list[tuple[i
     edges = EdgeList(source.copy(), target.copy(), np.array(chance, np.float32))
     density = DensityGraph(np.ones(len(X)), edges, edges.where(np.zeros(len(edges), bool)), 0.0)
     ids = np.arange(len(X), dtype=np.int32)[:, None]
-    near = Neighborhood(X, X, ids, np.ones((len(X), 1), np.float32), ids, impostors=(NONE, NONE))
+    ones, impostors = np.ones((len(X), 1), np.float32), (NONE, NONE)
+    near = Neighborhood(X, X, ids, ones, ids, impostors=impostors, identical=NONE.identical)
     scorer = np.array(chance, np.float32).__getitem__
     return rules.components(near, density, scorer, Run())
 
@@ -291,7 +292,8 @@ def test_large_clusters_need_no_edge_where_that_is_allowed() -> None:
     edges = EdgeList(source.copy(), target.copy(), np.ones(6, np.float32))
     density = DensityGraph(np.ones(8), edges, edges.where(np.zeros(6, bool)), 0.0)
     ids = np.stack((np.arange(8), (np.arange(8) + 4) % 8), axis=1).astype(np.int32)
-    near = Neighborhood(X, X, ids, np.ones((8, 2), np.float32), ids, impostors=(NONE, NONE))
+    ones, impostors = np.ones((8, 2), np.float32), (NONE, NONE)
+    near = Neighborhood(X, X, ids, ones, ids, impostors=impostors, identical=NONE.identical)
 
     def labels(size: int) -> list[int]:
         rules = Rules(cluster_comparison=ClusterComparison(unlinked_size=size, unlinked_minimum=0.9))
@@ -330,7 +332,7 @@ def test_a_list_is_no_longer_than_the_faces_are_many(X: Floats) -> None:
     assert clamped.near.ids.shape == (30, 30)
     np.testing.assert_array_equal(clamped.near.ids, whole.near.ids)
     np.testing.assert_array_equal(clamped.found.labels, whole.found.labels)
-    np.testing.assert_array_equal(clamped.found.probability, whole.found.probability)
+    np.testing.assert_array_equal(clamped.found.density_edges.score, whole.found.density_edges.score)
 
 
 def test_the_faces_choose_between_the_powers_of_whitening(X: Floats, steps: Steps) -> None:

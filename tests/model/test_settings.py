@@ -55,6 +55,7 @@ WRONG: list[tuple[str, Any]] = [
     ("tau", "low"),
     ("calibration", [1.0]),
     ("calibration", None),
+    ("reported", [1.0, 0.0]),
     ("connect", -0.1),
     ("connect", None),
     ("precision", [[0.9]]),
@@ -112,6 +113,7 @@ def test_settings_come_back_from_a_file_as_they_were(folder: Path) -> None:
         veto=False,
         tau=0.7,
         calibration=(0.5, -1.0),
+        reported=(0.9, 1.2, -0.5),
         connect=0.25,
         precision=((0.8, 0.1), (0.9, 0.4)),
     )

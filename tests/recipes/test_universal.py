@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,24 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import nsrfc
+from benchmarks.clustering import Faces
+from benchmarks.universal import (
+    KINDS,
+    album,
+    cluster_confidence,
+    cluster_kinds,
+    pair_probabilities,
+    reliability_curve,
+)
 from nsrfc.config import ClusterConfig
 from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_networks
 from nsrfc.methods.structure import StructureMethod
 from nsrfc.metrics import ari
 from nsrfc.model.bundle import NSRFC, load_model
-from nsrfc.model.settings import UNIVERSAL, ModelSettings
+from nsrfc.model.settings import AS_DECIDED, UNIVERSAL, ModelSettings
 from nsrfc.pipeline import cluster
-from nsrfc.synthetic import generate
+from nsrfc.synthetic import PRESETS, generate
 from recipes.universal import (
     DIMENSIONS,
     FEW_FACES,
@@ -126,6 +136,65 @@ def test_more_precision_splits_more(model: NSRFC) -> None:
     assert reached[0].precision <= reached[1].precision
     assert reached[0].recall >= reached[1].recall
     assert reached[1].precision > 0.95
+
+
+def test_what_is_reported_decides_nothing(
+    X: Floats, labels: npt.NDArray[np.int64], model: NSRFC
+) -> None:
+    assert model.settings.reported != AS_DECIDED
+    settings = model.settings.model_copy(update={"reported": AS_DECIDED})
+    plain = NSRFC(settings)
+    plain.load_state_dict(model.state_dict())
+    found = cluster(X, plain)
+    assert np.array_equal(found.labels, labels)
+    assert not np.array_equal(found.confidence, cluster(X, model).confidence)
+
+
+def test_confidence_does_not_depend_on_the_order_of_rows(X: Floats, model: NSRFC) -> None:
+    order = np.random.default_rng(3).permutation(len(X))
+    sure, shuffled = cluster(X, model).confidence, cluster(X[order], model).confidence
+    assert np.array_equal(sure[order], shuffled)
+
+
+@pytest.mark.parametrize("preset", ["lfw", "lowres"])
+def test_reported_probabilities_are_truer_where_most_people_have_one_photo(
+    preset: str, model: NSRFC
+) -> None:
+    faces = generate(3000, preset, seed=31)
+    truth = pair_probabilities(model, Faces(preset, faces.embeddings, faces.identities))
+    plain = NSRFC(model.settings.model_copy(update={"reported": AS_DECIDED}))
+    plain.load_state_dict(model.state_dict())
+    decided = pair_probabilities(plain, Faces(preset, faces.embeddings, faces.identities))
+    after, before = (reliability_curve(*of["Density edges"])["error"] for of in (truth, decided))
+    assert after < min(before, 0.12)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_wrong_clusters_have_a_lower_confidence_than_right_ones(share: float, model: NSRFC) -> None:
+    sure, kinds = [], []
+    for seed in range(3):
+        faces = album(240, share, seed)
+        found = cluster(faces.X, model)
+        sure.append(cluster_confidence(found))
+        kinds.append(cluster_kinds(faces, found.labels))
+    of, kind = np.concatenate(sure), np.concatenate(kinds)
+    right, wrong = of[kind == KINDS[0]], of[kind != KINDS[0]]
+    assert np.median(right) > 0.95
+    assert wrong.mean() < right.mean() - 0.2
+
+
+def test_a_set_that_cannot_be_known_is_called_so(
+    X: Floats, model: NSRFC, caplog: pytest.LogCaptureFixture
+) -> None:
+    poor = replace(PRESETS["lowres"], quality=PRESETS["lowres"].quality - 1)
+    hopeless = generate(2000, poor, dimension=128, seed=4).embeddings
+    with caplog.at_level("WARNING", "nsrfc"):
+        words = cluster(hopeless, model).warning
+    assert words is not None
+    assert "in doubt" in words
+    assert [record.getMessage() for record in caplog.records] == [words]
+    assert cluster(X, model).warning is None
+    assert cluster(generate(2000, "lfw", seed=4).embeddings, model).warning is None
 
 
 def test_a_handful_of_faces(model: NSRFC) -> None:

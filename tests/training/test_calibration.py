@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from nsrfc.methods.networks import calibrated
-from nsrfc.model.settings import UNCHANGED
-from nsrfc.training.calibration import fit_calibration
+from nsrfc.methods.networks import calibrated, reported
+from nsrfc.model.settings import AS_DECIDED, UNCHANGED
+from nsrfc.training.calibration import fit_calibration, fit_reported
 
 
 def edges(n: int, slope: float, offset: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,3 +57,40 @@ def test_what_teaches_nothing_changes_nothing(same: list[bool]) -> None:
     probability = np.array([0.1, 0.2, 0.8, 0.9], np.float32)[: len(same)]
     assert fit_calibration([(probability, np.array(same, bool))]) == UNCHANGED
     assert calibrated(probability, UNCHANGED) is probability
+
+
+def edges_of_a_set(share: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw edges of which a share is genuine: what networks say, which do not know it, and the odds.
+
+    The networks take nine in ten to be genuine. The score model knows the share, and half as much else.
+    """
+    rng = np.random.default_rng(seed)
+    genuine = rng.random(20_000) < share
+    of_networks, of_scores = (
+        rng.normal(np.where(genuine, ratio / 2, -ratio / 2), np.sqrt(ratio)) for ratio in (8, 4)
+    )
+    probability = expit(of_networks + np.log(9)).astype(np.float32)
+    return probability, (of_scores + np.log(share / (1 - share))).astype(np.float32), genuine
+
+
+@pytest.mark.parametrize("share", [0.15, 0.4, 0.7, 0.95])
+def test_what_is_reported_is_true_of_sets_with_another_share_of_genuine_edges(share: float) -> None:
+    weights = fit_reported([edges_of_a_set(one, seed) for seed, one in enumerate((0.1, 0.5, 0.9))])
+    probability, odds, genuine = edges_of_a_set(share, seed=9)
+    after = gap(reported(probability, odds, weights), genuine)
+    assert after < 0.03
+    assert after < gap(probability, genuine) or share > 0.9
+
+
+def test_every_edge_counts_alike_in_what_is_reported() -> None:
+    few, many = edges_of_a_set(0.5, seed=0), edges_of_a_set(0.9, seed=1)
+    few = (few[0][:200], few[1][:200], few[2][:200])
+    joined = tuple(np.concatenate(parts) for parts in zip(few, many, strict=True))
+    one, two, three = joined
+    np.testing.assert_allclose(fit_reported([few, many]), fit_reported([(one, two, three)]), rtol=1e-3)
+
+
+@pytest.mark.parametrize("genuine", [True, False])
+def test_edges_of_one_kind_leave_what_is_reported_as_it_was_decided(genuine: bool) -> None:
+    half = np.full(4, 0.5, np.float32)
+    assert fit_reported([(half, half, np.full(4, genuine))]) == AS_DECIDED

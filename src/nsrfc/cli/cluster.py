@@ -202,6 +202,7 @@ def _ran(found: Clustering, progress: ConsoleProgress, started: float) -> dict[s
 
     return {
         "method": dict(found.method),
+        "warning": found.warning,
         "versions": versions(torch="networks" in found.method),
         "seconds": progress.seconds | {"total": time.perf_counter() - started},
         "peak_bytes": peak_memory(),

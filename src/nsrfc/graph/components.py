@@ -1,4 +1,4 @@
-"""From edges to labels: connected components, numbering and confidence."""
+"""From edges to labels: connected components and numbering."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from nsrfc.errors import InputError
 from nsrfc.records import EdgeList
 
 __all__ = [
-    "confidence",
     "connected_components",
     "drop_small",
     "relabel_by_first_appearance",
@@ -78,30 +77,6 @@ def relabel_by_first_appearance(labels: npt.ArrayLike) -> npt.NDArray[np.int64]:
     rank[np.argsort(first)] = np.arange(len(first))
     new[grouped] = rank[inverse]
     return new
-
-
-def confidence(
-    labels: npt.NDArray[np.int64], edges: EdgeList, probability: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Probability that the decision about each face's density edge is right.
-
-    Parameters
-    ----------
-    labels : ndarray of int64, shape (n,)
-    edges : EdgeList
-        Density edges, at most one from a face; scores are not read.
-    probability : ndarray of float32, shape (m,)
-        Probability in [0, 1] that both ends of an edge are one identity.
-
-    Returns
-    -------
-    ndarray of float32, shape (n,)
-        1 for a face without an edge.
-    """
-    joined = labels[edges.source] == labels[edges.target]
-    sure = np.ones(len(labels), np.float32)
-    sure[edges.source] = np.where(joined, probability, 1 - probability)
-    return sure
 
 
 def drop_small(labels: npt.ArrayLike, min_size: int) -> npt.NDArray[np.int64]:

@@ -24,13 +24,13 @@ import numpy.typing as npt
 
 from nsrfc.chunks import sample_faces
 from nsrfc.errors import InputError
-from nsrfc.knn.checks import check_count, check_index, check_neighbor_graph, check_unit
 from nsrfc.knn.copies import DistinctFaces, find_copies, renumber
 from nsrfc.knn.exact import Lists, exact_lists, filled, index_lists, recall
 from nsrfc.knn.rebuilt import lists_around
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.rowstore import MemoryRows, RowStore
+from nsrfc.vectors import check_unit
 
 if TYPE_CHECKING:
     import faiss
@@ -114,8 +114,7 @@ def build_neighbor_graph(
     """
     check_unit(X)
     _check_arguments(k, method)
-    k = min(k, len(X))
-    copies = find_copies(X)
+    copies, k = find_copies(X), min(k, len(X))
     vectors, store = copies.distinct(X), pieces or MemoryRows()
     width = min(k, len(vectors))
     approximate = method == "approximate" or (method == "auto" and len(X) > EXACT_LIMIT)
@@ -126,14 +125,15 @@ def build_neighbor_graph(
         return partial(exact_lists, k=width, products=_products(vectors, device))
 
     if index is not None:
+        from nsrfc.knn.checks import check_index
+
         check_index(index, X, copies.group)
     if approximate and index is None:
         ids, similarities = _approximate(vectors, width, seed, PASSES, store, progress)
     else:
         ids, similarities = filled(vectors, width, searched, store, progress)
     if copies.any:
-        faces = np.arange(len(X))
-        ids, similarities = copies.spread(ids, similarities, faces, copies.group, k)
+        ids, similarities = copies.spread(ids, similarities, np.arange(len(X)), copies.group, k)
     graph = NeighborGraph(ids, similarities)
     if index is not None or approximate:
         found = sampled_recall(graph, X, seed=seed)
@@ -185,6 +185,8 @@ def known_neighbors(
         graph = build_neighbor_graph(unit, k, index=index, progress=progress)
     if graph is None:
         return None
+    from nsrfc.knn.checks import check_count, check_neighbor_graph
+
     check_count(graph, len(faces.place))
     graph = renumber(graph, faces.rows, faces.place)
     check_neighbor_graph(graph, faces.vectors)
@@ -215,6 +217,8 @@ def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: 
     InputError
         If ``X`` does not hold n unit vectors.
     """
+    from nsrfc.knn.checks import check_count
+
     check_unit(X)
     check_count(graph, len(X))
     faces = sample_faces(len(X), seed, sample)

@@ -1,4 +1,4 @@
-"""Checks of a search's inputs: unit vectors, and graphs and indexes that belong to them."""
+"""Checks of neighbour graphs and indexes that a user gives: they must belong to the embeddings."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.int64]
 
 
-__all__ = ["check_count", "check_index", "check_neighbor_graph", "check_unit"]
-
-_NORM_TOLERANCE = 1e-3
+__all__ = ["check_count", "check_index", "check_neighbor_graph"]
 
 _PROBES = 16
 
@@ -68,27 +66,6 @@ def check_count(graph: NeighborGraph, n: int) -> None:
         raise InputError(
             f"The neighbour graph has {graph.n} faces, the embeddings have {n}: "
             f"give the graph that was built from these embeddings."
-        )
-
-
-def check_unit(X: _Vectors) -> None:
-    """Refuse anything but a C-contiguous float32 array (n, d) of unit vectors.
-
-    Raises
-    ------
-    InputError
-    """
-    if X.ndim != 2 or X.dtype != np.float32 or not X.flags.c_contiguous or X.size == 0:
-        raise InputError(
-            f"Embeddings must be a C-contiguous float32 array (n, d) with n, d >= 1, "
-            f"got {X.dtype} {X.shape}."
-        )
-    norms = np.sqrt(np.einsum("ij,ij->i", X, X))
-    bad = np.flatnonzero(~(np.abs(norms - 1) <= _NORM_TOLERANCE))
-    if len(bad):
-        raise InputError(
-            f"Embeddings must be unit vectors; row {bad[0]} has length {norms[bad[0]]:.4g} "
-            f"({len(bad)} such rows): normalise them first."
         )
 
 

@@ -7,11 +7,11 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.knn.checks import check_unit
 from nsrfc.knn.exact import Lists, filled, lists_among
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.rowstore import MemoryRows, RowStore
+from nsrfc.vectors import check_unit
 
 _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]

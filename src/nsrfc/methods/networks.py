@@ -34,12 +34,14 @@ from nsrfc.methods.base import EdgeScorer, Run
 from nsrfc.methods.search import search
 from nsrfc.model.bundle import network_fingerprint
 from nsrfc.model.settings import (
+    AS_DECIDED,
     NETWORKS,
     UNCHANGED,
     Calibration,
     ClusterComparison,
     ModelSettings,
     NetworkName,
+    Reported,
 )
 from nsrfc.records import (
     Components,
@@ -63,9 +65,10 @@ __all__ = [
     "calibrated",
     "clipped_logit",
     "device_of",
-    "edge_odds",
     "listed_cosines",
     "padded",
+    "plausible",
+    "reported",
 ]
 
 _Floats = npt.NDArray[np.float32]
@@ -344,8 +347,10 @@ class NetworkMethod(ABC):
 
         With `ModelSettings.cluster_comparison` an edge is left out if the normalised similarity of its
         two clusters is too low, or its own score that of any impostor pair; and large clusters of high
-        normalised similarity are joined by an uncertain edge, or without any. A skipped edge, whose ends
-        were already joined, gets its calibrated score as probability.
+        normalised similarity are joined by an uncertain edge, or without any.
+
+        Probabilities of all edges are reported beside the clusters (:meth:`reported`). A skipped edge,
+        whose ends were already joined, was not scored: its calibrated score a_ij p_ij is taken.
         """
         n, edges, settings = len(near.ids), density.density_edges, self.settings
         comparison = settings.cluster_comparison
@@ -354,16 +359,17 @@ class NetworkMethod(ABC):
             minimum = comparison.refined_minimum if near.refined else comparison.minimum
             assert near.impostors is not None
             test = ClusterTest(near.vectors, near.impostors[0], minimum, comparison.minimum_score)
-        similar, plausible = density.similarity_edges, np.ones(len(edges), np.bool_)
+        similar, possible = density.similarity_edges, np.ones(len(edges), np.bool_)
+        probability = calibrated(edges.score, settings.calibration).copy()
         with run.progress.stage("edges", len(edges)) as advance:
             if comparison is not None:
-                plausible = edge_odds(near, edges) >= comparison.minimum_odds
-                similar = similar.where(edge_odds(near, similar) >= comparison.minimum_odds)
+                possible = plausible(near, edges, comparison.minimum_odds)
+                similar = similar.where(plausible(near, similar, comparison.minimum_odds))
 
             def counted(chosen: npt.NDArray[np.int64]) -> _Floats:
-                found = np.where(plausible[chosen], scorer(chosen), np.float32(0))
+                probability[chosen] = scorer(chosen)
                 advance(len(chosen))
-                return found
+                return np.where(possible[chosen], probability[chosen], np.float32(0))
 
             found = connect(n, similar, edges, counted, settings.connect, test)
             advance(found.skipped)
@@ -372,9 +378,16 @@ class NetworkMethod(ABC):
             with run.progress.stage("clusters", n) as advance:
                 labels = self._joined_large(near, labels, edges, found.probability, comparison)
                 advance(n)
-        score = calibrated(edges.score, settings.calibration)
-        probability = np.where(np.isnan(found.probability), score, found.probability)
-        return Components(labels, probability.clip(0, 1), found.skipped)
+        similar = similar.scored(calibrated(similar.score, settings.calibration))
+        seen = self.reported(near, edges.scored(probability)), self.reported(near, similar)
+        return Components(labels, *seen, found.skipped)
+
+    def reported(self, near: Neighborhood, edges: EdgeList) -> EdgeList:
+        """Return edges that have calibrated probabilities with those that are reported."""
+        probability, weights = edges.score, self.settings.reported
+        if weights != AS_DECIDED and near.score_model is not None:
+            probability = reported(probability, given_odds(near, edges), weights)
+        return edges.scored(probability.clip(0, 1))
 
     def _joined_large(
         self,
@@ -489,18 +502,24 @@ class NetworkMethod(ABC):
         return network_fingerprint(self.settings, name, self.networks[name])
 
 
-def edge_odds(near: Neighborhood, edges: EdgeList) -> _Floats:
-    """Log-odds (m,) of edges by the embeddings as given.
+def given_odds(near: Neighborhood, edges: EdgeList) -> _Floats:
+    """Log-odds (m,) of edges by the score model of the embeddings as given."""
+    assert near.impostors is not None
+    assert near.score_model is not None
+    ends = edges.source.astype(np.int64), edges.target.astype(np.int64)
+    return near.score_model.log_odds(near.impostors[1].normalized(dots(near.faces, *ends)))
+
+
+def plausible(near: Neighborhood, edges: EdgeList, minimum_odds: float) -> npt.NDArray[np.bool_]:
+    """Whether edges (m,) have the minimum log-odds by the embeddings as given.
 
     The log-odds of the score model contain the prior that a face has a genuine neighbour, once. An edge
     has two faces, so the prior is added once more, unless it speaks against the edge. Where nearly every
     face has a genuine neighbour, less similarity is therefore needed.
     """
-    assert near.impostors is not None
     assert near.score_model is not None
-    ends = edges.source.astype(np.int64), edges.target.astype(np.int64)
-    odds = near.score_model.log_odds(near.impostors[1].normalized(dots(near.faces, *ends)))
-    return odds + np.float32(max(logit(near.score_model.share), 0))
+    prior = max(float(logit(near.score_model.share)), 0)
+    return given_odds(near, edges) >= np.float32(minimum_odds - prior)
 
 
 def calibrated(probability: _Floats, calibration: Calibration) -> _Floats:
@@ -521,6 +540,34 @@ def calibrated(probability: _Floats, calibration: Calibration) -> _Floats:
         return probability
     slope, offset = calibration
     found: _Floats = expit(slope * clipped_logit(probability) + offset).astype(np.float32)
+    return found
+
+
+def reported(probability: _Floats, odds: _Floats, weights: Reported) -> _Floats:
+    """Report probabilities: what the networks say, corrected by what the embeddings as given say.
+
+    The networks see how neighbourhoods look, but not what share of these very faces has a genuine
+    neighbour at all: among many identities of one photo each they are too sure of the best impostor. The
+    score model is fitted to these faces, and knows that share. With q its probability::
+
+        sigmoid(w_0 logit(p) + w_1 (2 q - 1) + w_2)
+
+    Parameters
+    ----------
+    probability : ndarray of float32, shape (m,)
+        Calibrated probabilities p of edges.
+    odds : ndarray of float32, shape (m,)
+        Log-odds of q.
+    weights : (float, float, float)
+        w_0, w_1, w_2.
+
+    Returns
+    -------
+    ndarray of float32, shape (m,)
+    """
+    own, given, offset = weights
+    log_odds = own * clipped_logit(probability) + given * np.tanh(odds.astype(np.float64) / 2) + offset
+    found: _Floats = expit(log_odds).astype(np.float32)
     return found
 
 

@@ -184,8 +184,7 @@ class Rules:
     def edge_scorer(self, near: Neighborhood, density: DensityGraph, run: Run) -> EdgeScorer:
         """Score edges by a score model fitted to all density edges."""
         del run
-        local = density.density_edges.score
-        chance = probability(fit_score_model(local, len(near.ids), near.identical).log_odds(local))
+        chance = _probabilities(near, density, density.density_edges)
         return lambda chosen: chance[chosen]
 
     def components(
@@ -211,7 +210,9 @@ class Rules:
                 comparison.unlinked_size,
             )
             advance(n)
-        return Components(labels, chance)
+        similar = density.similarity_edges
+        alike = _probabilities(near, density, similar)
+        return Components(labels, edges.scored(chance), similar.scored(alike))
 
     def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
         """Assign new faces by a score model of the known ones."""
@@ -220,6 +221,12 @@ class Rules:
         del run
         chance = score_model_chance(faces, self.seed, self.prior)
         return Placement(faces, labels, min(self.k, len(faces)), 0.5, chance)
+
+
+def _probabilities(near: Neighborhood, density: DensityGraph, edges: EdgeList) -> _Floats:
+    """Probabilities (m,) of edges with local scores, by a score model of all density edges."""
+    model = fit_score_model(density.density_edges.score, len(near.ids), near.identical)
+    return probability(model.log_odds(edges.score))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from nsrfc.errors import InputError
 from nsrfc.records import Mutual
 
 __all__ = [
+    "AS_DECIDED",
     "NETWORKS",
     "STEPS",
     "UNCHANGED",
@@ -22,6 +23,7 @@ __all__ = [
     "Hyperparameters",
     "ModelSettings",
     "NetworkName",
+    "Reported",
     "Step",
 ]
 
@@ -47,6 +49,11 @@ Calibration = tuple[float, float]
 """Slope and offset of calibrated log-odds, see :func:`nsrfc.methods.networks.calibrated`."""
 
 UNCHANGED: Calibration = (1.0, 0.0)
+
+Reported = tuple[float, float, float]
+"""Weights of the evidence for a reported probability, see :func:`nsrfc.methods.networks.reported`."""
+
+AS_DECIDED: Reported = (1.0, 0.0, 0.0)
 
 Family = Literal["structure", "coordinates"]
 
@@ -144,6 +151,10 @@ class ModelSettings(BaseModel):
     calibration: Calibration = UNCHANGED
     """Slope and offset that calibrate the log-odds of density edges, fitted on validation identities
     (:func:`nsrfc.training.calibration.fit_calibration`)."""
+
+    reported: Reported = AS_DECIDED
+    """Weights of calibrated log-odds and of the score model, and offset, by which probabilities of edges
+    are reported (:func:`nsrfc.training.calibration.fit_reported`). They decide nothing."""
 
     connect: Annotated[float, Field(ge=0)] = 0.5
     """Minimum calibrated probability at which a density edge is kept."""
