@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.chunks import SAMPLE
 from nsrfc.errors import InputError
 
-__all__ = ["check_unit", "check_vectors", "enumerate_rows", "normalize"]
+__all__ = ["check_unit", "check_vectors", "enumerate_rows", "normalize", "typical_faces"]
 
 BLOCK_BYTES = 4 << 20
 
@@ -149,3 +150,32 @@ def enumerate_rows(rows: npt.NDArray[np.intp], limit: int = 5) -> str:
     """Format row numbers, counted from 0: ``row 3``, ``rows 3, 7``, ``rows 0, 1, 2, 3, 4, ...``."""
     listed = ", ".join(str(row) for row in rows[:limit].tolist())
     return f"row{'s' if len(rows) > 1 else ''} {listed}{', ...' if len(rows) > limit else ''}"
+
+
+def typical_faces(
+    X: npt.NDArray[np.float32], seed: int = 0, size: int = SAMPLE
+) -> npt.NDArray[np.int64]:
+    """Sample faces evenly by how near they are to the mean of all.
+
+    A random sample would be another one after the last digit of a number has changed, as the order of
+    faces depends on all digits. This one hardly moves, and it is the same after a rotation.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Unit vectors.
+    seed : int
+    size : int
+
+    Returns
+    -------
+    ndarray of int64, shape (min(n, size),)
+        Ascending.
+    """
+    n = len(X)
+    if n <= size:
+        return np.arange(n)
+    nearness = np.einsum("nd,d->n", X, X.mean(axis=0, dtype=np.float64))
+    start = np.random.default_rng(seed).random()
+    ranks = ((np.arange(size) + start) * (n / size)).astype(np.int64)
+    return np.sort(np.argsort(nearness, kind="stable")[ranks])

@@ -34,8 +34,9 @@ from numba import njit, prange
 from scipy.special import betaincinv, expit
 from scipy.stats import norm
 
-from nsrfc.chunks import sample_faces
+from nsrfc.chunks import SAMPLE
 from nsrfc.records import ImpostorScores, ScorePrior
+from nsrfc.vectors import typical_faces
 
 __all__ = [
     "ScoreModel",
@@ -100,7 +101,7 @@ def impostor_scores(X: _Floats, seed: int = 0, prior: ScorePrior | None = None) 
     -----
     m^2 d FLOP for m sampled faces, working memory 1,024 x m x 4 bytes.
     """
-    faces = X if len(X) == 1 else X[sample_faces(len(X), seed)]
+    faces = X[typical_faces(X, seed)] if len(X) > SAMPLE else X
     on_grid = _on_grid(faces)
     columns = on_grid.T
     count = np.zeros(_BINS, np.int64)

@@ -30,10 +30,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks, sample_faces
+from nsrfc.chunks import chunks
 from nsrfc.graph.neighborhood_means import weighted_sums
 from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
+from nsrfc.vectors import typical_faces
 
 __all__ = ["Scatter", "neighbor_entropy", "neighborhood_scatter", "whiten"]
 
@@ -131,7 +132,7 @@ def neighbor_entropy(X: _Floats) -> float:
     n = len(X)
     if n < 2:
         return 0.0
-    _, similarities = exact_lists(X, sample_faces(n), min(_NEIGHBORS, n))
+    _, similarities = exact_lists(X, typical_faces(X), min(_NEIGHBORS, n))
     impostors = impostor_scores(X)
     score = impostors.normalized(similarities[:, 1:])
     model = fit_score_model(score[:, 0], n, impostors.identical)

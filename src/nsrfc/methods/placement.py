@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks, sample_faces
+from nsrfc.chunks import chunks
 from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
 from nsrfc.records import ScorePrior
+from nsrfc.vectors import typical_faces
 
 __all__ = ["Chance", "Placement", "score_model_chance"]
 
@@ -81,7 +82,7 @@ def score_model_chance(faces: _Floats, seed: int, prior: ScorePrior | None = Non
     """Fit a score model to the best neighbours of known faces (n, d), for pairs with new faces."""
     n = len(faces)
     impostors = impostor_scores(faces, seed, prior)
-    _, similarities = exact_lists(faces, sample_faces(n, seed, FACES), min(2, n))
+    _, similarities = exact_lists(faces, typical_faces(faces, seed, FACES), min(2, n))
     best = impostors.normalized(similarities[:, 1:])
     model = fit_score_model(best.ravel(), n, impostors.identical)
 
