@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 
-from nsrfc.vectors import check_vectors, normalize
+from nsrfc.vectors import check_vectors, normalize, typical_faces
 
 from .storage.drawn import Array, thorough, vectors
 
@@ -56,3 +56,17 @@ def test_huge_and_tiny_rows_are_normalized(scale: float, dtype: npt.DTypeLike) -
     half = np.sqrt(1 / 3)
     np.testing.assert_allclose(normalize(faces), [[half, half, 0, -half], [1, 0, 0, 0]], rtol=1e-7)
     check_vectors(faces, "faces")
+
+
+def test_a_sample_hardly_changes_with_rounding_or_rotation() -> None:
+    """Otherwise statistics of faces would depend on the last digit of their numbers."""
+    rng = np.random.default_rng(0)
+    X = normalize(rng.normal(size=(6000, 24)) * np.linspace(1, 0.2, 24) + 0.5)
+    sample = typical_faces(X, size=1000)
+    assert len(np.unique(sample)) == 1000
+    assert (np.diff(sample) > 0).all()
+    rotation = np.linalg.qr(rng.normal(size=(24, 24)))[0]
+    for changed in (normalize(X * np.float32(1.7)), normalize(X @ rotation)):
+        assert np.isin(typical_faces(changed, size=1000), sample).mean() > 0.99
+    assert np.isin(typical_faces(X, seed=2, size=1000), sample).mean() < 0.9
+    np.testing.assert_array_equal(typical_faces(X[:300], size=1000), np.arange(300))

@@ -1,6 +1,6 @@
 """The four steps by rules: statistics of the faces to be clustered, without learned weights.
 
-1. Neighbour graph: the k nearest by cosine; similarities as normalised scores (s-norm). Embeddings are
+1. Neighbour graph: the k nearest by cosine; similarities as normalised scores. Embeddings are
    whitened if that separates genuine from impostor pairs better, then replaced by means of their
    neighbourhoods, twice; each time the graph is rebuilt on them.
 2. Local density graph: density of every face, density edges and similarity edges.
