@@ -86,7 +86,7 @@ larger: there half of the density edges lead to impostors, as many identities ha
 
 DIMENSIONS = 64, 1024
 
-PRECISION = 0.965
+PRECISION = 0.975
 """Minimum pairwise precision of the default threshold, reached on three in four validation sets. It
 takes precedence over F, as joining two people is worse than splitting one. If no threshold reaches it,
 the one of the highest precision is taken."""
@@ -297,13 +297,13 @@ def train_universal(
         precise = [connect for precision, connect in trainer.precision if precision >= PRECISION]
         connect = max(model.settings.connect, (precise or [trainer.precision[-1][1]])[0])
         model.settings = model.settings.model_copy(update={"connect": connect})
-        report_as_measured(model, faces)
+        report_as_measured(model, faces, device)
         draw_curves(output / CURVES, trainer.curves)
         write_json(output / RECORD, run | outcome(trainer))
         model.save_pretrained(output)
 
 
-def report_as_measured(model: NSRFC, faces: int = VALIDATION_FACES) -> None:
+def report_as_measured(model: NSRFC, faces: int = VALIDATION_FACES, device: str = "auto") -> None:
     """Fit how the model reports probabilities, without a change to what it decides.
 
     ``faces`` are those of a validation set, at most.
@@ -320,15 +320,15 @@ def report_as_measured(model: NSRFC, faces: int = VALIDATION_FACES) -> None:
     known = chain(
         _labelled(validation_sets(faces), FIRST_VALIDATION_SEED), _labelled(crowds, FIRST_CROWD_SEED)
     )
-    weights = fit_reported([_evidence(model, *each) for each in known])
+    run = Run(device=device)
+    weights = fit_reported([_evidence(model, run, *each) for each in known])
     model.settings = model.settings.model_copy(update={"reported": weights})
 
 
 def _evidence(
-    model: NSRFC, X: npt.NDArray[np.float32], identities: npt.NDArray[np.int64]
+    model: NSRFC, run: Run, X: npt.NDArray[np.float32], identities: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Calibrated probabilities of density edges, their log-odds by the score model, and the truth."""
-    run = Run(device=str(next(model.parameters()).device))
     method = load_networks(model, ClusterConfig(), X.shape[1], run)
     near = method.neighborhood(X, None, run)
     density = method.density_graph(near, method.affinity(near, run), run)

@@ -167,7 +167,7 @@ def test_more_likeness_is_asked_of_refined_embeddings() -> None:
     X = np.repeat(np.array([[1, 0], [between, np.sqrt(1 - between**2)]], np.float32), 3, axis=0)
     ids = np.tile(np.arange(6, dtype=np.int32), (6, 1))
     none = ImpostorScores(0.0, 0.1, 0.0)
-    model = ScoreModel(5.0, 1.0, 0.5)
+    model = ScoreModel(5.0, 1.0)
     near = Neighborhood(X, X, ids, X @ X.T, ids, impostors=(none, none), score_model=model)
     pairs = [(1, 0), (2, 1), (4, 3), (5, 4), (3, 2)]
     faces = Compared(X, pairs, [0.9] * 4 + [0.8])

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import nsrfc
 from benchmarks.clustering import Faces
 from benchmarks.universal import (
-    KINDS,
+    VERDICTS,
     album,
     cluster_confidence,
     cluster_kinds,
@@ -178,7 +178,7 @@ def test_wrong_clusters_have_a_lower_confidence_than_right_ones(share: float, mo
         sure.append(cluster_confidence(found))
         kinds.append(cluster_kinds(faces, found.labels))
     of, kind = np.concatenate(sure), np.concatenate(kinds)
-    right, wrong = of[kind == KINDS[0]], of[kind != KINDS[0]]
+    right, wrong = of[kind == VERDICTS[0]], of[kind != VERDICTS[0]]
     assert np.median(right) > 0.95
     assert wrong.mean() < right.mean() - 0.2
 

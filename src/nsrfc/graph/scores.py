@@ -255,13 +255,10 @@ class ScoreModel:
     slope : float
         Slope of the log-odds at the threshold. The log-odds are extrapolated linearly, because the ratio
         of the two fitted densities is not monotonic in the tails.
-    share : float
-        Share of the faces whose best neighbour is genuine.
     """
 
     threshold: float
     slope: float
-    share: float
 
     def log_odds(self, score: _Floats) -> _Floats:
         """Return the log-odds of scores, in the same shape."""
@@ -376,4 +373,4 @@ def _line(mixture: _Mixture) -> ScoreModel:
     odds = mixture.log_odds(grid)
     at = int(np.clip(np.argmax(odds > 0), 1, len(grid) - 2))
     slope = (odds[at + 1] - odds[at - 1]) / (grid[at + 1] - grid[at - 1])
-    return ScoreModel(float(grid[at]), float(slope), mixture.share)
+    return ScoreModel(float(grid[at]), float(slope))

@@ -67,7 +67,6 @@ __all__ = [
     "device_of",
     "listed_cosines",
     "padded",
-    "plausible",
     "reported",
 ]
 
@@ -363,8 +362,8 @@ class NetworkMethod(ABC):
         probability = calibrated(edges.score, settings.calibration).copy()
         with run.progress.stage("edges", len(edges)) as advance:
             if comparison is not None:
-                possible = plausible(near, edges, comparison.minimum_odds)
-                similar = similar.where(plausible(near, similar, comparison.minimum_odds))
+                possible = given_odds(near, edges) >= comparison.minimum_odds
+                similar = similar.where(given_odds(near, similar) >= comparison.minimum_odds)
 
             def counted(chosen: npt.NDArray[np.int64]) -> _Floats:
                 probability[chosen] = scorer(chosen)
@@ -508,18 +507,6 @@ def given_odds(near: Neighborhood, edges: EdgeList) -> _Floats:
     assert near.score_model is not None
     ends = edges.source.astype(np.int64), edges.target.astype(np.int64)
     return near.score_model.log_odds(near.impostors[1].normalized(dots(near.faces, *ends)))
-
-
-def plausible(near: Neighborhood, edges: EdgeList, minimum_odds: float) -> npt.NDArray[np.bool_]:
-    """Whether edges (m,) have the minimum log-odds by the embeddings as given.
-
-    The log-odds of the score model contain the prior that a face has a genuine neighbour, once. An edge
-    has two faces, so the prior is added once more, unless it speaks against the edge. Where nearly every
-    face has a genuine neighbour, less similarity is therefore needed.
-    """
-    assert near.score_model is not None
-    prior = max(float(logit(near.score_model.share)), 0)
-    return given_odds(near, edges) >= np.float32(minimum_odds - prior)
 
 
 def calibrated(probability: _Floats, calibration: Calibration) -> _Floats:
