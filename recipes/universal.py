@@ -2,7 +2,7 @@
 
     python -m recipes.universal -o FOLDER
     python -m recipes.universal -o FOLDER --weights MODEL    # only measures thresholds
-    python -m recipes.universal -o FOLDER --reported MODEL   # only fits what is reported
+    python -m recipes.universal -o FOLDER --settle MODEL     # only measures the default threshold
 
 Networks that read neighbour structure do not depend on the coordinates of an embedder, but they do
 depend on the kind of faces in their training set. They are therefore trained on many generated sets
@@ -37,6 +37,7 @@ from nsrfc.methods.networks import given_odds
 from nsrfc.methods.registry import load_networks
 from nsrfc.model.bundle import NSRFC, load_model
 from nsrfc.model.settings import NETWORKS, NetworkName
+from nsrfc.records import NeighborGraph
 from nsrfc.storage.runs import check_folder, write_json
 from nsrfc.synthetic import PRESETS, FaceDistribution, generate
 from nsrfc.training.calibration import fit_reported
@@ -53,9 +54,11 @@ from nsrfc.training.result import (
     trained_model,
     training_versions,
 )
+from nsrfc.training.sample import labelled_sample
+from nsrfc.training.thresholds import TOLERANCE, ScoredSet
 from nsrfc.training.trainer import LabelledFaces, Trainer
 
-__all__ = ["GeneratedSet", "draw_set", "main", "report_as_measured", "train_universal"]
+__all__ = ["GeneratedSet", "draw_set", "main", "settle", "train_universal"]
 
 TRAINING_SETS, SMALL_SETS = 90, 240
 """Number of training sets, and of small ones beside them."""
@@ -86,10 +89,9 @@ larger: there half of the density edges lead to impostors, as many identities ha
 
 DIMENSIONS = 64, 1024
 
-PRECISION = 0.975
-"""Minimum pairwise precision of the default threshold, reached on three in four validation sets. It
-takes precedence over F, as joining two people is worse than splitting one. If no threshold reaches it,
-the one of the highest precision is taken."""
+THRESHOLDS = np.linspace(0.05, 0.95, 19)
+"""Of density edges. The default is the highest whose mean F on the validation sets is within `TOLERANCE`
+of the best, as joining two people is worse than splitting one."""
 
 _BASES = {"wild": 0.25, "lfw": 0.3, "lowres": 0.15, "ms1m": 0.3}
 
@@ -294,17 +296,14 @@ def train_universal(
         trainer.train(labelled_sets, list(_labelled(drawn[1], FIRST_VALIDATION_SEED)))
         report.close()
         model = trained_model(trainer, None, data)
-        precise = [connect for precision, connect in trainer.precision if precision >= PRECISION]
-        connect = max(model.settings.connect, (precise or [trainer.precision[-1][1]])[0])
-        model.settings = model.settings.model_copy(update={"connect": connect})
-        report_as_measured(model, faces, device)
+        settle(model, faces, device)
         draw_curves(output / CURVES, trainer.curves)
         write_json(output / RECORD, run | outcome(trainer))
         model.save_pretrained(output)
 
 
-def report_as_measured(model: NSRFC, faces: int = VALIDATION_FACES, device: str = "auto") -> None:
-    """Fit how the model reports probabilities, without a change to what it decides.
+def settle(model: NSRFC, faces: int = VALIDATION_FACES, device: str = "auto") -> None:
+    """Choose the default threshold of a model, and fit how it reports probabilities.
 
     ``faces`` are those of a validation set, at most.
     """
@@ -317,25 +316,40 @@ def report_as_measured(model: NSRFC, faces: int = VALIDATION_FACES, device: str 
             (cone, VALIDATION_DIMENSIONS[0]),
         )
     ]
-    known = chain(
-        _labelled(validation_sets(faces), FIRST_VALIDATION_SEED), _labelled(crowds, FIRST_CROWD_SEED)
-    )
     run = Run(device=device)
-    weights = fit_reported([_evidence(model, run, *each) for each in known])
-    model.settings = model.settings.model_copy(update={"reported": weights})
+    validation = [
+        _scored(model, run, *each) for each in _labelled(validation_sets(faces), FIRST_VALIDATION_SEED)
+    ]
+    quality = np.array(
+        [np.mean([each.quality(0, connect) for each in validation]) for connect in THRESHOLDS]
+    )
+    connect = float(THRESHOLDS[quality >= quality.max() - TOLERANCE][-1])
+    _logger.info("connect  %.2f, validation F %.4f", connect, quality[connect == THRESHOLDS][0])
+    large = (_scored(model, run, *each) for each in _labelled(crowds, FIRST_CROWD_SEED))
+    weights = fit_reported([_evidence(each) for each in chain(validation, large)])
+    changes = {"connect": connect, "reported": weights}
+    model.settings = model.settings.model_copy(update=changes)
+
+
+def _scored(
+    model: NSRFC, run: Run, X: npt.NDArray[np.float32], identities: npt.NDArray[np.int64]
+) -> ScoredSet:
+    """Score the density edges of some faces as in inference, with the thresholds of the model."""
+    method = load_networks(model, ClusterConfig(), X.shape[1], run)
+    sample = labelled_sample(method, X, identities, run)
+    lists = NeighborGraph(sample.near.ids, sample.near.similarities)
+    near = method.neighborhood(sample.near.faces, lists, run)
+    density = method.density_graph(near, method.affinity(near, run), run)
+    decided = method.edge_scorer(near, density, run)(np.arange(len(density.density_edges)))
+    return ScoredSet(method, replace(sample, near=near), density, decided)
 
 
 def _evidence(
-    model: NSRFC, run: Run, X: npt.NDArray[np.float32], identities: npt.NDArray[np.int64]
+    scored: ScoredSet,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Calibrated probabilities of density edges, their log-odds by the score model, and the truth."""
-    method = load_networks(model, ClusterConfig(), X.shape[1], run)
-    near = method.neighborhood(X, None, run)
-    density = method.density_graph(near, method.affinity(near, run), run)
-    edges = density.density_edges
-    decided = method.edge_scorer(near, density, run)(np.arange(len(edges)))
-    genuine = identities[edges.source] == identities[edges.target]
-    return decided, given_odds(near, edges), genuine
+    odds = given_odds(scored.sample.near, scored.graph.density_edges)
+    return scored.probability, odds, scored.genuine
 
 
 def _labelled(sets: list[GeneratedSet], first_seed: int) -> Iterator[LabelledFaces]:
@@ -355,15 +369,15 @@ def main() -> None:
         "--weights", metavar="MODEL", help="use its networks; only measure steps and thresholds"
     )
     parser.add_argument(
-        "--reported", metavar="MODEL", help="keep all but the weights of reported probabilities"
+        "--settle", metavar="MODEL", help="keep all but the default threshold and what is reported"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if arguments.reported is not None:
+    if arguments.settle is not None:
         check_folder(arguments.output)
-        model = load_model(arguments.reported)
-        report_as_measured(model)
+        model = load_model(arguments.settle)
+        settle(model)
         model.save_pretrained(arguments.output)
         return
     train_universal(
