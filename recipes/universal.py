@@ -89,7 +89,7 @@ larger: there half of the density edges lead to impostors, as many identities ha
 
 DIMENSIONS = 64, 1024
 
-THRESHOLDS = np.linspace(0.05, 0.95, 19)
+THRESHOLDS = np.arange(1, 20) / 20
 """Of density edges. The default is the highest whose mean F on the validation sets is within `TOLERANCE`
 of the best, as joining two people is worse than splitting one."""
 
