@@ -133,7 +133,7 @@ def test_with_the_shipped_model_and_a_cache_other_thresholds_run_no_network(
             "cluster", here / "faces.npz", "--cache", tmp_path / "kept", *options, "-o", tmp_path
         )
 
-    networks = {"refinement", "pairs", "lcenet"}
+    networks = {"refinement", "pairs"}
     first, second = cluster(), cluster("--threshold", "0.95", "--tau", "0.99")
     assert networks <= first["seconds"].keys()
     assert not networks & second["seconds"].keys()
