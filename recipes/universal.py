@@ -327,8 +327,19 @@ def settle(model: NSRFC, faces: int = VALIDATION_FACES, device: str = "auto") ->
     _logger.info("connect  %.2f, validation F %.4f", connect, quality[connect == THRESHOLDS][0])
     large = (_scored(model, run, *each) for each in _labelled(crowds, FIRST_CROWD_SEED))
     weights = fit_reported([_evidence(each) for each in chain(validation, large)])
-    changes = {"connect": connect, "reported": weights}
+    precision = _from(connect, model.settings.precision)
+    changes = {"connect": connect, "precision": precision, "reported": weights}
     model.settings = model.settings.model_copy(update=changes)
+
+
+def _from(connect: float, steps: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    """Return the steps of precision from the default threshold up.
+
+    Most validation sets are precise at any threshold. Whoever asks for a precision must not get a lower
+    threshold than whoever asks for nothing.
+    """
+    reached = [precision for precision, at in steps if at <= connect]
+    return (max(reached, default=0.0), connect), *(step for step in steps if step[1] > connect)
 
 
 def _scored(
