@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nsrfc.chunks import SAMPLE
 from nsrfc.errors import InputError
 
-__all__ = ["check_unit", "check_vectors", "enumerate_rows", "normalize", "typical_faces"]
+__all__ = ["check_unit", "check_vectors", "enumerate_rows", "normalize", "on_grid", "typical_faces"]
 
 BLOCK_BYTES = 4 << 20
 
@@ -150,6 +150,27 @@ def enumerate_rows(rows: npt.NDArray[np.intp], limit: int = 5) -> str:
     """Format row numbers, counted from 0: ``row 3``, ``rows 3, 7``, ``rows 0, 1, 2, 3, 4, ...``."""
     listed = ", ".join(str(row) for row in rows[:limit].tolist())
     return f"row{'s' if len(rows) > 1 else ''} {listed}{', ...' if len(rows) > limit else ''}"
+
+
+def on_grid(values: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
+    """Round values to multiples of 2^-bits, in their own precision.
+
+    A sum of products of such values is exact while it stays below 2^(p - 2 bits), with p = 24 in single
+    and 53 in double precision. Otherwise its last digit would depend on the processor, on the number of
+    threads, and on how many rows are multiplied at a time.
+
+    Parameters
+    ----------
+    values : ndarray of float32 or float64
+    bits : int
+
+    Returns
+    -------
+    ndarray of the same dtype and shape
+    """
+    scale = values.dtype.type(2.0**bits)
+    rounded: npt.NDArray[Any] = np.rint(values * scale) / scale
+    return rounded
 
 
 def typical_faces(

@@ -34,9 +34,8 @@ from numba import njit, prange
 from scipy.special import betaincinv, expit
 from scipy.stats import norm
 
-from nsrfc.chunks import SAMPLE
 from nsrfc.records import ImpostorScores, ScorePrior
-from nsrfc.vectors import typical_faces
+from nsrfc.vectors import on_grid, typical_faces
 
 __all__ = [
     "ScoreModel",
@@ -73,7 +72,6 @@ falls like 1 / n. Its tails are those of Student's t with so many degrees of fre
 contradict a wrong card outvote it."""
 
 _CHUNK = 1024
-_GRID = np.float32(2.0**12)
 _SHRINK = np.float32(1 - 2.0**-7)
 _BINS = 4096
 _SHARES = np.linspace(0.01, 0.5, 50)
@@ -101,12 +99,13 @@ def impostor_scores(X: _Floats, seed: int = 0, prior: ScorePrior | None = None) 
     -----
     m^2 d FLOP for m sampled faces, working memory 1,024 x m x 4 bytes.
     """
-    faces = X[typical_faces(X, seed)] if len(X) > SAMPLE else X
-    on_grid = _on_grid(faces)
-    columns = on_grid.T
+    # Scaled below 1, so that single precision holds every sum of products on this grid; rounding changes
+    # a similarity by about 0.0001.
+    faces = on_grid(X[typical_faces(X, seed)] * _SHRINK, 12)
+    columns = faces.T
     count = np.zeros(_BINS, np.int64)
     for start in range(0, len(faces), _CHUNK):
-        rows = on_grid[start : start + _CHUNK]
+        rows = faces[start : start + _CHUNK]
         _count_pairs(rows @ columns[:, : start + len(rows)], start, count)
     # One pair tells nothing: the prior alone decides.
     share = count / count.sum() if count.sum() > 1 else np.zeros(_BINS)
@@ -187,18 +186,6 @@ def _normal(x: _Doubles, mean: _Doubles, deviation: _Doubles) -> _Doubles:
     """Return normal densities (m, bins) with means (m,) and deviations (m,)."""
     density: _Doubles = norm.pdf(x, mean[:, None], deviation[:, None])
     return density
-
-
-def _on_grid(unit: _Floats) -> _Floats:
-    """Coordinates rounded to a grid on which every sum of products is exact in single precision.
-
-    Otherwise the last bit of a similarity would depend on the processor, the number of threads and the
-    number of rows that are multiplied at a time. Products are multiples of 2^-24, and no partial sum
-    exceeds the product of the lengths, which is scaled below 1, so that 24 bits suffice. Rounding
-    changes a similarity by about 0.0001.
-    """
-    rounded: _Floats = np.rint(unit * (_SHRINK * _GRID)) / _GRID
-    return rounded
 
 
 @njit(cache=True, parallel=True)

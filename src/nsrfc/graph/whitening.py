@@ -34,7 +34,7 @@ from nsrfc.chunks import chunks
 from nsrfc.graph.neighborhood_means import weighted_sums
 from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
-from nsrfc.vectors import typical_faces
+from nsrfc.vectors import on_grid, typical_faces
 
 __all__ = ["Scatter", "neighbor_entropy", "neighborhood_scatter", "whiten"]
 
@@ -168,7 +168,8 @@ def neighborhood_scatter(X: _Floats, ids: npt.NDArray[np.int32], weights: _Float
         total = total[measured, None]
         mean = weighted_sums(X, np.maximum(near, 0)[measured], chosen[measured]) / total
         # Sums are exact, so that the result does not depend on how the product is split.
-        residual = _on_grid((X[part][measured] - mean) * np.sqrt(total / (total - 1)), 16)
+        residual = ((X[part][measured] - mean) * np.sqrt(total / (total - 1))).astype(np.float64)
+        residual = on_grid(residual, 16)
         products += residual.T @ residual
         count += len(residual)
     if count == 0:
@@ -189,17 +190,10 @@ def _scaled(X: _Floats, scatter: Scatter, power: float) -> _Floats:
     transform = (axes * variance**-power) @ axes.T
     # No sum of products is above 1, so that all of them are exact: rows do not depend on each other, nor
     # on the number of threads.
-    transform = _on_grid(transform / np.linalg.norm(transform, axis=0).max(), 26)
+    transform = on_grid(transform / np.linalg.norm(transform, axis=0).max(), 26)
     white = np.empty_like(X)
     for part in chunks(len(X), _ROWS):
-        scaled = _on_grid(X[part], 26) @ transform
+        scaled = on_grid(X[part].astype(np.float64), 26) @ transform
         scaled /= np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
         white[part] = scaled
     return white
-
-
-def _on_grid(values: npt.NDArray[np.floating], bits: int) -> _Doubles:
-    """Round values to multiples of 2^-bits."""
-    step = 2.0**-bits
-    rounded: _Doubles = np.rint(values.astype(np.float64) / step) * step
-    return rounded
