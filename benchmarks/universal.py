@@ -425,7 +425,7 @@ def pair_probabilities(model: NSRFC, faces: Faces) -> dict[str, tuple[Floats, np
     """Probabilities, by who gave them, and whether it is the same person.
 
     The pair network and LCENet score all listed pairs, where the model uses them. A density edge has the
-    probability that is reported, whether or not a run would have skipped it.
+    calibrated probability, whether or not a run would have skipped it.
     """
     distinct, run = distinct_faces(faces.X), Run()
     identities = faces.identities[distinct.rows]
@@ -441,8 +441,7 @@ def pair_probabilities(model: NSRFC, faces: Faces) -> dict[str, tuple[Floats, np
     if method.settings.uses("density") and graph.genuine_probability is not None:
         found["LCENet, listed pairs"] = graph.genuine_probability[:, 1:][listed], same[listed]
     edges = graph.density_edges
-    decided = method.edge_scorer(near, graph, run)(np.arange(len(edges)))
-    probability = method.reported(near, edges.scored(decided)).score
+    probability = method.edge_scorer(near, graph, run)(np.arange(len(edges)))
     found["Density edges"] = probability, identities[edges.source] == identities[edges.target]
     return found
 

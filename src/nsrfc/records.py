@@ -296,7 +296,7 @@ class Components:
         0..c-1.
     density_edges, similarity_edges : EdgeList
         The edges of the density graph, with the probability in 0..1 that both ends are one identity as
-        score. It is what is reported; an edge may have been decided by another.
+        score.
     skipped : int, optional
         Number of density edges that were not scored; None if the method always scores all.
     """

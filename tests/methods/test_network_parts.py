@@ -29,7 +29,7 @@ from nsrfc.pipeline import cluster
 from nsrfc.progress import Progress
 from nsrfc.records import DensityGraph, Neighborhood
 from nsrfc.synthetic import generate
-from nsrfc.training.calibration import fit_calibration
+from nsrfc.training.calibration import Evidence, fit_calibration
 from nsrfc.vectors import normalize
 
 from ..models import FAMILIES, PUBLISHED, STRUCTURE, D, K, make_model
@@ -88,7 +88,7 @@ def test_the_network_is_asked_about_the_edges_asked_for_and_no_other(
 ) -> None:
     run = Run(device="cpu")
     slope, offset = 0.7, 0.4
-    model = make_model(FAMILIES[family], veto=veto, calibration=(slope, offset))
+    model = make_model(FAMILIES[family], veto=veto, calibration=(slope, 0.0, offset))
     known = until_edges(X, model, run)
     edges = known.density.density_edges
     assert known.density.affinity is not None
@@ -112,7 +112,7 @@ def test_the_network_is_asked_about_the_edges_asked_for_and_no_other(
 
 
 def test_without_the_step_no_network_is_asked(X: Floats) -> None:
-    used = {**STRUCTURE, "used": {"pairs": True}, "calibration": (2.0, 0.0)}
+    used = {**STRUCTURE, "used": {"pairs": True}, "calibration": (2.0, 0.0, 0.0)}
     model, run = make_model(used), Run(device="cpu")
     known = until_edges(X, model, run)
     edges = known.density.density_edges
@@ -218,7 +218,7 @@ def test_calibrated_probabilities_keep_their_order(
     shares: list[float], slope: float, offset: float
 ) -> None:
     probability = np.sort(np.array(shares, np.float32))
-    found = calibrated(probability, (slope, offset))
+    found = calibrated(probability, (slope, 0.0, offset))
     assert found.shape == probability.shape
     assert (np.diff(found) >= 0).all()
     assert ((found >= 0) & (found <= 1)).all()
@@ -229,15 +229,15 @@ def test_a_calibration_is_undone_by_its_inverse(
     shares: list[float], slope: float, offset: float
 ) -> None:
     probability = np.array(shares, np.float32)
-    there = calibrated(probability, (slope, offset))
+    there = calibrated(probability, (slope, 0.0, offset))
     inner = (there > 1e-5) & (there < 1 - 1e-5)
-    back = calibrated(there, (1 / slope, -offset / slope))
+    back = calibrated(there, (1 / slope, 0.0, -offset / slope))
     np.testing.assert_allclose(back[inner], probability[inner], atol=2e-2)
-    np.testing.assert_allclose(calibrated(probability, (1.0, 1e-12)), probability, atol=1e-6)
+    np.testing.assert_allclose(calibrated(probability, (1.0, 0.0, 1e-12)), probability, atol=1e-6)
 
 
 def test_certain_edges_stay_within_bounds_and_a_mild_slope_keeps_them_sure() -> None:
-    found = calibrated(np.array([0, 1], np.float32), (0.5, 0.0))
+    found = calibrated(np.array([0, 1], np.float32), (0.5, 0.0, 0.0))
     assert 0 < found[0] < 0.01 < 0.99 < found[1] < 1
 
 
@@ -246,8 +246,8 @@ def test_a_fit_finds_the_calibration_that_edges_were_drawn_by(slope: float, offs
     rng = np.random.default_rng(0)
     odds = rng.normal(0, 2, 40_000)
     holds = rng.random(len(odds)) < expit(slope * odds + offset)
-    found = fit_calibration([(expit(odds).astype(np.float32), holds)])
-    assert found == pytest.approx((slope, offset), abs=0.06)
+    found = fit_calibration([Evidence(expit(odds).astype(np.float32), None, holds)])
+    assert found == pytest.approx((slope, 0, offset), abs=0.06)
     assert found != UNCHANGED
 
 

@@ -25,8 +25,7 @@ from nsrfc.vectors import normalize
 
 from ..models import FAMILIES, STRUCTURE, D, K, make_model
 
-USUAL = ClusterComparison(minimum_odds=-1000)
-"""Edges are given here, whatever the faces."""
+USUAL = ClusterComparison()
 
 Floats = npt.NDArray[np.float32]
 

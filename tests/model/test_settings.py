@@ -55,7 +55,6 @@ WRONG: list[tuple[str, Any]] = [
     ("tau", "low"),
     ("calibration", [1.0]),
     ("calibration", None),
-    ("reported", [1.0, 0.0]),
     ("connect", -0.1),
     ("connect", None),
     ("precision", [[0.9]]),
@@ -112,8 +111,7 @@ def test_settings_come_back_from_a_file_as_they_were(folder: Path) -> None:
         cluster_comparison=ClusterComparison(minimum=0.1, uncertain_size=9),
         veto=False,
         tau=0.7,
-        calibration=(0.5, -1.0),
-        reported=(0.9, 1.2, -0.5),
+        calibration=(0.5, 1.2, -1.0),
         connect=0.25,
         precision=((0.8, 0.1), (0.9, 0.4)),
     )
@@ -122,11 +120,9 @@ def test_settings_come_back_from_a_file_as_they_were(folder: Path) -> None:
     assert ModelSettings.model_validate(json.loads(json.dumps(whole.model_dump(mode="json")))) == whole
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, "half", None])
-def test_minimum_odds_are_any_finite_number(value: object) -> None:
-    assert ClusterComparison(minimum_odds=-2.5).minimum_odds == -2.5
-    with pytest.raises(ValidationError, match="minimum_odds"):
-        ClusterComparison.model_validate({"minimum_odds": value})
+def test_a_former_calibration_has_no_weight_for_the_score_model() -> None:
+    former = {"family": "structure", "dimension": None, "calibration": [0.5, -1.0]}
+    assert ModelSettings.model_validate(former).calibration == (0.5, 0.0, -1.0)
 
 
 @pytest.mark.parametrize("value", [-0.01, np.nan, np.inf, "half", None])

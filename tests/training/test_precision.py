@@ -61,7 +61,7 @@ def test_a_set_is_clustered_as_the_package_clusters_it(
     model = make_model(
         FAMILIES[family],
         cluster_comparison=ClusterComparison() if compared else None,
-        calibration=(0.8, 0.3),
+        calibration=(0.8, 0.5, 0.3),
     )
     scored, place = scored_by(model, faces)
     number = set()

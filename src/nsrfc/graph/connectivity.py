@@ -240,7 +240,6 @@ def _similar_enough(a: int, b: int, size: _Labels, sums: _Floats, limits: _Float
     return bool(across >= max(least, minimum * inside))
 
 
-_LEAST_WITHIN = 1e-4
 _ROWS = 8192
 
 

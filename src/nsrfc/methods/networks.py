@@ -34,14 +34,12 @@ from nsrfc.methods.base import EdgeScorer, Run
 from nsrfc.methods.search import search
 from nsrfc.model.bundle import network_fingerprint
 from nsrfc.model.settings import (
-    AS_DECIDED,
     NETWORKS,
     UNCHANGED,
     Calibration,
     ClusterComparison,
     ModelSettings,
     NetworkName,
-    Reported,
 )
 from nsrfc.records import (
     Components,
@@ -62,12 +60,12 @@ __all__ = [
     "EdgeInputs",
     "ListInputs",
     "NetworkMethod",
+    "bounded",
     "calibrated",
     "clipped_logit",
     "device_of",
     "listed_cosines",
     "padded",
-    "reported",
 ]
 
 _Floats = npt.NDArray[np.float32]
@@ -82,6 +80,9 @@ EdgeInputs = Callable[[_Rows, _Rows], tuple[Tensor, ...]]
 
 _SURE = 1e-6
 """Probabilities are clipped to this distance from 0 and 1 before their log-odds are taken."""
+
+_BOUND = 6.0
+"""Bound of the log-odds of a score model: beyond it few scores were seen when the model was fitted."""
 
 
 @dataclass(frozen=True)
@@ -293,9 +294,9 @@ class NetworkMethod(ABC):
 
     def edge_scorer(self, near: Neighborhood, density: DensityGraph, run: Run) -> EdgeScorer:
         """Score with PCENet, or by a_ij p_ij without it. Both are calibrated."""
-        edges, calibration = density.density_edges, self.settings.calibration
+        edges = density.density_edges
         if not self.settings.uses("connect"):
-            known = calibrated(edges.score, calibration)
+            known = self.calibrated(near, edges)
             return lambda chosen: known[chosen]
         assert density.affinity is not None
         assert density.genuine_probability is not None
@@ -311,7 +312,7 @@ class NetworkMethod(ABC):
             if len(new):
                 scores[new] = ask(edges.where(new))
                 run.results.keep("edges", key, {"probability": scores})
-            return calibrated(scores[chosen], calibration)
+            return self.calibrated(near, edges.where(chosen).scored(scores[chosen]))
 
         return scorer
 
@@ -345,30 +346,28 @@ class NetworkMethod(ABC):
         """Join by similarity edges, then by density edges from `ModelSettings.connect` up, best first.
 
         With `ModelSettings.cluster_comparison` an edge is left out if the normalised similarity of its
-        two clusters is too low, or its own score that of any impostor pair; and large clusters of high
-        normalised similarity are joined by an uncertain edge, or without any.
+        two clusters is too low; a similarity edge also if its own calibrated probability is below
+        `ModelSettings.connect`; and large clusters of high normalised similarity are joined by an
+        uncertain edge, or without any.
 
-        Probabilities of all edges are reported beside the clusters (:meth:`reported`). A skipped edge,
-        whose ends were already joined, was not scored: its calibrated score a_ij p_ij is taken.
+        Probabilities of all edges are returned beside the clusters. A skipped edge, whose ends were
+        already joined, was not scored: its calibrated score a_ij p_ij is taken.
         """
         n, edges, settings = len(near.ids), density.density_edges, self.settings
+        similar = density.similarity_edges
+        similar = similar.scored(self.calibrated(near, similar))
         comparison = settings.cluster_comparison
         test: ClusterTest | None = None
         if comparison is not None:
             minimum = comparison.refined_minimum if near.refined else comparison.minimum
             assert near.impostors is not None
             test = ClusterTest(near.vectors, near.impostors[0], minimum, comparison.minimum_score)
-        similar, possible = density.similarity_edges, np.ones(len(edges), np.bool_)
-        probability = calibrated(edges.score, settings.calibration).copy()
+            similar = similar.where(similar.score >= settings.connect)
         with run.progress.stage("edges", len(edges)) as advance:
-            if comparison is not None:
-                possible = given_odds(near, edges) >= comparison.minimum_odds
-                similar = similar.where(given_odds(near, similar) >= comparison.minimum_odds)
 
             def counted(chosen: npt.NDArray[np.int64]) -> _Floats:
-                probability[chosen] = scorer(chosen)
                 advance(len(chosen))
-                return np.where(possible[chosen], probability[chosen], np.float32(0))
+                return scorer(chosen)
 
             found = connect(n, similar, edges, counted, settings.connect, test)
             advance(found.skipped)
@@ -377,16 +376,17 @@ class NetworkMethod(ABC):
             with run.progress.stage("clusters", n) as advance:
                 labels = self._joined_large(near, labels, edges, found.probability, comparison)
                 advance(n)
-        similar = similar.scored(calibrated(similar.score, settings.calibration))
-        seen = self.reported(near, edges.scored(probability)), self.reported(near, similar)
-        return Components(labels, *seen, found.skipped)
+        skipped = np.flatnonzero(np.isnan(found.probability))
+        probability = found.probability.copy()
+        probability[skipped] = self.calibrated(near, edges.where(skipped))
+        return Components(labels, edges.scored(probability), similar, found.skipped)
 
-    def reported(self, near: Neighborhood, edges: EdgeList) -> EdgeList:
-        """Return edges that have calibrated probabilities with those that are reported."""
-        probability, weights = edges.score, self.settings.reported
-        if weights != AS_DECIDED and near.score_model is not None:
-            probability = reported(probability, given_odds(near, edges), weights)
-        return edges.scored(probability.clip(0, 1))
+    def calibrated(self, near: Neighborhood, edges: EdgeList) -> _Floats:
+        """Calibrate the scores of edges: probabilities (m,), see :func:`calibrated`."""
+        weights = self.settings.calibration
+        known = weights[1] != 0 and near.score_model is not None
+        odds = given_odds(near, edges) if known else None
+        return calibrated(edges.score, weights, odds).clip(0, 1)
 
     def _joined_large(
         self,
@@ -509,53 +509,41 @@ def given_odds(near: Neighborhood, edges: EdgeList) -> _Floats:
     return near.score_model.log_odds(near.impostors[1].normalized(dots(near.faces, *ends)))
 
 
-def calibrated(probability: _Floats, calibration: Calibration) -> _Floats:
-    """Calibrate probabilities: sigmoid(slope logit(p) + offset).
-
-    Parameters
-    ----------
-    probability : ndarray of float32, any shape
-        In 0..1.
-    calibration : (float, float)
-        Slope, above 0, and offset.
-
-    Returns
-    -------
-    ndarray of float32, the same shape
-    """
-    if calibration == UNCHANGED:
-        return probability
-    slope, offset = calibration
-    found: _Floats = expit(slope * clipped_logit(probability) + offset).astype(np.float32)
-    return found
-
-
-def reported(probability: _Floats, odds: _Floats, weights: Reported) -> _Floats:
-    """Report probabilities: what the networks say, corrected by what the embeddings as given say.
+def calibrated(probability: _Floats, calibration: Calibration, odds: _Floats | None = None) -> _Floats:
+    """Calibrate probabilities: what the networks say, beside what the embeddings as given say.
 
     The networks see how neighbourhoods look, but not what share of these very faces has a genuine
     neighbour at all: among many identities of one photo each they are too sure of the best impostor. The
     score model is fitted to these faces, and knows that share. With q its probability::
 
-        sigmoid(w_0 logit(p) + w_1 (2 q - 1) + w_2)
+        sigmoid(w_0 logit(p) + w_1 logit(q) + w_2)
 
     Parameters
     ----------
     probability : ndarray of float32, shape (m,)
-        Calibrated probabilities p of edges.
-    odds : ndarray of float32, shape (m,)
-        Log-odds of q.
-    weights : (float, float, float)
-        w_0, w_1, w_2.
+        Scores p of edges, in 0..1.
+    calibration : (float, float, float)
+        w_0, above 0, w_1 and w_2.
+    odds : ndarray of float32, shape (m,), optional
+        logit(q), read from -6 to 6; without a score model the term of w_1 is left out.
 
     Returns
     -------
     ndarray of float32, shape (m,)
     """
-    own, given, offset = weights
-    log_odds = own * clipped_logit(probability) + given * np.tanh(odds.astype(np.float64) / 2) + offset
+    if calibration == UNCHANGED:
+        return probability
+    own, given, offset = calibration
+    log_odds = own * clipped_logit(probability) + offset
+    if odds is not None:
+        log_odds += given * bounded(odds)
     found: _Floats = expit(log_odds).astype(np.float32)
     return found
+
+
+def bounded(odds: _Floats) -> npt.NDArray[np.float64]:
+    """Log-odds of a score model in double precision, bounded by `_BOUND`."""
+    return np.clip(odds.astype(np.float64), -_BOUND, _BOUND)
 
 
 def clipped_logit(probability: _Floats) -> npt.NDArray[np.float64]:

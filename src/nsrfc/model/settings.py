@@ -12,7 +12,6 @@ from nsrfc.errors import InputError
 from nsrfc.records import Mutual
 
 __all__ = [
-    "AS_DECIDED",
     "NETWORKS",
     "STEPS",
     "UNCHANGED",
@@ -23,7 +22,6 @@ __all__ = [
     "Hyperparameters",
     "ModelSettings",
     "NetworkName",
-    "Reported",
     "Step",
 ]
 
@@ -45,15 +43,11 @@ STEPS: Mapping[Step, NetworkName] = {
 }
 """The learned steps in order, and the network that each needs."""
 
-Calibration = tuple[float, float]
-"""Slope and offset of calibrated log-odds, see :func:`nsrfc.methods.networks.calibrated`."""
+Calibration = tuple[float, float, float]
+"""Weights of the networks and of the score model, and offset, of calibrated log-odds; see
+:func:`nsrfc.methods.networks.calibrated`."""
 
-UNCHANGED: Calibration = (1.0, 0.0)
-
-Reported = tuple[float, float, float]
-"""Weights of the evidence for a reported probability, see :func:`nsrfc.methods.networks.reported`."""
-
-AS_DECIDED: Reported = (1.0, 0.0, 0.0)
+UNCHANGED: Calibration = (1.0, 0.0, 0.0)
 
 Family = Literal["structure", "coordinates"]
 
@@ -78,10 +72,6 @@ class ClusterComparison(BaseModel):
     minimum_score: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
     """Minimum normalised score of two such clusters, the mean over all pairs: that of two clusters of
     different identities is often 1."""
-
-    minimum_odds: Annotated[float, Field(allow_inf_nan=False)] = -3.0
-    """Minimum log-odds of an edge by a score model of the embeddings as given: what surrounds two faces
-    can make up for a low similarity, but not for one that any impostor pair has."""
 
     uncertain_share: Share = 0.4
     """An uncertain edge may join two large clusters if its probability is at least this share of
@@ -149,12 +139,8 @@ class ModelSettings(BaseModel):
     """Minimum score a_ij p_ij of a similarity edge; None: the published rule."""
 
     calibration: Calibration = UNCHANGED
-    """Slope and offset that calibrate the log-odds of density edges, fitted on validation identities
+    """How probabilities of edges are calibrated, fitted on validation identities
     (:func:`nsrfc.training.calibration.fit_calibration`)."""
-
-    reported: Reported = AS_DECIDED
-    """Weights of calibrated log-odds and of the score model, and offset, by which probabilities of edges
-    are reported (:func:`nsrfc.training.calibration.fit_reported`). They decide nothing."""
 
     connect: Annotated[float, Field(ge=0)] = 0.5
     """Minimum calibrated probability at which a density edge is kept."""
@@ -166,7 +152,7 @@ class ModelSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _reads_older_files(cls, settings: Any) -> Any:  # noqa: ANN401
-        return with_cluster_comparison(without_minimum(settings))
+        return with_three_weights(with_cluster_comparison(without_minimum(settings)))
 
     @model_validator(mode="after")
     def _dimension_is_known(self) -> Self:
@@ -238,3 +224,13 @@ def with_cluster_comparison(settings: Any) -> Any:  # noqa: ANN401
         return settings
     newer = {name: value for name, value in settings.items() if name != "groups"}
     return {"cluster_comparison": ClusterComparison() if settings["groups"] else None, **newer}
+
+
+def with_three_weights(settings: Any) -> Any:  # noqa: ANN401
+    """Read a former calibration, slope and offset: the score model had no weight."""
+    if not isinstance(settings, Mapping):
+        return settings
+    known = settings.get("calibration")
+    if not isinstance(known, (list, tuple)) or len(known) != 2:
+        return settings
+    return {**settings, "calibration": (known[0], 0.0, known[1])}

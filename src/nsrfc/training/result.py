@@ -130,7 +130,7 @@ def trained_model(
         precision=trainer.precision,
     )
     if kept is not None:
-        thresholds = {"tau", "connect", "calibration", "reported", "precision"}
+        thresholds = {"tau", "connect", "calibration", "precision"}
         settings = settings.model_copy(update={name: getattr(kept, name) for name in thresholds})
     metrics = {step: found.quality for step, found in trainer.measured.items()}
     model = NSRFC(settings, metrics=metrics, data=dict(data))

@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from nsrfc import metrics
 from nsrfc.methods.base import Run
-from nsrfc.methods.networks import NetworkMethod, calibrated
+from nsrfc.methods.networks import NetworkMethod, given_odds
 from nsrfc.model.settings import Calibration
 from nsrfc.records import DensityGraph
+from nsrfc.training.calibration import Evidence
 from nsrfc.training.sample import Sample
 
 __all__ = ["Clusters", "ScoredSet", "best_clusters", "precision_steps", "ranking_quality"]
@@ -50,7 +51,7 @@ class ScoredSet:
     Attributes
     ----------
     method : NetworkMethod
-        Its thresholds are not read.
+        Its thresholds are not read, only how it calibrates.
     sample : Sample
     graph : DensityGraph
         With every pair that may be a similarity edge.
@@ -77,9 +78,19 @@ class ScoredSet:
         unfolded = self.sample.unfolded
         return self.sample.identity if unfolded is None else unfolded.identity
 
+    @property
+    def evidence(self) -> Evidence:
+        """What is known of the density edges, if they are not calibrated yet."""
+        near = self.sample.near
+        known = near.score_model is not None
+        odds = given_odds(near, self.graph.density_edges) if known else None
+        return Evidence(self.probability, odds, self.genuine)
+
     def calibrated(self, calibration: Calibration) -> ScoredSet:
         """Return the set with calibrated probabilities."""
-        return replace(self, probability=calibrated(self.probability, calibration))
+        method = self.method.with_settings(calibration=calibration)
+        edges = self.graph.density_edges.scored(self.probability)
+        return replace(self, method=method, probability=method.calibrated(self.sample.near, edges))
 
     def labels(self, tau: float, connect: float) -> npt.NDArray[np.int64]:
         """Cluster with given thresholds; return labels (f,) of all faces."""

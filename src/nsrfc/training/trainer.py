@@ -87,7 +87,7 @@ class Trainer:
         Best clustering of the validation identities by ``embeddings`` alone, and with each step tried.
     best : Clusters
         Best clustering with all steps that are used.
-    calibration : (float, float)
+    calibration : (float, float, float)
         Of the density edges, with all steps that are used; `UNCHANGED` if the steps are given.
     precision : list of (float, float)
         Precision and the threshold that reaches it, with all steps that are used; see
@@ -301,7 +301,7 @@ class Trainer:
             sets.append(ScoredSet(method, sample, graph, known))
         found = UNCHANGED
         if self.given is None:
-            found = fit_calibration([(each.probability, each.genuine) for each in sets])
+            found = fit_calibration([each.evidence for each in sets])
         self._calibrations[step] = found
         sets = [each.calibrated(found) for each in sets]
         best = self.measured[step] = best_clusters(*sets)
