@@ -27,7 +27,7 @@ from nsrfc.methods.registry import load_networks
 from nsrfc.methods.structure import StructureMethod
 from nsrfc.metrics import ari
 from nsrfc.model.bundle import NSRFC, load_model
-from nsrfc.model.settings import AS_DECIDED, UNIVERSAL, ModelSettings
+from nsrfc.model.settings import UNIVERSAL, ModelSettings
 from nsrfc.pipeline import cluster
 from nsrfc.synthetic import PRESETS, generate
 from recipes.universal import (
@@ -138,18 +138,6 @@ def test_more_precision_splits_more(model: NSRFC) -> None:
     assert reached[1].precision > 0.95
 
 
-def test_what_is_reported_decides_nothing(
-    X: Floats, labels: npt.NDArray[np.int64], model: NSRFC
-) -> None:
-    assert model.settings.reported != AS_DECIDED
-    settings = model.settings.model_copy(update={"reported": AS_DECIDED})
-    plain = NSRFC(settings)
-    plain.load_state_dict(model.state_dict())
-    found = cluster(X, plain)
-    assert np.array_equal(found.labels, labels)
-    assert not np.array_equal(found.confidence, cluster(X, model).confidence)
-
-
 def test_confidence_does_not_depend_on_the_order_of_rows(X: Floats, model: NSRFC) -> None:
     order = np.random.default_rng(3).permutation(len(X))
     sure, shuffled = cluster(X, model).confidence, cluster(X[order], model).confidence
@@ -157,15 +145,16 @@ def test_confidence_does_not_depend_on_the_order_of_rows(X: Floats, model: NSRFC
 
 
 @pytest.mark.parametrize("preset", ["lfw", "lowres"])
-def test_reported_probabilities_are_truer_where_most_people_have_one_photo(
+def test_the_score_model_makes_probabilities_truer_where_most_people_have_one_photo(
     preset: str, model: NSRFC
 ) -> None:
     faces = generate(3000, preset, seed=31)
     truth = pair_probabilities(model, Faces(preset, faces.embeddings, faces.identities))
-    plain = NSRFC(model.settings.model_copy(update={"reported": AS_DECIDED}))
-    plain.load_state_dict(model.state_dict())
-    decided = pair_probabilities(plain, Faces(preset, faces.embeddings, faces.identities))
-    after, before = (reliability_curve(*of["Density edges"])["error"] for of in (truth, decided))
+    own, given, offset = model.settings.calibration
+    deaf = NSRFC(model.settings.model_copy(update={"calibration": (own, 0.0, offset + given)}))
+    deaf.load_state_dict(model.state_dict())
+    unheard = pair_probabilities(deaf, Faces(preset, faces.embeddings, faces.identities))
+    after, before = (reliability_curve(*of["Density edges"])["error"] for of in (truth, unheard))
     assert after < min(before, 0.12)
 
 
@@ -225,7 +214,10 @@ def test_what_the_recipe_draws_is_inside_its_stated_ranges() -> None:
     assert min(one.distribution.max_size for one in drawn) >= 4
     small = [draw_set(seed, small=True) for seed in range(300)]
     assert min(one.faces for one in small) >= FEW_FACES
-    assert max(one.faces for one in small) <= MIN_FACES
+    few = [one for one in small if one.distribution.body_size <= 5 and one.distribution.max_size == 12]
+    assert len(few) / len(small) == pytest.approx(1 / 3, abs=0.1), "one in three has few photos of each"
+    assert max(one.faces for one in few) <= 3 * MIN_FACES
+    assert max(one.faces for one in small if one not in few) <= MIN_FACES
     share = np.array([one.distribution.max_size / one.faces for one in small])
     assert np.mean(share > 0.5) > 0.1, "often one identity may have most of the faces"
     common = np.array([one.distribution.common_mean for one in drawn])
