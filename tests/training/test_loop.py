@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -162,6 +164,17 @@ def test_a_flipped_bit_of_the_record_is_not_taken_for_another_training(tmp_path:
     record.write_text(record.read_text().replace('"seed": 1', '"seed": 3'))
     with pytest.raises(InputError, match=r"run\.json cannot be read, it is damaged: delete the folder"):
         CheckpointFolder(tmp_path, {"seed": 3})
+
+
+def test_an_unfinished_training_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path, {"seed": 1})
+    curve = fit(Regression(), SETTINGS, folder, seed=1)
+    (tmp_path / "run.json").write_text('{"seed": 1}')
+    path = tmp_path / "sum.safetensors"
+    with safe_open(path, framework="pt") as file:
+        place = file.metadata()["place"]
+    save_file(load_file(path), path, {"place": place})
+    assert fit(Regression(), SETTINGS, CheckpointFolder(tmp_path, {"seed": 1}), seed=1) == curve
 
 
 def test_what_a_kill_left_of_a_training_that_had_ended_is_removed(tmp_path: Path) -> None:

@@ -130,7 +130,8 @@ def train(
 def _beside(known: Mapping[NetworkName, nn.Module], start: NSRFC | None) -> dict[str, Any]:
     """Return what checkpoints depend on beside the settings and the data, as JSON values."""
     found: dict[str, Any] = {"versions": training_versions()}
-    found["known"] = {name: tensors_fingerprint(known[name].state_dict()) for name in known}
+    if known:
+        found["known"] = {name: tensors_fingerprint(known[name].state_dict()) for name in known}
     if start is not None:
         found["settings of start"] = start.settings.model_dump(mode="json")
     return found

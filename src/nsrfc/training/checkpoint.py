@@ -5,10 +5,10 @@ One folder per run holds two kinds of files, each written whole or not at all:
     run.json                 everything the run depends on; a different run refuses the folder
     <network>.safetensors    weights, optimiser state and progress of a network
 
-Each holds its own SHA-256, and a damaged one is refused. Checkpoints without `run.json` are what a kill
-left of a training that had ended: they are removed. A checkpoint is a flat mapping of tensors and one
-JSON text. Nothing is pickled. It does not need the state of random number generators, because randomness
-in a step depends only on (seed, step).
+Each holds its own SHA-256, which earlier versions did not write, and a damaged one is refused. A folder
+without `run.json` holds what a kill left of a training that had ended: its checkpoints are removed. A
+checkpoint is a flat mapping of tensors and one JSON text. Nothing is pickled. It does not need the state
+of random number generators, because randomness in a step depends only on (seed, step).
 """
 
 from __future__ import annotations
@@ -69,10 +69,7 @@ class CheckpointFolder:
             return
         with self._reading(record):
             found = json.loads(record.read_text(encoding="utf-8"))
-            checksum = found.pop(_SHA256, None)
-            # Earlier versions wrote none; their trainings differ in other entries.
-            if checksum is not None and checksum != record_fingerprint(found):
-                raise ValueError("its checksum is another")
+            _check(found.pop(_SHA256, None), record_fingerprint(found))
         if found != expected:
             changed = ", ".join(
                 name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)
@@ -98,7 +95,7 @@ class CheckpointFolder:
             checkpoints = cls(folder, run)
             yield checkpoints
             # A kill from here on leaves checkpoints that no training takes for its own.
-            (folder / _RUN).unlink()
+            (folder / _RUN).unlink(missing_ok=True)
             clear(folder)
         with suppress(OSError):
             folder.rmdir()
@@ -113,8 +110,7 @@ class CheckpointFolder:
         with self._reading(path), safe_open(path, framework="pt") as file:
             about = file.metadata()
             tensors = {key: file.get_tensor(key) for key in sorted(file.keys())}
-            if about[_SHA256] != tensors_fingerprint(tensors, about[_PLACE]):
-                raise ValueError("its checksum is another")
+            _check(about.get(_SHA256), tensors_fingerprint(tensors, about[_PLACE]))
             return Checkpoint(tensors, json.loads(about[_PLACE]))
 
     def write(self, name: str, checkpoint: Checkpoint) -> None:
@@ -142,6 +138,12 @@ class CheckpointFolder:
                     f"{path} cannot be read, it is damaged: delete the folder {self.folder} to begin "
                     f"the training anew."
                 ) from error
+
+
+def _check(recorded: str | None, found: str) -> None:
+    """Compare a checksum; None is that of an earlier version."""
+    if recorded not in (None, found):
+        raise ValueError(f"its checksum is {found}, not {recorded}")
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
