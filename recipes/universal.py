@@ -36,21 +36,19 @@ from nsrfc.methods.registry import load_networks
 from nsrfc.model.bundle import NSRFC, load_model
 from nsrfc.model.settings import UNCHANGED, NetworkName
 from nsrfc.records import NeighborGraph
-from nsrfc.storage.runs import check_folder, write_json
+from nsrfc.storage.runs import check_folder
 from nsrfc.synthetic import PRESETS, FaceDistribution, generate
 from nsrfc.training.calibration import fit_calibration
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
-from nsrfc.training.curves import CurveLog, draw_curves
+from nsrfc.training.curves import CurveLog
 from nsrfc.training.networks import outline
 from nsrfc.training.result import (
     CHECKPOINTS,
-    CURVES,
-    RECORD,
-    outcome,
     steps_given,
     trained_model,
     training_versions,
+    write_result,
 )
 from nsrfc.training.sample import labelled_sample
 from nsrfc.training.thresholds import TOLERANCE, ScoredSet, precision_steps
@@ -315,9 +313,7 @@ def train_universal(
         report.close()
         model = trained_model(trainer, None, data)
         settle(model, faces, device)
-        draw_curves(output / CURVES, trainer.curves)
-        write_json(output / RECORD, run | outcome(trainer))
-        model.save_pretrained(output)
+        write_result(output, model, trainer, run)
 
 
 def settle(model: NSRFC, faces: int = VALIDATION_FACES, device: str = "auto") -> None:

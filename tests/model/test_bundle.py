@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -120,7 +123,13 @@ def exchange(folder: Path) -> None:
     (other / "model.safetensors").replace(folder / "model.safetensors")
 
 
+def exchange_unchecked(folder: Path) -> None:
+    exchange(folder)
+    edit()(folder)
+
+
 def break_a_weight(folder: Path) -> None:
+    edit()(folder)
     weights = load_file(folder / "model.safetensors")
     weights["pairs.evidence.slope"] = torch.tensor(float("nan"))
     save_file(weights, folder / "model.safetensors")
@@ -132,9 +141,31 @@ def network(name: str, **arguments: object) -> Callable[[Path], None]:
 
 
 def edit(**changes: object) -> Callable[[Path], None]:
+    """Change entries, and leave out the checksums, as earlier versions did."""
+
     def change(folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
+        del config["sha256"]
         (folder / "config.json").write_text(json.dumps(config | changes))
+
+    return change
+
+
+def flip(name: str) -> Callable[[Path], None]:
+    """Flip a bit that leaves the file readable: of a weight, or of a digit of a score."""
+
+    def change(folder: Path) -> None:
+        content = bytearray((folder / name).read_bytes())
+        content[-1 if name == "model.safetensors" else content.index(b"0.91") + 3] ^= 2
+        (folder / name).write_bytes(content)
+
+    return change
+
+
+def set_checksums(value: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"sha256": value}))
 
     return change
 
@@ -155,7 +186,11 @@ def edit(**changes: object) -> Callable[[Path], None]:
         (network("pairs", width=63), "pairs .* width must be a multiple of heads, got 63 and 4"),
         (break_a_weight, r"NaN or infinite \(1 of \d+, pairs.evidence.slope first\)"),
         (truncate, "damaged"),
-        (exchange, "does not hold the networks"),
+        (exchange, "model.safetensors does not have the checksum in config.json: it is damaged or of"),
+        (exchange_unchecked, "does not hold the networks"),
+        (flip("model.safetensors"), "model.safetensors does not have the checksum in config.json"),
+        (flip("config.json"), "config.json is damaged or was changed since it was written"),
+        (set_checksums("none"), "config.json is damaged or was changed since it was written"),
     ],
 )
 def test_spoilt_folders_are_refused_by_name(
@@ -166,6 +201,70 @@ def test_spoilt_folders_are_refused_by_name(
         load_model(folder)
     assert str(folder) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_any_flipped_bit_of_a_model_is_noticed_or_changes_nothing(folder: Path) -> None:
+    """Spaces between entries, and names of checksums, may be others without a word."""
+    expected, rng = load_model(folder), np.random.default_rng(0)
+    for name, flips in (("model.safetensors", 30), ("config.json", 60)):
+        content, refused = (folder / name).read_bytes(), 0
+        for at in rng.integers(len(content), size=flips):
+            flipped = bytearray(content)
+            flipped[at] ^= 1 << int(rng.integers(8))
+            (folder / name).write_bytes(flipped)
+            try:
+                found = load_model(folder)
+            except InputError as error:
+                refused += name in str(error)
+            else:
+                assert found.settings == expected.settings
+                assert found.fingerprints() == expected.fingerprints()
+                assert (found.metrics, found.data) == (expected.metrics, expected.data)
+        assert refused > flips / 2
+        (folder / name).write_bytes(content)
+
+
+def test_the_layout_of_the_settings_does_not_count(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config, sort_keys=True))
+    assert load_model(folder).fingerprints() == make().fingerprints()
+
+
+def test_a_model_of_an_earlier_version_is_read_and_gets_checksums_when_it_is_saved(folder: Path) -> None:
+    edit(nsrfc_version="0.1.0")(folder)
+    load_model(folder).save_pretrained(folder)
+    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert json.loads((folder / "config.json").read_text())["sha256"]["model.safetensors"] == weights
+
+
+def test_the_model_of_the_package_has_checksums_and_is_saved_as_it_is(tmp_path: Path) -> None:
+    shipped = Path(nsrfc.__file__).parent / "universal"
+    load_model("universal").save_pretrained(tmp_path)
+    assert "sha256" in json.loads((shipped / "config.json").read_text())
+    for name in ("config.json", "model.safetensors"):
+        assert (tmp_path / name).read_bytes() == (shipped / name).read_bytes(), name
+
+
+def test_whoever_reads_while_a_model_is_replaced_gets_one_of_the_two(folder: Path) -> None:
+    models = [make(tau=tau, networks={"pairs": {}}) for tau in (0.2, 0.8)]
+    with torch.no_grad():
+        for weight in models[1].parameters():
+            weight.add_(1)
+    known = {repr((model.settings, model.fingerprints())) for model in models}
+    models[0].save_pretrained(folder)
+
+    def replace() -> None:
+        for place in range(40):
+            models[place % 2].save_pretrained(folder)
+
+    seen = set()
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(replace)
+        while not writing.done():
+            found = load_model(folder)
+            seen.add(repr((found.settings, found.fingerprints())))
+        writing.result()
+    assert seen <= known
 
 
 @pytest.mark.parametrize(

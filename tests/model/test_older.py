@@ -55,7 +55,7 @@ def write_older(model: NSRFC, folder: Path, **settings: Any) -> None:  # noqa: A
     path = folder / "model.safetensors"
     save_file(older_names(model.settings.family, load_file(path)), path, {"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
-    del config["settings"]["cluster_comparison"]
+    del config["settings"]["cluster_comparison"], config["sha256"]
     config["settings"] |= settings
     (folder / "config.json").write_text(json.dumps(config | {"nsrfc_version": "0.1.0"}))
 

@@ -10,6 +10,7 @@ import pytest
 
 from nsrfc.records import Clustering
 from nsrfc.storage.files import write_npy
+from nsrfc.storage.placing import placed_together
 from nsrfc.storage.runs import FILES, write_run
 
 
@@ -42,6 +43,18 @@ def test_files_of_a_run_are_written_out_before_they_take_their_names(
     for name in FILES:
         assert calls.index(("sync", name)) < calls.index(("rename", name))
     assert calls[-1] == ("sync", "out")
+
+
+def test_files_placed_together_are_written_out_before_they_count(
+    tmp_path: Path, calls: list[tuple[str, str]]
+) -> None:
+    with placed_together(tmp_path) as staging:
+        for name in ("a", "b"):
+            (staging / name).write_text("x")
+    counts = calls.index(("rename", "part"))
+    assert {name for kind, name in calls[:counts]} == {"a", "b", "part"}
+    assert calls[counts + 1] == ("sync", ".incoming"), "before any file is moved"
+    assert calls[-1] == ("sync", tmp_path.name)
 
 
 def test_a_single_file_is_written_out_before_it_takes_its_name(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 import nsrfc
 from nsrfc.errors import InputError
@@ -277,6 +279,41 @@ def test_a_damaged_checkpoint_says_what_to_delete(
     (tmp_path / ".training" / "cgcn.safetensors").write_bytes(b"cut short")
     with pytest.raises(InputError, match=r"cgcn\.safetensors .* delete the folder .*\.training"):
         nsrfc.train(*few, config, tmp_path)
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_before_any_work(
+    faces: tuple[Floats, Ints], config: TrainingConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "training.json").mkdir()
+    with pytest.raises(InputError, match=r"training\.json is a folder"):
+        nsrfc.train(*faces, config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["training.json"]
+
+
+def test_a_network_is_not_resumed_upon_another_that_it_did_not_learn_from(
+    faces: tuple[Floats, Ints], config: TrainingConfig, model: Path, tmp_path: Path
+) -> None:
+    first = load_model(model)
+    first.save_pretrained(tmp_path)
+    few = faces[0][:200], faces[1][:200]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nsrfc.training.loop._Run.take_step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            nsrfc.train(*few, config, tmp_path, only="pairs")
+    with torch.no_grad():
+        for weight in first.network("cgcn").parameters():
+            weight.add_(1)
+    first.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="holds an unfinished training that differs in known"):
+        nsrfc.train(*few, config, tmp_path, only="pairs")
+
+
+def test_weights_without_their_settings_are_no_model_to_train_upon(
+    faces: tuple[Floats, Ints], config: TrainingConfig, model: Path, tmp_path: Path
+) -> None:
+    shutil.copy(model / "model.safetensors", tmp_path)
+    with pytest.raises(InputError, match=r"holds no whole model \(config\.json missing\)"):
+        nsrfc.train(*faces, config, tmp_path, only="pairs")
 
 
 def interrupt(_: object) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -130,6 +132,62 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sum.safetensors").write_bytes(b"cut short")
     with pytest.raises(InputError, match=r"sum\.safetensors cannot be read"):
         fit(Regression(), SETTINGS, folder, seed=0)
+
+
+def test_any_flipped_bit_of_a_checkpoint_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    folder, rng = CheckpointFolder(tmp_path, {}), np.random.default_rng(0)
+    fit(Regression(), SETTINGS, folder, seed=0)
+    path, expected = tmp_path / "sum.safetensors", folder.read("sum")
+    assert expected is not None
+    content, refused = path.read_bytes(), 0
+    for at in rng.integers(len(content), size=100):
+        flipped = bytearray(content)
+        flipped[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        try:
+            found = folder.read("sum")
+        except InputError as error:
+            refused += str(path) in str(error)
+        else:
+            assert found is not None
+            assert found.place == expected.place
+            assert found.tensors.keys() == expected.tensors.keys()
+            assert all(
+                torch.equal(found.tensors[name], expected.tensors[name]) for name in found.tensors
+            )
+    assert refused > 90
+
+
+def test_a_flipped_bit_of_the_record_is_not_taken_for_another_training(tmp_path: Path) -> None:
+    CheckpointFolder(tmp_path, {"seed": 1})
+    record = tmp_path / "run.json"
+    record.write_text(record.read_text().replace('"seed": 1', '"seed": 3'))
+    with pytest.raises(InputError, match=r"run\.json cannot be read, it is damaged: delete the folder"):
+        CheckpointFolder(tmp_path, {"seed": 3})
+
+
+def test_an_unfinished_training_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path, {"seed": 1})
+    curve = fit(Regression(), SETTINGS, folder, seed=1)
+    (tmp_path / "run.json").write_text('{"seed": 1}')
+    path = tmp_path / "sum.safetensors"
+    with safe_open(path, framework="pt") as file:
+        place = file.metadata()["place"]
+    save_file(load_file(path), path, {"place": place})
+    assert fit(Regression(), SETTINGS, CheckpointFolder(tmp_path, {"seed": 1}), seed=1) == curve
+
+
+def test_what_a_kill_left_of_a_training_that_had_ended_is_removed(tmp_path: Path) -> None:
+    with CheckpointFolder.held(tmp_path / "kept", {"seed": 1}) as folder:
+        fit(Regression(), SETTINGS, folder, seed=1)
+        checkpoint = (tmp_path / "kept" / "sum.safetensors").read_bytes()
+    left = tmp_path / "left"
+    left.mkdir()
+    for name in ("sum.safetensors", ".sum.0123abcd.safetensors", ".run.0123abcd.json"):
+        (left / name).write_bytes(checkpoint)
+    folder = CheckpointFolder(left, {"seed": 2})
+    assert folder.read("sum") is None
+    assert [path.name for path in left.iterdir()] == ["run.json"]
 
 
 def test_learning_rate_rises_then_falls() -> None:

@@ -1,88 +1,107 @@
-"""The real command, killed while each network learns, ends as if nothing had happened.
+"""The real command, killed while networks learn and while results are put in place, loses nothing.
 
-Starting it takes seconds, so one run of it shows all there is to show.
+Starting it takes seconds, so that the places to kill it at are those where something else could be lost.
+`python -m benchmarks.kills` draws many more.
 """
 
 from __future__ import annotations
 
-import os
+import shutil
 import signal
-import subprocess
-import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
 
 import nsrfc
+from benchmarks.kills import SETTINGS, Kill, changes, train
 from nsrfc.errors import InputError
+from nsrfc.model.bundle import load_model
 from nsrfc.synthetic import generate
 from nsrfc.training.config import TrainingConfig
 
-SETTINGS = """
-k: 10
-checkpoint_seconds: 0
-keep_all: true
-cgcn: {network: {hidden: 8}, loop: {epochs: 2, batch: 64}}
-pairs: {network: {width: 8, heads: 2, hidden: 8}, loop: {epochs: 2, batch: 64}}
-lcenet: {network: {width: 8, heads: 2, hidden: 8}, loop: {epochs: 2, batch: 64}}
-pcenet: {network: {reach: 5, width: 8, heads: 2, hidden: 8}, loop: {epochs: 2, batch: 64}}
-"""
-TRAIN = ["train", "faces.npz", "faces.npz", "--config", "tiny.yaml", "--device", "cpu", "-o"]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="this system does not tell which folder a handle is of"
+)
+
+FILES = ["README.md", "config.json", "curves.png", "model.safetensors", "training.json"]
 
 
-def start(*args: str, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "nsrfc", *args],
-        cwd=folder,
-        env=ENVIRONMENT,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
+def well(output: Path, *options: str) -> None:
+    done = train(output, *options)
+    assert done.returncode == 0, done.stderr
+
+
+def killed(output: Path, change: str, *options: str, number: int = 1) -> None:
+    done = train(output, *options, kill=Kill(change, number))
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def weights(output: Path) -> dict[str, str]:
+    """Fingerprints of the networks of the model in a folder."""
+    return {str(name): found for name, found in load_model(output).fingerprints().items()}
+
+
+def names(output: Path) -> list[str]:
+    return sorted(path.name for path in output.iterdir())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Faces, settings, and the folder `whole` of a training that was not disturbed."""
+    folder: Path = tmp_path_factory.mktemp("training")
+    faces = generate(400, "wild", dimension=12, seed=0)
+    np.savez(folder / "faces.npz", embeddings=faces.embeddings, identities=faces.identities)
+    (folder / "tiny.yaml").write_text(f"{SETTINGS}\ncheckpoint_seconds: 0\n")
+    well(folder / "whole")
+    assert names(folder / "whole") == FILES
+    return folder
+
+
+def trained(folder: Path, output: Path, seed: int) -> Callable[[], object]:
+    faces = np.load(folder / "faces.npz", allow_pickle=False)
+    config = TrainingConfig.load("default", folder / "tiny.yaml", {"seed": seed})
+    return lambda: nsrfc.train(
+        faces["embeddings"], faces["identities"], config, output, only="cgcn", device="cpu"
     )
 
 
-def finish(process: subprocess.Popen[str]) -> None:
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    faces = generate(400, "wild", dimension=12, seed=0)
-    np.savez(tmp_path / "faces.npz", embeddings=faces.embeddings, identities=faces.identities)
-    (tmp_path / "tiny.yaml").write_text(SETTINGS)
-    return tmp_path
-
-
-def test_stopped_in_every_network_it_ends_with_the_same_weights(folder: Path) -> None:
-    finish(start(*TRAIN, "whole", folder=folder))
-    stopped = folder / "stopped"
-    checkpoints = stopped / ".training"
-    for network in ("cgcn", "cgcn-second", "pairs", "lcenet", "pcenet"):
-        process = start(*TRAIN, "stopped", folder=folder)
-        while not (checkpoints / f"{network}.safetensors").exists():
-            assert process.poll() is None, process.communicate()[1]
-            time.sleep(0.002)
-        interrupted = network == "cgcn-second"
-        process.send_signal(signal.SIGINT if interrupted else signal.SIGKILL)
-        _, shown = process.communicate()
-        assert process.returncode == (130 if interrupted else -signal.SIGKILL)
-        assert ("Interrupted." in shown) == interrupted
-        assert [path.name for path in stopped.iterdir() if path.is_file()] == []
-
-    faces = np.load(folder / "faces.npz", allow_pickle=False)
-    other = TrainingConfig.load("default", folder / "tiny.yaml", {"seed": 9})
+def test_killed_while_networks_learn_and_at_the_end_it_ends_with_the_same_weights(folder: Path) -> None:
+    whole, output = folder / "whole", folder / "killed"
+    rng = np.random.default_rng(0)
+    for network in ("cgcn", "cgcn-second", "lcenet"):
+        made = f"rename .training/{network}.safetensors"
+        number = int(rng.integers(2, 8))
+        killed(output, made, number=number)
+        assert changes(output).count(made) == number - 1
+        assert names(output) == [".training"]
     with pytest.raises(InputError, match="holds an unfinished training that differs in config"):
-        nsrfc.train(faces["embeddings"], faces["identities"], other, stopped, device="cpu")
+        trained(folder, output, 9)()
+    killed(output, "rename .incoming/part/training.json")
+    assert names(output) == [".incoming", ".training"], "curves wait for the model"
+    # The record of the training is removed, its checkpoints are not.
+    killed(output, r"remove \.training/[\w-]+\.safetensors")
+    assert names(output) == [".training", *FILES]
+    assert len(list((output / ".training").glob("*.safetensors"))) == 5
+    assert weights(output) == weights(whole)
+    other = folder / "other"
+    for place in (output, other):
+        trained(folder, place, 9)()
+        assert names(place) == FILES
+    assert weights(output) == weights(other) != weights(whole)
 
-    finish(start(*TRAIN, "stopped", folder=folder))
-    assert not checkpoints.exists()
-    weights, again = (load_file(place / "model.safetensors") for place in (folder / "whole", stopped))
-    assert weights.keys() == again.keys()
-    assert len(weights) > 50
-    for name, value in weights.items():
-        assert value.equal(again[name]), name
+
+def test_killed_while_it_replaces_a_model_the_folder_holds_the_old_or_the_new_one(folder: Path) -> None:
+    whole, output = folder / "replaced", folder / "replacing"
+    for place in (whole, output):
+        shutil.copytree(folder / "whole", place)
+    well(whole, "--only", "pairs")
+    assert weights(whole).keys() == {"cgcn", "pairs"}
+    killed(output, "rename .incoming/whole", "--only", "pairs")
+    assert weights(output) == weights(folder / "whole")
+    killed(output, "rename model.safetensors", "--only", "pairs")
+    assert weights(output) == weights(whole)
+    well(output, "--only", "pairs")
+    assert weights(output) == weights(whole)
+    assert names(output) == FILES

@@ -1,12 +1,14 @@
 """The model: the four networks, their settings, and the files they are stored in.
 
-    config.json         settings, validation metrics, facts about the training data
+    config.json         settings, validation metrics, facts about the training data, checksums
     model.safetensors   weights; no pickle
     README.md           model card
 
 Files and methods are those of huggingface_hub's ``PyTorchModelHubMixin``, so that a model can be shared
-like any other on the hub. Files are written whole or not at all, ``config.json`` last: a folder that has
-one holds a complete model.
+like any other on the hub. The files of a model replace those of an older one all together, and are read
+together. The entry ``sha256`` of ``config.json`` holds the SHA-256 of the weights, and of all other
+entries; a file that does not match it is refused. Earlier versions wrote no such entry, and a model
+without it is read unchecked.
 """
 
 import hashlib
@@ -14,7 +16,6 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
-from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
@@ -23,17 +24,27 @@ import numpy as np
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from pydantic import ValidationError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import nn
 
 from nsrfc import __version__
 from nsrfc.errors import InputError
 from nsrfc.model.settings import NETWORKS, UNIVERSAL, Family, ModelSettings, NetworkName
-from nsrfc.storage.files import atomic_path, kind_of, reading
+from nsrfc.storage.files import kind_of, latest, reading
 
-__all__ = ["NSRFC", "build_network", "load_model", "network_fingerprint"]
+__all__ = [
+    "FILES",
+    "NSRFC",
+    "build_network",
+    "holds_model",
+    "load_model",
+    "network_fingerprint",
+    "record_fingerprint",
+    "tensors_fingerprint",
+]
 
 FILES = CONFIG, CARD, WEIGHTS = "config.json", "README.md", "model.safetensors"
+SHA256 = "sha256"
 
 _CLASSES: Mapping[Family, Mapping[NetworkName, tuple[str, str]]] = {
     "structure": {
@@ -160,16 +171,17 @@ class NSRFC(
         InputError
             If the folder cannot be written.
         """
+        from nsrfc.storage.placing import placed_together
+
         folder = Path(save_directory)
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        with ExitStack() as stack:
-            # The files are moved into place in reverse order, the weights first and config.json last.
-            config, card, file = (stack.enter_context(atomic_path(folder / name)) for name in FILES)
+        state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        weights, config = save(state, {"format": "pt"}), self._config()
+        config[SHA256] = {CONFIG: record_fingerprint(config), WEIGHTS: _sha256(weights)}
+        with placed_together(folder) as staging:
             # save_file would make a file that only its owner can read, whatever the umask.
-            file.write_bytes(save(weights, {"format": "pt"}))
-            card.write_text(str(self.generate_model_card()), encoding="utf-8")
-            config.write_text(json.dumps(self._config(), indent=2) + "\n", encoding="utf-8")
-            (folder / CONFIG).unlink(missing_ok=True)
+            (staging / WEIGHTS).write_bytes(weights)
+            (staging / CARD).write_text(str(self.generate_model_card()), encoding="utf-8")
+            (staging / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         if not push_to_hub:
             return None
         return self.push_to_hub(repo_id=repo_id or folder.name, **hub)
@@ -198,13 +210,14 @@ class NSRFC(
         Raises
         ------
         InputError
-            If there is no such model, its files are damaged, cut short or not of this package, or its
-            settings or weights are invalid.
+            If there is no such model, its files are damaged, cut short, changed or not of this package,
+            or its settings or weights are invalid.
         """
         folder = _local_folder(str(pretrained_model_name_or_path), hub)
-        config = _read_config(folder)
+        content, stored = _read_files(folder)
+        config = _read_config(folder / CONFIG, content, _sha256(stored))
         with reading(folder / WEIGHTS):
-            weights = load_file(folder / WEIGHTS)
+            weights = load(stored)
         try:
             model = cls(**config)
         except InputError as error:
@@ -257,11 +270,25 @@ class NSRFC(
 
 def network_fingerprint(settings: ModelSettings, name: NetworkName, network: nn.Module) -> str:
     """Return the SHA-256 of a network's settings and weights, in hexadecimal."""
-    digest = hashlib.sha256(json.dumps([settings.family, settings.networks[name]]).encode())
-    for key, value in network.state_dict().items():
+    return tensors_fingerprint(network.state_dict(), [settings.family, settings.networks[name]])
+
+
+def tensors_fingerprint(tensors: Mapping[str, torch.Tensor], about: object = None) -> str:
+    """Return the SHA-256 of tensors in their order, with their names, and of JSON values about them."""
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for key, value in tensors.items():
         digest.update(f" {key} {tuple(value.shape)} {value.dtype} ".encode())
         digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).data)
     return digest.hexdigest()
+
+
+def record_fingerprint(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of JSON values, whatever their layout in a file and the order of names."""
+    return _sha256(json.dumps(json.loads(json.dumps(record)), sort_keys=True).encode())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:
@@ -302,6 +329,11 @@ def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:
     return network
 
 
+def holds_model(folder: Path) -> bool:
+    """Whether a folder holds a model, or a part of one."""
+    return any(kind_of(latest(folder, name)) for name in (CONFIG, WEIGHTS))
+
+
 def load_model(model: NSRFC | str | Path) -> NSRFC:
     """Return the given model, the shipped one, or one from a folder or the hub.
 
@@ -335,22 +367,54 @@ def _local_folder(name: str, hub: dict[str, Any]) -> Path:
             ) from error
     if kind_of(folder) != "folder":
         raise InputError(f"There is no folder {name}: give the folder of a model, or its id on the hub.")
-    missing = [file for file in (CONFIG, WEIGHTS) if kind_of(folder / file) != "file"]
-    if missing:
-        raise InputError(
-            f"{name} holds no whole model ({' and '.join(missing)} missing): "
-            f"give a folder written by nsrfc train, nsrfc convert or save_pretrained."
-        )
     return folder
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    """Return the arguments of the class."""
-    path = folder / CONFIG
+def _read_files(folder: Path) -> tuple[bytes, bytes]:
+    """Return the content of `CONFIG` and `WEIGHTS`: of one model, even while another takes its place."""
+    while True:
+        config, weights = (_content(folder, name) for name in (CONFIG, WEIGHTS))
+        if config == _content(folder, CONFIG):
+            break
+    if config is None or weights is None:
+        missing = [name for name, read in ((CONFIG, config), (WEIGHTS, weights)) if read is None]
+        raise InputError(
+            f"{folder} holds no whole model ({' and '.join(missing)} missing): "
+            f"give a folder written by nsrfc train, nsrfc convert or save_pretrained."
+        )
+    return config, weights
+
+
+def _content(folder: Path, name: str) -> bytes | None:
+    """Return the content of a file of a model, or None if there is none."""
+    path = latest(folder, name)
     with reading(path):
-        config = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            # It may have been given its name in the meantime.
+            path = folder / name
+            return path.read_bytes() if path.is_file() else None
+
+
+def _read_config(path: Path, content: bytes, weights: str) -> dict[str, Any]:
+    """Return the arguments of the class from the content of `CONFIG`; ``weights`` is their SHA-256."""
+    with reading(path):
+        config = json.loads(content)
     if not isinstance(config, dict) or config.get("model_type") != "nsrfc":
         raise InputError(f"{path} describes no model of nsrfc: give a folder written by nsrfc train.")
+    if (recorded := config.pop(SHA256, None)) is not None:
+        recorded = recorded if isinstance(recorded, dict) else {}
+        if recorded.get(CONFIG) != record_fingerprint(config):
+            raise InputError(
+                f"{path} is damaged or was changed since it was written: copy or train the model anew, "
+                f"or delete the entry {SHA256!r} in it if you mean the change."
+            )
+        if recorded.get(WEIGHTS) != weights:
+            raise InputError(
+                f"{path.with_name(WEIGHTS)} does not have the checksum in {CONFIG}: it is damaged or of "
+                f"another model, so copy both files anew or train the model again."
+            )
     try:
         settings = ModelSettings.model_validate(config.get("settings"))
     except ValidationError as error:

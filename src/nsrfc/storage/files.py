@@ -25,6 +25,7 @@ import numpy.typing as npt
 from nsrfc.errors import InputError, NsrfcError
 
 __all__ = [
+    "INCOMING",
     "ArrayHeader",
     "PathLike",
     "atomic_path",
@@ -34,11 +35,14 @@ __all__ = [
     "existing_file",
     "kind_of",
     "known_suffix",
+    "latest",
     "map_npz_array",
     "npz_headers",
     "open_npy",
     "read_npz_array",
     "reading",
+    "refuse_folder",
+    "remove_temporaries",
     "sync",
     "write_npy",
     "write_npz",
@@ -46,6 +50,9 @@ __all__ = [
 ]
 
 PathLike = str | os.PathLike[str]
+
+INCOMING = Path(".incoming", "whole")
+"""Where files are that take their names together, see :mod:`nsrfc.storage.placing`."""
 
 _BLOCK = 1 << 20
 
@@ -69,7 +76,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         that of a full disk.
     """
     path = Path(path)
-    _refuse_folder(path)
+    refuse_folder(path)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +88,21 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
             sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove the temporary files that killed writers left in a folder, where no writer is at work."""
+    for path in folder.glob(".*.????????.*"):
+        path.unlink(missing_ok=True)
+
+
+def latest(folder: Path, name: str) -> Path:
+    """Return the path of one of several files that take their names together.
+
+    It is that of the file which waits for its name, if a run was killed while files were moved.
+    """
+    waiting = folder / INCOMING / name
+    return folder / name if kind_of(waiting) is None else waiting
 
 
 def sync(path: Path) -> None:
@@ -189,7 +211,7 @@ def check_outputs(outputs: Iterable[PathLike], inputs: Iterable[PathLike | None]
     """
     taken = [Path(path) for path in inputs if path is not None]
     for path in map(Path, outputs):
-        _refuse_folder(path)
+        refuse_folder(path)
         check_place(path.parent)
         for other in taken:
             if _same_file(path, other):
@@ -197,6 +219,12 @@ def check_outputs(outputs: Iterable[PathLike], inputs: Iterable[PathLike | None]
                     f"{path} would overwrite {other}, which is needed too: give another name or folder."
                 )
         taken.append(path)
+
+
+def refuse_folder(path: Path) -> None:
+    """Refuse to write a file where there is a folder."""
+    if kind_of(path) == "folder":
+        raise InputError(f"{path} is a folder and cannot be written as a file: give a file name.")
 
 
 def existing_file(path: PathLike, suffixes: Sequence[str] = (), content: str = "") -> Path:
@@ -417,11 +445,6 @@ def _content_offset(path: Path, info: zipfile.ZipInfo) -> int:
         file.seek(info.header_offset)
         name, extra = struct.unpack("<26x2H", file.read(30))
     return int(info.header_offset + 30 + name + extra)
-
-
-def _refuse_folder(path: Path) -> None:
-    if kind_of(path) == "folder":
-        raise InputError(f"{path} is a folder and cannot be written as a file: give a file name.")
 
 
 def _same_file(a: Path, b: Path) -> bool:

@@ -16,26 +16,26 @@ from nsrfc.config import check_config
 from nsrfc.device import find_device
 from nsrfc.errors import InputError
 from nsrfc.knn.copies import canonical_rows
-from nsrfc.model.bundle import NSRFC, load_model
+from nsrfc.model.bundle import FILES, NSRFC, load_model, tensors_fingerprint
 from nsrfc.model.settings import NETWORKS, NetworkName
 from nsrfc.progress import Progress
 from nsrfc.storage.files import PathLike
 from nsrfc.storage.fingerprints import fingerprint
-from nsrfc.storage.runs import check_folder, write_json
+from nsrfc.storage.runs import check_folder
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
-from nsrfc.training.curves import CurveLog, draw_curves
+from nsrfc.training.curves import CurveLog
 from nsrfc.training.networks import new_network, outline
 from nsrfc.training.result import (
     CHECKPOINTS,
     CURVES,
     RECORD,
     earlier_networks,
-    outcome,
     started_from,
     steps_given,
     trained_model,
     training_versions,
+    write_result,
 )
 from nsrfc.training.split import Split, split_identities
 from nsrfc.training.trainer import Trainer
@@ -110,7 +110,7 @@ def train(
     run: dict[str, Any] = {"config": config.model_dump(mode="json"), "only": only, "data": data}
     if first is not None:
         run["start"] = first.fingerprints()
-    state = run | {"versions": training_versions()}
+    state = run | _beside(known, first)
     with (
         _folder(output) as folder,
         CheckpointFolder.held(folder / CHECKPOINTS, state) as checkpoints,
@@ -123,10 +123,18 @@ def train(
         report.close()
         model = trained_model(trainer, dimension, data, kept)
         if output is not None:
-            draw_curves(folder / CURVES, trainer.curves)
-            write_json(folder / RECORD, run | outcome(trainer))
-            model.save_pretrained(folder)
+            write_result(folder, model, trainer, run)
     return model
+
+
+def _beside(known: Mapping[NetworkName, nn.Module], start: NSRFC | None) -> dict[str, Any]:
+    """Return what checkpoints depend on beside the settings and the data, as JSON values."""
+    found: dict[str, Any] = {"versions": training_versions()}
+    if known:
+        found["known"] = {name: tensors_fingerprint(known[name].state_dict()) for name in known}
+    if start is not None:
+        found["settings of start"] = start.settings.model_dump(mode="json")
+    return found
 
 
 def _settings(
@@ -205,7 +213,7 @@ def _wanted(only: NetworkName | None, start: NSRFC | None) -> tuple[NetworkName,
 @contextmanager
 def _folder(output: PathLike | None) -> Iterator[Path]:
     if output is not None:
-        check_folder(output)
+        check_folder(output, (*FILES, CURVES, RECORD))
         yield Path(output)
     else:
         with tempfile.TemporaryDirectory(prefix="nsrfc-") as folder:

@@ -5,8 +5,10 @@ One folder per run holds two kinds of files, each written whole or not at all:
     run.json                 everything the run depends on; a different run refuses the folder
     <network>.safetensors    weights, optimiser state and progress of a network
 
-A checkpoint is a flat mapping of tensors and one JSON text. Nothing is pickled. It does not need the
-state of random number generators, because randomness in a step depends only on (seed, step).
+Each holds its own SHA-256, which earlier versions did not write, and a damaged one is refused. A folder
+without `run.json` holds what a kill left of a training that had ended: its checkpoints are removed. A
+checkpoint is a flat mapping of tensors and one JSON text. Nothing is pickled. It does not need the state
+of random number generators, because randomness in a step depends only on (seed, step).
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from nsrfc.errors import InputError
-from nsrfc.storage.files import atomic_path, reading
+from nsrfc.model.bundle import record_fingerprint, tensors_fingerprint
+from nsrfc.storage.files import atomic_path, reading, remove_temporaries
 from nsrfc.storage.locks import clear, locked
 from nsrfc.storage.runs import write_json
 
@@ -29,6 +32,7 @@ __all__ = ["Checkpoint", "CheckpointFolder", "flatten_optimizer", "restore_optim
 
 _RUN = "run.json"
 _PLACE = "place"
+_SHA256 = "sha256"
 
 
 class Checkpoint(NamedTuple):
@@ -56,22 +60,24 @@ class CheckpointFolder:
 
     def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
         self.folder = folder
-        record = folder / _RUN
-        if record.exists():
-            with self._reading(record):
-                found = json.loads(record.read_text(encoding="utf-8"))
-                if not isinstance(found, dict):
-                    raise TypeError(f"a mapping was expected, got {type(found).__name__}")
-            if found != (expected := json.loads(json.dumps(run))):
-                changed = ", ".join(
-                    name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)
-                )
-                raise InputError(
-                    f"{folder} holds an unfinished training that differs in {changed}: "
-                    f"run its command again to finish it, or delete the folder."
-                )
-        else:
-            write_json(record, run)
+        record, expected = folder / _RUN, json.loads(json.dumps(run))
+        remove_temporaries(folder)
+        if not record.exists():
+            for path in folder.glob("*.safetensors"):
+                path.unlink()
+            write_json(record, expected | {_SHA256: record_fingerprint(expected)})
+            return
+        with self._reading(record):
+            found = json.loads(record.read_text(encoding="utf-8"))
+            _check(found.pop(_SHA256, None), record_fingerprint(found))
+        if found != expected:
+            changed = ", ".join(
+                name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)
+            )
+            raise InputError(
+                f"{folder} holds an unfinished training that differs in {changed}: "
+                f"run its command again to finish it, or delete the folder."
+            )
 
     @classmethod
     @contextmanager
@@ -88,6 +94,8 @@ class CheckpointFolder:
         with locked(folder, "training"):
             checkpoints = cls(folder, run)
             yield checkpoints
+            # A kill from here on leaves checkpoints that no training takes for its own.
+            (folder / _RUN).unlink(missing_ok=True)
             clear(folder)
         with suppress(OSError):
             folder.rmdir()
@@ -100,16 +108,21 @@ class CheckpointFolder:
         if not path.exists():
             return None
         with self._reading(path), safe_open(path, framework="pt") as file:
-            place = json.loads(file.metadata()[_PLACE])
-            return Checkpoint({key: file.get_tensor(key) for key in file.keys()}, place)  # noqa: SIM118
+            about = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in sorted(file.keys())}
+            _check(about.get(_SHA256), tensors_fingerprint(tensors, about[_PLACE]))
+            return Checkpoint(tensors, json.loads(about[_PLACE]))
 
     def write(self, name: str, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint of a network."""
         from safetensors.torch import save_file
 
         with atomic_path(self.folder / f"{name}.safetensors") as temporary:
-            tensors = {key: value.detach().contiguous() for key, value in checkpoint.tensors.items()}
-            save_file(tensors, temporary, {_PLACE: json.dumps(checkpoint.place)})
+            given = sorted(checkpoint.tensors.items())
+            tensors = {key: value.detach().cpu().contiguous() for key, value in given}
+            place = json.dumps(checkpoint.place)
+            about = {_PLACE: place, _SHA256: tensors_fingerprint(tensors, place)}
+            save_file(tensors, temporary, about)
 
     @contextmanager
     def _reading(self, path: Path) -> Iterator[None]:
@@ -125,6 +138,12 @@ class CheckpointFolder:
                     f"{path} cannot be read, it is damaged: delete the folder {self.folder} to begin "
                     f"the training anew."
                 ) from error
+
+
+def _check(recorded: str | None, found: str) -> None:
+    """Compare a checksum; None is that of an earlier version."""
+    if recorded not in (None, found):
+        raise ValueError(f"its checksum is {found}, not {recorded}")
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Between training and the model: starting from a model, and making one from trained networks."""
+"""Between training and the model: starting from a model, making one of what was trained, writing it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from nsrfc.errors import InputError
-from nsrfc.model.bundle import NSRFC
+from nsrfc.model.bundle import NSRFC, holds_model
 from nsrfc.model.settings import NETWORKS, STEPS, ModelSettings, NetworkName, Step
-from nsrfc.storage.runs import versions
+from nsrfc.storage.placing import placed_together
+from nsrfc.storage.runs import versions, write_json
 from nsrfc.training.config import TrainingConfig
+from nsrfc.training.curves import draw_curves
 from nsrfc.training.networks import model_settings
 from nsrfc.training.trainer import Trainer
 
@@ -24,11 +26,11 @@ __all__ = [
     "CURVES",
     "RECORD",
     "earlier_networks",
-    "outcome",
     "started_from",
     "steps_given",
     "trained_model",
     "training_versions",
+    "write_result",
 ]
 
 CHECKPOINTS, CURVES, RECORD = ".training", "curves.png", "training.json"
@@ -77,7 +79,7 @@ def earlier_networks(folder: Path, only: NetworkName | None) -> dict[NetworkName
 
     Networks after it are dropped, because they were trained on the output of another network.
     """
-    if only is None or not (folder / "config.json").exists():
+    if only is None or not holds_model(folder):
         return {}
     model = NSRFC.from_pretrained(folder)
     before, after = NETWORKS[: NETWORKS.index(only)], NETWORKS[NETWORKS.index(only) + 1 :]
@@ -139,7 +141,36 @@ def trained_model(
     return model.cpu().eval()
 
 
-def outcome(trainer: Trainer) -> dict[str, Any]:
+def write_result(folder: Path, model: NSRFC, trainer: Trainer, run: Mapping[str, Any]) -> None:
+    """Write a model, its record and its curves into a folder, all or none.
+
+    Parameters
+    ----------
+    folder : Path
+        Other files in it are left alone; a model in it is replaced.
+    model : NSRFC
+    trainer : Trainer
+        After training.
+    run : mapping
+        What the training depended on, as JSON values, for its record.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    with placed_together(folder) as staging:
+        draw_curves(staging / CURVES, trainer.curves)
+        write_json(staging / RECORD, {**run, **_outcome(trainer)})
+        model.save_pretrained(staging)
+
+
+def training_versions() -> dict[str, str]:
+    """Return the versions that affect weights."""
+    return versions() | {"torch": str(torch.__version__)}
+
+
+def _outcome(trainer: Trainer) -> dict[str, Any]:
     """Return the outcome of a training, for its record."""
     return {
         "used": trainer.used,
@@ -148,8 +179,3 @@ def outcome(trainer: Trainer) -> dict[str, Any]:
         "seconds": trainer.progress.seconds,
         "versions": training_versions(),
     }
-
-
-def training_versions() -> dict[str, str]:
-    """Return the versions that affect weights."""
-    return versions() | {"torch": str(torch.__version__)}
