@@ -171,7 +171,7 @@ def problem(error: ValidationError) -> str:
     if first["type"] == "value_error":
         # Raised by one of our validators, so the message is already a sentence.
         return f"{name}: {first['ctx']['error']}." if name else f"{first['ctx']['error']}.".capitalize()
-    return f"{name}: {first['msg'][:120]}, got {shown(first['input'])}."
+    return f"{name or 'settings'}: {first['msg'][:120]}, got {shown(first['input'])}."
 
 
 def check_config(config: object, kind: type[BaseModel]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ MOST_WEIGHTS = 2**29
 """Of a network: 2 GiB, ten times those of the largest published one."""
 
 _MOST_CONFIG_BYTES = 1 << 22
-_METRICS = TypeAdapter(dict[str, Number])
+_METRICS = TypeAdapter(dict[Literal["metrics"], dict[str, Number]])
 _FLOATS = torch.float32, torch.float64, torch.float16, torch.bfloat16
 
 _SHIPPED = Path(__file__).parents[1] / UNIVERSAL
@@ -377,7 +377,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     version = shortened(config.get("nsrfc_version"))
     try:
         settings = ModelSettings.model_validate(config.get("settings"))
-        metrics = _METRICS.validate_python(metrics)
+        metrics = _METRICS.validate_python({"metrics": metrics})["metrics"]
     except ValidationError as error:
         raise InputError(
             f"{path}: {problem(error)[:-1]}, from nsrfc {version}: "
