@@ -40,7 +40,7 @@ MOST_FACES = 2**31 - 1
 
 def _not_bool(value: object) -> object:
     # Python counts with True and False, so pydantic would take them for 1 and 0.
-    if isinstance(value, bool) or type(value).__name__ == "bool_":  # numpy's, which is no bool
+    if type(value).__name__ in ("bool", "bool_"):  # numpy's as well, which are no bool
         raise ValueError(f"a number is needed, got {value!r}")
     return value
 

@@ -215,7 +215,9 @@ def test_a_command_is_refused_and_leaves_nothing(
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize("settings", [{"k": True}, {"seed": True}, {"k": 10**6}, {"threshold": True}])
+@pytest.mark.parametrize(
+    "settings", [{"k": True}, {"seed": True}, {"k": np.bool_(True)}, {"k": 10**6}, {"threshold": True}]
+)
 def test_a_configuration_counts_no_truth_values(settings: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"^{next(iter(settings))}: "):
         ClusterConfig.of(**settings)
