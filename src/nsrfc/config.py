@@ -1,4 +1,4 @@
-"""The settings of clustering that do not belong to a model, with their defaults."""
+"""The settings of clustering that do not belong to a model, and the numbers that any setting may be."""
 
 from __future__ import annotations
 
@@ -6,13 +6,56 @@ import os
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from nsrfc.errors import InputError
+from nsrfc.errors import InputError, shortened, shown
 
-__all__ = ["SUGGESTED_DIMENSIONS", "ClusterConfig", "Share", "check_config", "problem"]
+__all__ = [
+    "MOST_FACES",
+    "SUGGESTED_DIMENSIONS",
+    "ClusterConfig",
+    "Count",
+    "Dimension",
+    "Neighbors",
+    "Number",
+    "Positive",
+    "Seed",
+    "Share",
+    "Text",
+    "Whole",
+    "check_config",
+    "problem",
+]
 
-Share = Annotated[float, Field(ge=0, le=1)]
+MOST_FACES = 2**31 - 1
+"""Row numbers are int32."""
+
+
+def _not_bool(value: object) -> object:
+    # Python counts with True and False, so pydantic would take them for 1 and 0.
+    if type(value).__name__ in ("bool", "bool_"):  # numpy's as well, which are no bool
+        raise ValueError(f"a number is needed, got {value!r}")
+    return value
+
+
+_Unmistaken = BeforeValidator(_not_bool)
+
+Whole = Annotated[int, _Unmistaken, Field(ge=0, le=MOST_FACES)]
+Number = Annotated[float, _Unmistaken, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+Share = Annotated[float, _Unmistaken, Field(ge=0, le=1)]
+Positive = Annotated[float, _Unmistaken, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
+Count = Annotated[int, _Unmistaken, Field(ge=1, le=MOST_FACES)]
+Seed = Annotated[int, _Unmistaken, Field(ge=0, le=2**63 - 1)]
+Dimension = Annotated[int, _Unmistaken, Field(ge=1, le=65_536)]
+Neighbors = Annotated[int, _Unmistaken, Field(ge=1, le=65_536)]
+Text = Annotated[str, Field(max_length=10_000)]
 
 SUGGESTED_DIMENSIONS = (128,)
 """Embedding dimensions for which there is an embedder card that "auto" may suggest; for others none is
@@ -35,17 +78,17 @@ class ClusterConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    k: Annotated[int, Field(ge=1)] | None = None
+    k: Neighbors | None = None
     """Neighbours per face, the face itself included, for the rules: 80 by default, clamped to the number
     of faces. A model has its own k."""
 
     search: Literal["auto", "exact", "approximate"] = "auto"
     """How neighbours are found; "auto" is exact up to 100,000 faces."""
 
-    min_cluster_size: int = Field(default=1, ge=1)
+    min_cluster_size: Count = 1
     """Faces in smaller clusters get the label -1."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of random samples and of the approximate search."""
 
     embedder: Annotated[str, BeforeValidator(_text_of_path)] = "auto"
@@ -124,11 +167,11 @@ def problem(error: ValidationError) -> str:
     """
     # For a union type, "missing" may only mean that the settings were meant for the other member.
     first = min(error.errors(), key=lambda found: found["type"] == "missing")
-    name = ".".join(map(str, first["loc"]))
+    name = ".".join(shortened(part) for part in first["loc"])
     if first["type"] == "value_error":
         # Raised by one of our validators, so the message is already a sentence.
         return f"{name}: {first['ctx']['error']}." if name else f"{first['ctx']['error']}.".capitalize()
-    return f"{name}: {first['msg']}, got {first['input']!r}."
+    return f"{name or 'settings'}: {first['msg'][:120]}, got {shown(first['input'])}."
 
 
 def check_config(config: object, kind: type[BaseModel]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import chunks, release
-from nsrfc.errors import InputError
+from nsrfc.errors import InputError, shortened, shown
 
 if TYPE_CHECKING:
     from nsrfc.graph.scores import ScoreModel
@@ -58,12 +58,12 @@ class NeighborGraph:
         if ids.ndim != 2 or ids.shape != similarities.shape or ids.shape[1] < 1:
             raise InputError(
                 f"A neighbour graph needs ids and similarities of one shape (n, k) with k >= 1, "
-                f"got {ids.shape} and {similarities.shape}."
+                f"got {shown(ids.shape)} and {shown(similarities.shape)}."
             )
         if ids.dtype != np.int32 or similarities.dtype != np.float32:
             raise InputError(
                 f"A neighbour graph needs int32 ids and float32 similarities, "
-                f"got {ids.dtype} and {similarities.dtype}."
+                f"got {shortened(ids.dtype)} and {shortened(similarities.dtype)}."
             )
         for part in chunks(len(ids)):
             if not np.array_equal(ids[part, 0], np.arange(part.start, part.stop)):

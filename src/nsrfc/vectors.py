@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import SAMPLE
-from nsrfc.errors import InputError
+from nsrfc.errors import InputError, shortened, shown
 
 __all__ = ["check_unit", "check_vectors", "enumerate_rows", "normalize", "on_grid", "typical_faces"]
 
@@ -132,16 +132,17 @@ def refuse_rows(peaks: npt.NDArray[np.floating], name: str) -> None:
 def check_matrix(vectors: npt.NDArray[Any], name: str) -> None:
     if vectors.ndim != 2:
         raise InputError(
-            f"{name} has shape {vectors.shape}, but embeddings are an array (faces, dimension): "
+            f"{name} has shape {shown(vectors.shape)}, but embeddings are an array (faces, dimension): "
             f"reshape it to one row per face."
         )
     if 0 in vectors.shape:
         raise InputError(
-            f"{name} is empty, with shape {vectors.shape}: give at least one face and one dimension."
+            f"{name} is empty, with shape {shown(vectors.shape)}: "
+            f"give at least one face and one dimension."
         )
     if vectors.dtype not in (np.float16, np.float32, np.float64):
         raise InputError(
-            f"{name} holds {vectors.dtype}, but embeddings are float16, float32 or float64: "
+            f"{name} holds {shortened(vectors.dtype)}, but embeddings are float16, float32 or float64: "
             f'convert it with .astype("float32").'
         )
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -86,6 +87,33 @@ def cut(make: Callable[[Path], object], share: float) -> Callable[[Path], object
         os.truncate(path, int(path.stat().st_size * share))
 
     return make_and_cut
+
+
+def stating(kind: str, shape: tuple[int, ...]) -> bytes:
+    """A header of an array, and 64 bytes that follow it."""
+    text = f"{{'descr': {kind!r}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + bytes(64)
+
+
+def packed(name: str, member: bytes, way: int = zipfile.ZIP_STORED) -> Callable[[Path], object]:
+    """An ``.npz`` file of four faces, and beside them a member as it is."""
+
+    def make(path: Path) -> None:
+        np.savez(path, a=FACES)
+        with zipfile.ZipFile(path, "a", way) as archive:
+            archive.writestr(name, member)
+
+    return make
+
+
+def repeated(text: str, rows: int) -> pa.Array:
+    """A column of one text, which is held and written once."""
+    return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), [text])
+
+
+def no_text(code: int) -> np.ndarray[Any, Any]:
+    """Four names, of which the third has a code that is no letter."""
+    return np.array([65, 66, code, 67], dtype=np.uint32).view("<U1")
 
 
 def npz_under_another_name(path: Path) -> None:
@@ -201,6 +229,53 @@ EMBEDDINGS = {
     "no such column": Case(
         "faces.parquet", lambda path: pq.write_table(MIXED, path), ("(a, b, c)",), {"key": "d"}
     ),
+    "line break in a name": Case(
+        "faces.npz", packed("b\nc.npy", stating("<f4", (4, 4))), ("control characters", "'b\\nc.npy'")
+    ),
+    "very many arrays in npz": Case(
+        "faces.npz",
+        save_z(**{f"{'x' * 50}{number}": FACES for number in range(300)}),
+        ("more than one", "... (300)"),
+    ),
+    "shape of a quintillion": Case(
+        "faces.npz",
+        packed("b.npy", stating("<f4", (10**9, 10**9)), zipfile.ZIP_DEFLATED),
+        ("faces.npz[b] is cut short", "takes 4000000000000000128 bytes"),
+        {"key": "b"},
+    ),
+    "shape of hundreds of axes": Case(
+        "faces.npy", content(stating("<f4", (1,) * 30)), ("shape (1, 1, 1, 1,", "faces.npy")
+    ),
+    "ids of a billion letters": Case(
+        "faces.npz",
+        packed("id.npy", stating("<U1000000000", (4,)), zipfile.ZIP_DEFLATED),
+        ("faces.npz[id]", "at most 1000 letters"),
+    ),
+    "ids of another length, stated": Case(
+        "faces.npz", packed("id.npy", stating("<U1", (10**9,))), ("1000000000 ids for 4 faces",)
+    ),
+    "ids beyond all letters": Case(
+        "faces.npz", save_z(a=FACES, id=no_text(0x110000)), ("faces.npz[id]", "no valid text in row 2")
+    ),
+    "half letters as ids": Case(
+        "faces.npz", save_z(a=FACES, id=no_text(0xD800)), ("faces.npz[id]", "no valid text in row 2")
+    ),
+    "long ids in parquet": Case(
+        "faces.parquet", table(a=lists([1.0]), id=pa.array(["x" * 5000])), ("5000 letters", "shorten")
+    ),
+    "long id of many faces": Case(
+        "faces.parquet",
+        table(a=pa.array([[1.0]] * 9000, pa.list_(pa.float32())), id=repeated("x" * 1_000_000, 9000)),
+        ("1000000 letters", "shorten"),
+    ),
+    "control characters in a column": Case(
+        "faces.parquet", table(**{"\x1b[31m": lists([1.0])}), ("control characters", "\\x1b[31m")
+    ),
+    "very many columns": Case(
+        "faces.parquet",
+        table(**{f"{'x' * 50}{number}": pa.array([1]) for number in range(300)}),
+        ("no list column", "... (300)"),
+    ),
     "no list column": Case("faces.parquet", table(a=pa.array([1])), ("no list column",)),
     "lists of integers": Case("faces.parquet", table(a=pa.array([[1]])), ("no list column",)),
 }
@@ -236,6 +311,25 @@ IDENTITIES = {
     "several columns": Case(
         "people.parquet", table(a=pa.array([1]), b=pa.array([1])), ("more than one", "a, b")
     ),
+    "names of no letters": Case("people.npy", content(stating("<U0", (10**9,))), ("impossible", "<U0")),
+    "names of no bytes": Case(
+        "people.npz",
+        packed("identity.npy", stating("|S0", (10**9,))),
+        ("people.npz[identity]", "impossible"),
+    ),
+    "names of a billion letters": Case(
+        "people.npy", content(stating("|S1000000000", (1,))), ("at most 1000 letters",)
+    ),
+    "names beyond all letters": Case("people.npy", save(no_text(0x110000)), ("no valid text in row 2",)),
+    "identities of other bytes": Case(
+        "people.npz", packed("identity.npy", stating("|V1000000000", (4,))), ("holds |V1000000000",)
+    ),
+    "very many columns": Case(
+        "people.parquet",
+        table(**{f"{'x' * 50}{number}": pa.array([1]) for number in range(300)}),
+        ("more than one", "... (300)"),
+    ),
+    "timestamps": Case("people.parquet", table(a=pa.array([1], pa.timestamp("s"))), ("timestamp",)),
     "damaged": Case("people.parquet", content("PAR1"), ("damaged", "anew")),
 }
 

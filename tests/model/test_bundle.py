@@ -273,7 +273,7 @@ def test_whoever_reads_while_a_model_is_replaced_gets_one_of_the_two(folder: Pat
         ("cgcn", {"hidden": 8}, "cgcn of the family 'coordinates' has no setting 'hidden': it has none"),
         ("pairs", {"dimension": 16}, "pairs .* has no setting 'dimension': it has layers"),
         ("pairs", {"dropout": 1.5}, r"pairs .* dropout must be a number in 0\.\.1, got 1\.5"),
-        ("lcenet", {"layers": 0}, "lcenet .* layers must be a whole number from 1, got 0"),
+        ("lcenet", {"layers": 0}, "lcenet .* layers must be a whole number from 1 to 100, got 0"),
         ("pcenet", {"classifier_hidden": -1}, "pcenet .* classifier_hidden must be a whole number"),
     ],
 )

@@ -17,6 +17,7 @@ from nsrfc.errors import InputError, MemoryPlanError
 from nsrfc.knn.build import EXACT_LIMIT
 from nsrfc.resources.clustering import check_plan, plan, plan_reranking, plan_search
 from nsrfc.resources.machine import parse_bytes, peak_memory
+from nsrfc.storage.embeddings import write_embeddings
 from nsrfc.synthetic import generate
 
 
@@ -208,3 +209,16 @@ def test_fifty_thousand_faces_take_no_more_memory_than_planned(tmp_path: Path) -
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     record = json.loads((tmp_path / "people" / "run.json").read_text())
     assert record["peak_bytes"] <= 1.2 * record["plan"]["peak_bytes"]
+
+
+def test_a_table_takes_no_more_memory_than_planned(tmp_path: Path) -> None:
+    """Its library and its lists stand beside the array that is made of them."""
+    if peak_memory() is None:
+        pytest.skip("this system does not tell the peak memory of a process")
+    faces = generate(20_000, "wild", dimension=256, seed=0).embeddings
+    ids = np.array([f"face {number}.jpg" for number in range(len(faces))])
+    write_embeddings(tmp_path / "faces.parquet", faces, ids=ids)
+    command = [sys.executable, "-m", "nsrfc", "cluster", "faces.parquet", "--model", "none", "-o", "out"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["peak_bytes"] <= record["plan"]["peak_bytes"]

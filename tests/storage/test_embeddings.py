@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -175,3 +176,17 @@ def test_equal_content_makes_equal_bytes(tmp_path: Path) -> None:
         for path in files:
             write_embeddings(path, np.eye(3), ids=["x", "y", "z"])
         assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("ids", [np.array(["a", "bc", "d"], ">U2"), np.array([7, 8, 9], ">i8")])
+def test_ids_of_another_byte_order_are_turned_to_that_of_this_machine(
+    tmp_path: Path, ids: np.ndarray[Any, Any]
+) -> None:
+    np.savez(tmp_path / "faces.npz", a=np.ones((3, 2), np.float32), id=ids)
+    found = read_embeddings(tmp_path / "faces.npz")
+    assert found.ids is not None
+    assert found.ids.dtype.isnative
+    write_embeddings(tmp_path / "faces.parquet", found.vectors, ids=found.ids)
+    again = read_embeddings(tmp_path / "faces.parquet").ids
+    assert again is not None
+    assert again.tolist() == ids.tolist()

@@ -17,6 +17,7 @@ from nsrfc.cli.console import (
     seconds_text,
 )
 from nsrfc.cli.options import (
+    MOST_FACES,
     NO_MODEL,
     Cache,
     Device,
@@ -56,7 +57,9 @@ Output = Annotated[
 Threshold = Annotated[float | None, _share("minimum probability at which a density edge is kept.")]
 Tau = Annotated[float | None, _share("minimum score at which two faces are joined directly.")]
 Precision = Annotated[float | None, _share("minimum pairwise precision; not with --threshold.")]
-MinClusterSize = Annotated[int, typer.Option(min=1, help="Smaller clusters get the label -1.")]
+MinClusterSize = Annotated[
+    int, typer.Option(min=1, max=MOST_FACES, help="Smaller clusters get the label -1.")
+]
 KnownNeighbors = Annotated[
     Path | None,
     typer.Option(help="Neighbour graph of these faces, if already computed.", show_default=False),

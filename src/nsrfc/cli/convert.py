@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nsrfc.cli.console import print_json, print_table
-from nsrfc.cli.options import Json
+from nsrfc.cli.options import MOST_DIMENSION, Json
 
 
 def run(
@@ -22,7 +22,9 @@ def run(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the model.", show_default=False)
     ],
-    heads: Annotated[int, typer.Option(min=1, help="Attention heads of the networks.")] = 8,
+    heads: Annotated[
+        int, typer.Option(min=1, max=MOST_DIMENSION, help="Attention heads of the networks.")
+    ] = 8,
     as_json: Json = False,
 ) -> None:
     """Turn weights of the published code into a model.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsrfc.cli.console import ConsoleProgress, announce, print_json, print_table, seconds_text
-from nsrfc.cli.options import Json, Seed
+from nsrfc.cli.options import MOST_FACES, Json, Seed
 
 if TYPE_CHECKING:
     from nsrfc.report.comparison import Result
@@ -18,7 +18,9 @@ TABLE, PICTURE = "demo.json", "demo.png"
 
 
 def run(
-    faces: Annotated[int, typer.Option("--faces", "-n", min=MIN_FACES, help="How many faces.")] = 20_000,
+    faces: Annotated[
+        int, typer.Option("--faces", "-n", min=MIN_FACES, max=MOST_FACES, help="How many faces.")
+    ] = 20_000,
     preset: Annotated[str, typer.Option(help="Kind of faces: wild, lfw, lowres or ms1m.")] = "wild",
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the picture and the table.")

@@ -69,7 +69,7 @@ def run(
     graph = pair_probabilities(
         vectors,
         loaded,
-        ClusterConfig(search=search.value, seed=seed, embedder=embedder),
+        ClusterConfig.of(search=search.value, seed=seed, embedder=embedder),
         graph=None if knn is None else read_neighbors(knn),
         run=Run(device, dtype.value, cache, progress),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsrfc.cli.console import print_json, print_table
-from nsrfc.cli.options import Json
+from nsrfc.cli.options import MOST_FACES, Json
 
 if TYPE_CHECKING:
     from nsrfc.metrics import Scores
@@ -29,7 +29,9 @@ def run(
         str | None,
         typer.Option(help="Array (.npz) or column (.parquet) of identities.", show_default=False),
     ] = None,
-    top: Annotated[int, typer.Option(min=0, help="Number of the worst errors to show.")] = 10,
+    top: Annotated[
+        int, typer.Option(min=0, max=MOST_FACES, help="Number of the worst errors to show.")
+    ] = 10,
     as_json: Json = False,
 ) -> None:
     """Score labels against known identities, and show the worst errors."""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nsrfc.cli.console import print_json, print_table
-from nsrfc.cli.options import Json, Seed
+from nsrfc.cli.options import MOST_DIMENSION, MOST_FACES, Json, Seed
 
 
 class FacesLayout(StrEnum):
@@ -29,9 +29,13 @@ def run(
             show_default=False,
         ),
     ],
-    n: Annotated[int, typer.Option("-n", "--faces", min=1, help="Number of faces.")] = 20_000,
+    n: Annotated[
+        int, typer.Option("-n", "--faces", min=1, max=MOST_FACES, help="Number of faces.")
+    ] = 20_000,
     preset: Annotated[str, typer.Option(help="Kind of faces: wild, lfw, lowres or ms1m.")] = "ms1m",
-    dimension: Annotated[int, typer.Option(min=1, help="Embedding dimension.")] = 256,
+    dimension: Annotated[
+        int, typer.Option(min=1, max=MOST_DIMENSION, help="Embedding dimension.")
+    ] = 256,
     seed: Seed = 0,
     identities: Annotated[
         Path | None,

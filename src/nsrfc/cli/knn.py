@@ -48,7 +48,7 @@ def run(
 
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [embeddings])
-    config = ClusterConfig(k=k, search=search.value, seed=seed)
+    config = ClusterConfig.of(k=k, search=search.value, seed=seed)
     vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
     n, d = vectors.shape
     planned = plan_search(n, d, config)

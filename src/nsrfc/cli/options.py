@@ -9,6 +9,10 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "MOST_DIMENSION",
+    "MOST_FACES",
+    "MOST_NEIGHBORS",
+    "MOST_SEED",
     "NO_MODEL",
     "Cache",
     "Device",
@@ -31,6 +35,9 @@ __all__ = [
     "SearchOption",
     "Seed",
 ]
+
+MOST_FACES, MOST_DIMENSION, MOST_NEIGHBORS, MOST_SEED = 2**31 - 1, 65_536, 65_536, 2**63 - 1
+"""As in :mod:`nsrfc.config`, which is not imported here: ``--help`` shall be fast."""
 
 
 class Search(StrEnum):
@@ -65,13 +72,18 @@ Key = Annotated[
 ]
 Dimension = Annotated[
     int | None,
-    typer.Option(min=1, help="Embedding dimension; needed for .bin.", show_default=False),
+    typer.Option(
+        min=1, max=MOST_DIMENSION, help="Embedding dimension; needed for .bin.", show_default=False
+    ),
 ]
 Neighbors = Annotated[
-    int, typer.Option("--k", "-k", min=1, help="Neighbours per face, the face itself included.")
+    int,
+    typer.Option(
+        "--k", "-k", min=1, max=MOST_NEIGHBORS, help="Neighbours per face, the face itself included."
+    ),
 ]
 SearchOption = Annotated[Search, typer.Option("--search", help="auto is exact up to 100,000 faces.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of everything random.")]
 LayoutOption = Annotated[
     Layout, typer.Option("--layout", help="reference: 'data' (n, 2, k), ids and 1 - cosine.")
 ]
@@ -97,6 +109,7 @@ NeighborsOfRules = Annotated[
         "--k",
         "-k",
         min=1,
+        max=MOST_NEIGHBORS,
         help=f"Neighbours per face, the face itself included, with --model {NO_MODEL}: 80 by default.",
         show_default=False,
     ),

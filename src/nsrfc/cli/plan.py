@@ -9,6 +9,7 @@ import typer
 
 from nsrfc.cli.console import bytes_text, print_json, print_table, seconds_text
 from nsrfc.cli.options import (
+    MOST_FACES,
     NO_MODEL,
     Dimension,
     Json,
@@ -27,7 +28,14 @@ def run(
     ] = None,
     n: Annotated[
         int | None,
-        typer.Option("-n", "--faces", min=1, help="Number of faces, if no file.", show_default=False),
+        typer.Option(
+            "-n",
+            "--faces",
+            min=1,
+            max=MOST_FACES,
+            help="Number of faces, if no file.",
+            show_default=False,
+        ),
     ] = None,
     dimension: Dimension = None,
     key: Key = None,
@@ -56,7 +64,7 @@ def run(
         settings = trained.settings
     if settings is not None and k is not None:
         raise InputError(f"-k is for --model {NO_MODEL}, as a model has its own: leave it out.")
-    config = ClusterConfig(k=k, search=search.value)
+    config = ClusterConfig.of(k=k, search=search.value)
     planned = plan(n, dimension, config, model=settings)
     if as_json:
         print_json(planned.as_dict())

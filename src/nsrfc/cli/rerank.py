@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nsrfc.cli.console import ConsoleProgress, announce, print_json, print_table, seconds_text
-from nsrfc.cli.options import GraphFile, Json, Layout, LayoutOption
+from nsrfc.cli.options import MOST_NEIGHBORS, GraphFile, Json, Layout, LayoutOption
 
 
 def run(
@@ -19,7 +19,14 @@ def run(
     ],
     k: Annotated[
         int | None,
-        typer.Option("--k", "-k", min=1, help="Number of columns; all by default.", show_default=False),
+        typer.Option(
+            "--k",
+            "-k",
+            min=1,
+            max=MOST_NEIGHBORS,
+            help="Number of columns; all by default.",
+            show_default=False,
+        ),
     ] = None,
     layout: LayoutOption = Layout.NSRFC,
     as_json: Json = False,

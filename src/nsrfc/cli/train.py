@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nsrfc.cli.console import ConsoleProgress, announce, print_json, print_table, seconds_text
-from nsrfc.cli.options import Dimension, EmbeddingsFile, Json, Key, MaxMemory
+from nsrfc.cli.options import MOST_SEED, Dimension, EmbeddingsFile, Json, Key, MaxMemory
 
 if TYPE_CHECKING:
     from nsrfc.model.bundle import NSRFC
@@ -69,7 +69,12 @@ def run(
     start: Start = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Seed; overrides that of the preset or file.", show_default=False),
+        typer.Option(
+            min=0,
+            max=MOST_SEED,
+            help="Seed; overrides that of the preset or file.",
+            show_default=False,
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     max_memory: MaxMemory = None,

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from nsrfc.config import problem
+from nsrfc.config import Count, Dimension, Number, Positive, Share, Text, problem
 from nsrfc.errors import InputError
 from nsrfc.records import ScorePrior
-from nsrfc.storage.files import PathLike, atomic_path, existing_file, kind_of, known_suffix, reading
+from nsrfc.storage.files import PathLike, atomic_path, existing_file, kind_of, known_suffix
 
 __all__ = ["SUFFIXES", "EmbedderCard", "Norm", "OperatingPoint", "Statistic", "card_names", "find_card"]
 
@@ -24,8 +24,7 @@ SUFFIXES = ".yaml", ".yml"
 
 _FOLDER = resources.files("nsrfc") / "embedders" / "cards"
 
-_Cosine = Annotated[float, Field(gt=-1, lt=1)]
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Cosine = Annotated[Number, Field(gt=-1, lt=1)]
 
 
 class _Part(BaseModel):
@@ -36,22 +35,28 @@ class Statistic(_Part):
     """A statistic of cosines, and its standard error."""
 
     value: _Cosine
-    error: _Positive
+    error: Positive
+
+
+def _deviates(deviation: Statistic) -> Statistic:
+    if deviation.value <= 0:
+        raise ValueError(f"a deviation is above 0, got {deviation.value}")
+    return deviation
 
 
 class Norm(_Part):
     """Lengths of the embeddings as the embedder returns them: mean and standard deviation."""
 
-    mean: _Positive
-    deviation: _Positive
+    mean: Positive
+    deviation: Positive
 
 
 class OperatingPoint(_Part):
     """A threshold that somebody publishes for this embedder. It is stated, not used."""
 
     measure: Literal["cosine", "euclidean", "euclidean of unit vectors"]
-    threshold: float
-    by: str
+    threshold: Number
+    by: Text
 
 
 class EmbedderCard(_Part):
@@ -63,40 +68,40 @@ class EmbedderCard(_Part):
         From pydantic, a ValueError of several lines; :meth:`read` reports the same in one sentence.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=100)]
     """By which the card is chosen, and named in messages and records."""
 
-    title: str
+    title: Text
     """What the embedder is, in words."""
 
-    dimension: Annotated[int, Field(ge=1)]
+    dimension: Dimension
 
     norm: Norm | None = None
 
     impostor_mean: Statistic | None = None
     """m: mean cosine of impostor pairs."""
 
-    impostor_deviation: Statistic | None = None
+    impostor_deviation: Annotated[Statistic, AfterValidator(_deviates)] | None = None
     """d: standard deviation of the cosines of impostor pairs."""
 
     genuine_mean: Statistic | None = None
     """Mean cosine of genuine pairs. Stated, not used."""
 
-    mean_length: Annotated[float, Field(ge=0, le=1)] | None = None
+    mean_length: Share | None = None
     """Length of the mean of the unit vectors. Stated, not used."""
 
-    effective_dimension: _Positive | None = None
+    effective_dimension: Positive | None = None
     """(sum of the variances)^2 / sum of their squares, along principal axes. Stated, not used."""
 
-    faces: Annotated[int, Field(ge=1)] | None = None
+    faces: Count | None = None
     """Number of faces that the figures were measured on."""
 
-    operating_points: tuple[OperatingPoint, ...] = ()
+    operating_points: Annotated[tuple[OperatingPoint, ...], Field(max_length=100)] = ()
 
-    source: str
+    source: Text
     """Where the figures come from."""
 
-    links: tuple[str, ...] = ()
+    links: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
 
     @property
     def prior(self) -> ScorePrior:
@@ -114,10 +119,11 @@ class EmbedderCard(_Part):
         InputError
             If there is no such file, it is no YAML, or no card; the message names the first wrong field.
         """
+        # Imported here, as a run without a card of one's own does not need it.
+        from nsrfc.storage.yaml_files import read_yaml
+
         path = existing_file(path, SUFFIXES, "embedder cards")
-        with reading(path):
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return cls.of(content, str(path))
+        return cls.of(read_yaml(path), str(path))
 
     def write(self, path: PathLike) -> None:
         """Write the card, whole or not at all; fields that are left out are not written.

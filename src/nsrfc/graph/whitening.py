@@ -44,7 +44,7 @@ _Doubles = npt.NDArray[np.float64]
 _LIKELY = 0.5
 _MIN_TOTAL = 1.5
 
-_ROWS = 16_384
+_ROWS = 4_096
 """Faces processed at a time."""
 
 _NEIGHBORS = 80

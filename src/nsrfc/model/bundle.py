@@ -18,19 +18,20 @@ import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load, save
 from torch import nn
 
 from nsrfc import __version__
-from nsrfc.errors import InputError
+from nsrfc.config import Number, problem
+from nsrfc.errors import InputError, shortened, shown
 from nsrfc.model.settings import NETWORKS, UNIVERSAL, Family, ModelSettings, NetworkName
-from nsrfc.storage.files import kind_of, latest, reading
+from nsrfc.storage.files import check_size, kind_of, latest, reading
 
 __all__ = [
     "FILES",
@@ -61,6 +62,13 @@ _CLASSES: Mapping[Family, Mapping[NetworkName, tuple[str, str]]] = {
     },
 }
 """Modules in `nsrfc.networks` and their classes, which are imported on first use."""
+
+MOST_WEIGHTS = 2**29
+"""Of a network: 2 GiB, ten times those of the largest published one."""
+
+_MOST_CONFIG_BYTES = 1 << 22
+_METRICS = TypeAdapter(dict[Literal["metrics"], dict[str, Number]])
+_FLOATS = torch.float32, torch.float64, torch.float16, torch.bfloat16
 
 _SHIPPED = Path(__file__).parents[1] / UNIVERSAL
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -219,20 +227,24 @@ class NSRFC(
         with reading(folder / WEIGHTS):
             weights = load(stored)
         try:
-            model = cls(**config)
+            with torch.device("meta"):
+                outline = cls(**config).state_dict()
         except InputError as error:
             raise InputError(f"{folder / CONFIG}: {error}") from error
-        if model.state_dict().keys() != weights.keys():
+        if outline.keys() != weights.keys():
             from nsrfc.model.older import present_names
 
             weights = present_names(weights)
-        expected = {name: value.shape for name, value in model.state_dict().items()}
-        found = {name: value.shape for name, value in weights.items()}
+        expected, found = (
+            {name: (value.shape, value.dtype in _FLOATS) for name, value in each.items()}
+            for each in (outline, weights)
+        )
         if expected != found:
             wrong = sorted({name for name, _ in expected.items() ^ found.items()})
             raise InputError(
                 f"{folder / WEIGHTS} does not hold the networks that {CONFIG} describes "
-                f"({len(wrong)} weights differ, {wrong[0]} first): copy both from one model."
+                f"({len(wrong)} weights differ, {shortened(wrong[0])} first): "
+                f"copy both from one model."
             )
         broken = sorted(name for name, value in weights.items() if not torch.isfinite(value).all())
         if broken:
@@ -240,6 +252,7 @@ class NSRFC(
                 f"{folder / WEIGHTS} holds weights that are NaN or infinite ({len(broken)} of "
                 f"{len(weights)}, {broken[0]} first): copy or train the model anew."
             )
+        model = cls(**config)
         model.load_state_dict(weights)
         return model.eval()
 
@@ -307,7 +320,7 @@ def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:
     Raises
     ------
     InputError
-        If the class has no such argument, or the value is invalid.
+        If the class has no such argument, the value is invalid, or the network would be too large.
     """
     module, class_name = _CLASSES[settings.family][name]
     kind = getattr(import_module(f"nsrfc.networks.{module}"), class_name)
@@ -319,13 +332,21 @@ def build_network(name: NetworkName, settings: ModelSettings) -> nn.Module:
     known = [argument for argument in parameters if argument not in fixed]
     if unknown := [argument for argument in given if argument not in known]:
         raise InputError(
-            f"{name} of the family {settings.family!r} has no setting {unknown[0]!r}: "
+            f"{name} of the family {settings.family!r} has no setting {shown(unknown[0])}: "
             f"it has {', '.join(known) or 'none'}."
         )
     try:
-        network: nn.Module = kind(**fixed, **given)
+        with torch.device("meta"):  # has shapes, but takes no memory
+            outline: nn.Module = kind(**fixed, **given)
     except ValueError as error:
         raise InputError(f"{name} of the family {settings.family!r}: {error}.") from error
+    weights = sum(value.numel() for value in outline.state_dict().values())
+    if weights > MOST_WEIGHTS:
+        raise InputError(
+            f"{name} of the family {settings.family!r} would have {weights:,} weights, and at most "
+            f"{MOST_WEIGHTS:,} are allowed: make it smaller."
+        )
+    network: nn.Module = kind(**fixed, **given)
     return network
 
 
@@ -390,6 +411,8 @@ def _content(folder: Path, name: str) -> bytes | None:
     path = latest(folder, name)
     with reading(path):
         try:
+            if name == CONFIG:
+                check_size(path, _MOST_CONFIG_BYTES)
             return path.read_bytes()
         except FileNotFoundError:
             # It may have been given its name in the meantime.
@@ -415,13 +438,16 @@ def _read_config(path: Path, content: bytes, weights: str) -> dict[str, Any]:
                 f"{path.with_name(WEIGHTS)} does not have the checksum in {CONFIG}: it is damaged or of "
                 f"another model, so copy both files anew or train the model again."
             )
+    metrics, data = config.get("metrics") or {}, config.get("data") or {}
+    version = shortened(config.get("nsrfc_version"))
     try:
         settings = ModelSettings.model_validate(config.get("settings"))
+        metrics = _METRICS.validate_python({"metrics": metrics})["metrics"]
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "settings"
         raise InputError(
-            f"{path}: {name}: {first['msg']}, from nsrfc {config.get('nsrfc_version')}: "
+            f"{path}: {problem(error)[:-1]}, from nsrfc {version}: "
             f"it is damaged or of another version, so train or convert the model anew."
         ) from None
-    return {"settings": settings, "metrics": config.get("metrics"), "data": config.get("data")}
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: data is no mapping of facts: train or convert the model anew.")
+    return {"settings": settings, "metrics": metrics, "data": data}

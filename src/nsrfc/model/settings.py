@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from nsrfc.config import Share
+from nsrfc.config import Count, Dimension, Neighbors, Number, Share
 from nsrfc.errors import InputError
 from nsrfc.records import Mutual
 
@@ -43,7 +43,7 @@ STEPS: Mapping[Step, NetworkName] = {
 }
 """The learned steps in order, and the network that each needs."""
 
-Calibration = tuple[float, float, float]
+Calibration = tuple[Number, Number, Number]
 """Weights of the networks and of the score model, and offset, of calibrated log-odds; see
 :func:`nsrfc.methods.networks.calibrated`."""
 
@@ -51,7 +51,8 @@ UNCHANGED: Calibration = (1.0, 0.0, 0.0)
 
 Family = Literal["structure", "coordinates"]
 
-Hyperparameters = dict[str, int | float | bool | list[float]]
+Hyperparameters = dict[str, int | float | bool | Annotated[list[Number], Field(max_length=100)]]
+"""Arguments of a network, whose class checks their ranges."""
 
 
 class ClusterComparison(BaseModel):
@@ -69,7 +70,7 @@ class ClusterComparison(BaseModel):
     """The same for refined embeddings, where the poses of one identity are more similar but impostor
     pairs are not."""
 
-    minimum_score: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
+    minimum_score: Annotated[Number, Field(ge=0)] = 2.0
     """Minimum normalised score of two such clusters, the mean over all pairs: that of two clusters of
     different identities is often 1."""
 
@@ -81,13 +82,13 @@ class ClusterComparison(BaseModel):
     """Minimum r of such clusters by the embeddings as given; by the refined ones ``refined_minimum``
     applies as well."""
 
-    uncertain_size: Annotated[int, Field(ge=2)] = 5
+    uncertain_size: Annotated[Count, Field(ge=2)] = 5
     """Minimum size of such clusters, above which their similarity is more reliable than the edge."""
 
     unlinked_minimum: Share = 0.75
     """Minimum r, by the embeddings as given, at which two large clusters are joined without an edge."""
 
-    unlinked_size: Annotated[int, Field(ge=2)] = 10
+    unlinked_size: Annotated[Count, Field(ge=2)] = 10
     """Minimum size of such clusters."""
 
 
@@ -99,10 +100,10 @@ class ModelSettings(BaseModel):
     family: Family
     """What the networks read: neighbour structure, or the vectors themselves as published."""
 
-    dimension: Annotated[int, Field(ge=1)] | None
+    dimension: Dimension | None
     """Embedding dimension; None: any, only for networks on structure."""
 
-    k: Annotated[int, Field(ge=1)] = 80
+    k: Neighbors = 80
     """Neighbours per face, the face itself included."""
 
     search: Literal["auto", "exact", "approximate"] = "auto"
@@ -117,7 +118,7 @@ class ModelSettings(BaseModel):
     used: dict[Step, bool] = {}
     """Whether a step is used, because validation improved with it; missing steps are not used."""
 
-    unrefined: tuple[NetworkName, ...] = ()
+    unrefined: Annotated[tuple[NetworkName, ...], Field(max_length=4)] = ()
     """Networks that read the embeddings as given, not the refined ones: LCENet and PCENet as
     published."""
 
@@ -135,17 +136,17 @@ class ModelSettings(BaseModel):
     """Whether the probability of a density edge is that of PCENet times the score a_ij p_ij; otherwise
     it is that of PCENet alone, as published."""
 
-    tau: float | None = None
+    tau: Annotated[Number, Field(ge=0)] | None = None
     """Minimum score a_ij p_ij of a similarity edge; None: the published rule."""
 
     calibration: Calibration = UNCHANGED
     """How probabilities of edges are calibrated, fitted on validation identities
     (:func:`nsrfc.training.calibration.fit_calibration`)."""
 
-    connect: Annotated[float, Field(ge=0)] = 0.5
+    connect: Annotated[Number, Field(ge=0)] = 0.5
     """Minimum calibrated probability at which a density edge is kept."""
 
-    precision: tuple[tuple[float, float], ...] = ()
+    precision: Annotated[tuple[tuple[Share, Number], ...], Field(max_length=1000)] = ()
     """Pairwise precision on validation identities and the ``connect`` that reached it, both
     ascending."""
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.errors import InputError
+from nsrfc.errors import InputError, shown
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.storage.embeddings import read_embeddings, write_embeddings
@@ -287,7 +287,7 @@ def _check_neighbors(path: Path, n: int) -> None:
     header = npz_headers(path).get("data")
     wanted = (n, 2, min(NEIGHBORS, n))
     if header is None or header.shape != wanted:
-        found = "no array 'data'" if header is None else f"'data' of shape {header.shape}"
+        found = "no array 'data'" if header is None else f"'data' of shape {shown(header.shape)}"
         raise InputError(
             f"{path} holds {found}, but neighbours of these features have the shape {wanted}: copy it "
             f"anew, or remove it to have the neighbours searched."

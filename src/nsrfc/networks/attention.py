@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
@@ -10,15 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nsrfc.errors import shown
+
 __all__ = [
     "Encoder",
     "LastAxisNorm",
     "beside_first",
     "check_numbers",
     "check_sizes",
+    "check_switches",
     "divisor_up_to",
     "with_cosines",
 ]
+
+MOST_LAYERS = 100
 
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -72,7 +76,7 @@ class Encoder(nn.Module):
     Raises
     ------
     ValueError
-        If a size is not a whole number from 1, or ``dropout`` is not in 0..1.
+        If a size is not a whole number in its range, or ``dropout`` is not in 0..1.
     """
 
     def __init__(
@@ -89,8 +93,10 @@ class Encoder(nn.Module):
         leaning: bool = False,
     ) -> None:
         super().__init__()
-        check_sizes(width=width, layers=layers, heads=heads, hidden=hidden)
+        check_sizes(width=width, heads=heads, hidden=hidden)
+        check_sizes(MOST_LAYERS, layers=layers)
         check_numbers(1, dropout=dropout)
+        check_switches(pre_norm=pre_norm)
         heads = divisor_up_to(width, heads)
         form = _Form(dropout, pre_norm, _ACTIVATIONS[activation], leaning)
         self.layers = nn.ModuleList(_Layer(width, heads, hidden, form) for _ in range(layers))
@@ -144,7 +150,9 @@ class _Layer(nn.Module):
         self.narrow = nn.Linear(hidden, width)
         self.attention_norm = nn.LayerNorm(width)
         self.feed_forward_norm = nn.LayerNorm(width)
-        self.lean = nn.Parameter(5.0 * torch.arange(heads)) if form.leaning else None
+        # Not by torch.arange, which on the device "meta" loads a thousand modules.
+        slopes = torch.tensor([5.0 * head for head in range(heads)])
+        self.lean = nn.Parameter(slopes) if form.leaning else None
         nn.init.xavier_uniform_(self.project.weight)
         nn.init.zeros_(self.project.bias)
         nn.init.zeros_(self.joined.bias)
@@ -251,26 +259,37 @@ class LastAxisNorm(nn.BatchNorm1d):
         return super().forward(input.reshape(-1, self.num_features)).view(input.shape)
 
 
-def check_sizes(**sizes: object) -> None:
-    """Refuse sizes that are not whole numbers from 1; the message names them.
+def check_sizes(most: int = 65_536, **sizes: object) -> None:
+    """Refuse sizes that are not whole numbers in 1..``most``; the message names them.
 
     Raises
     ------
     ValueError
     """
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name} must be a whole number from 1, got {size!r}")
+        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= most:
+            raise ValueError(f"{name} must be a whole number from 1 to {most}, got {shown(size)}")
+
+
+def check_switches(**switches: object) -> None:
+    """Refuse anything but true and false; the message names the setting.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name, switch in switches.items():
+        if not isinstance(switch, bool):
+            raise ValueError(f"{name} must be true or false, got {shown(switch)}")
 
 
 def check_numbers(most: float, **numbers: object) -> None:
-    """Refuse numbers that are not finite and in 0..``most``; the message names them.
+    """Refuse numbers that are not in 0..``most``; the message names them.
 
     Raises
     ------
     ValueError
     """
     for name, number in numbers.items():
-        if not isinstance(number, int | float) or not (math.isfinite(number) and 0 <= number <= most):
-            limit = f"in 0..{most:g}" if math.isfinite(most) else "from 0"
-            raise ValueError(f"{name} must be a number {limit}, got {number!r}")
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= most:
+            raise ValueError(f"{name} must be a number in 0..{most:g}, got {shown(number)}")

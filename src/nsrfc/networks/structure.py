@@ -14,13 +14,12 @@ Every output is known log-odds plus a learned correction, which is zero before t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nsrfc.errors import shown
 from nsrfc.graph.list_features import LIST_FEATURES
 from nsrfc.networks.attention import Encoder, LastAxisNorm, check_numbers, check_sizes
 
@@ -87,7 +86,7 @@ def leaning_encoder(width: int, layers: int, heads: int, hidden: int) -> Encoder
     ValueError
         If a size is out of range; the message names it.
     """
-    check_sizes(width=width, layers=layers, heads=heads, hidden=hidden)
+    check_sizes(width=width, heads=heads)
     if width % heads:
         raise ValueError(f"width must be a multiple of heads, got {width} and {heads}")
     return Encoder(
@@ -111,6 +110,9 @@ def zeroed(layer: nn.Linear) -> nn.Linear:
 
 ODDS = LIST_FEATURES.index("odds")
 """The feature that holds known log-odds."""
+
+MOST_OWN = 1000
+"""With a larger share of its own, a refined embedding is the embedding as given."""
 
 TRUST = 0.3
 """Initial factor of the known log-odds: the score model is fitted to best edges, and applied to whole
@@ -197,12 +199,13 @@ class StructureRefinement(nn.Module):
         self, hidden: int = 48, own: float = 0.6, whitening: float | Sequence[float] = 0.5
     ) -> None:
         super().__init__()
-        check_numbers(math.inf, own=own)
-        self.own, self.powers = own, tuple(map(float, np.atleast_1d(whitening)))
-        if not self.powers or self.powers != tuple(sorted(self.powers)):
-            raise ValueError(f"whitening must be one power or several, ascending, got {whitening!r}")
-        for power in self.powers:
+        check_numbers(MOST_OWN, own=own)
+        powers = whitening if isinstance(whitening, Sequence) else [whitening]
+        for power in powers:
             check_numbers(0.5, whitening=power)
+        self.own, self.powers = own, tuple(map(float, powers))
+        if not self.powers or self.powers != tuple(sorted(self.powers)):
+            raise ValueError(f"whitening must be one or several powers, ascending, got {shown(powers)}")
         self.first = PairScorer(hidden)
         self.second = PairScorer(hidden)
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nsrfc.chunks import BATCH, CHUNK, ROWS
-from nsrfc.config import ClusterConfig
-from nsrfc.errors import InputError
+from nsrfc.config import MOST_FACES, ClusterConfig
+from nsrfc.errors import InputError, shown
 from nsrfc.knn.build import EXACT_LIMIT
 from nsrfc.knn.inverted_file import FACES_PER_CELL, FLAT_CENTRES
 from nsrfc.methods.rules import Rules
@@ -164,6 +164,8 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     config = config or ClusterConfig()
     if n < 1 or dimension < 1:
         raise InputError(f"A plan needs at least one face of one dimension, got {n} x {dimension}.")
+    if n > MOST_FACES:
+        raise InputError(f"At most {MOST_FACES:,} faces can be clustered at once, got {shown(n)}.")
     k = min(config.k or Rules.k, n)
     method = config.search
     if method == "auto":

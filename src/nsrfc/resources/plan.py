@@ -10,9 +10,9 @@ from nsrfc.errors import MemoryPlanError
 
 __all__ = ["RUNTIME_BYTES", "Plan", "Stage", "largest_fitting", "refusal"]
 
-RUNTIME_BYTES = 360 * 2**20
-"""Interpreter, libraries, and the compiler, which only the first run after an installation needs; later
-runs take about 150 MiB less."""
+RUNTIME_BYTES = 512 * 2**20
+"""Interpreter, libraries, and what they keep of memory that was freed, most of it after Parquet files,
+or after compiling, which only the first run after an installation needs."""
 
 
 @dataclass(frozen=True)

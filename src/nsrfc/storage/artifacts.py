@@ -34,12 +34,14 @@ from nsrfc.chunks import release
 from nsrfc.errors import InputError
 from nsrfc.rowstore import Arrays, RowStore
 from nsrfc.storage.files import (
+    ArrayHeader,
     PathLike,
     atomic_path,
     kind_of,
     npz_headers,
     open_npy,
     read_npz_array,
+    read_text,
     reading,
     write_npz,
     writing,
@@ -51,6 +53,7 @@ __all__ = ["Artifacts", "Pieces", "key_of"]
 
 _ABOUT = "about"
 _DONE = "done.json"
+_MOST_RECORD_BYTES = 1 << 20
 
 CODE = ("chunks", "graph", "knn", "methods", "model", "networks", "vectors")
 """Modules and folders of the package whose code affects the results of stages."""
@@ -137,7 +140,7 @@ class Artifacts:
     def keep(self, stage: str, key: str, arrays: Arrays) -> None:
         """Keep a result, replacing an older one."""
         path = self._path(stage, key)
-        write_npz(path, {_ABOUT: np.array(key), **arrays})
+        write_npz(path, {_ABOUT: _about(key, arrays), **arrays})
 
     def pieces(self, stage: str, key: str) -> RowStore:
         """Open a result whose arrays are filled row by row."""
@@ -238,13 +241,13 @@ class Pieces:
             return 0, 0
         try:
             with reading(record):
-                found = json.loads(record.read_text(encoding="utf-8"))
+                found = json.loads(read_text(record, _MOST_RECORD_BYTES))
                 key, rows, expected = found["key"], int(found["rows"]), found["crc32"].get(path.stem)
             if key != self.key:
                 return 0, 0
             array = open_npy(path)
             right = (array.shape, array.dtype) == (shape, np.dtype(dtype)) and 0 <= rows <= len(array)
-            if not right or zlib.crc32(array[:rows].data) != expected:
+            if not right or not array.flags.c_contiguous or zlib.crc32(array[:rows].data) != expected:
                 raise InputError(f"{path} does not hold the result that its name says.")
         except InputError as error:
             _logger.warning("%s Its stage is run again.", error)
@@ -297,7 +300,17 @@ def _take_room(path: Path) -> None:
 
 
 def _read(path: Path, key: str) -> Arrays:
-    names = npz_headers(path)
-    if _ABOUT not in names or str(read_npz_array(path, _ABOUT)) != key:
+    headers = npz_headers(path)
+    about = headers.pop(_ABOUT, None)
+    wanted = _about(key, headers)
+    right = about is not None and (about.shape, about.dtype) == (wanted.shape, wanted.dtype)
+    # Text of damaged bytes cannot be turned into a str, so arrays are compared.
+    if not right or (read_npz_array(path, _ABOUT) != wanted).any():
         raise InputError(f"{path} does not hold the result that its name says.")
-    return {name: read_npz_array(path, name) for name in names if name != _ABOUT}
+    return {name: read_npz_array(path, name) for name in headers}
+
+
+def _about(key: str, arrays: Mapping[str, npt.NDArray[Any] | ArrayHeader]) -> npt.NDArray[np.str_]:
+    """Say of a result what it depends on, and what arrays it has."""
+    held = sorted(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items())
+    return np.array([key, *held])

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.errors import InputError
+from nsrfc.errors import InputError, shortened, shown
 from nsrfc.storage.files import (
     PathLike,
     atomic_path,
+    check_text,
     choose,
     existing_file,
     known_suffix,
@@ -108,10 +109,13 @@ def read_embeddings(
             f"{path} holds embeddings of dimension {vectors.shape[1]}, but {dimension} was asked "
             f"for: give the file of the right embedder or the right dimension."
         )
-    if found.ids is not None:
-        _check_ids(found.ids, len(vectors), str(path))
+    ids = found.ids
+    if ids is not None:
+        _check_ids(ids.shape, ids.dtype, len(vectors), str(path))
+        check_text(ids, f"{path}[{ID_KEY}]")
+        ids = ids.astype(ids.dtype.newbyteorder("="), copy=False)
     check_vectors(vectors, str(path))
-    return Embeddings(vectors, found.ids)
+    return Embeddings(vectors, ids)
 
 
 def write_embeddings(
@@ -149,7 +153,8 @@ def write_embeddings(
         if suffix in (".npy", ".bin"):
             raise InputError(f"{path} cannot hold ids: write .npz or .parquet, or leave them out.")
         ids = np.asarray(ids)
-        _check_ids(ids, len(vectors), "ids")
+        _check_ids(ids.shape, ids.dtype, len(vectors), "ids")
+        check_text(ids, "ids")
     if suffix == ".npy":
         write_npy(path, vectors)
     elif suffix == ".npz":
@@ -164,14 +169,14 @@ def write_embeddings(
                 stream.write(np.ascontiguousarray(block, dtype="<f4").data)
 
 
-def _check_ids(ids: npt.NDArray[Any], n: int, name: str) -> None:
-    if ids.ndim != 1 or ids.dtype.kind not in "iuU":
+def _check_ids(shape: tuple[int, ...], dtype: np.dtype[Any], n: int, name: str) -> None:
+    if len(shape) != 1 or dtype.kind not in "iuU":
         raise InputError(
-            f"{name}: the ids must be one integer or string per face, got {ids.dtype} of shape "
-            f"{ids.shape}: convert them or leave them out."
+            f"{name}: the ids must be one integer or string per face, got {shortened(dtype)} of shape "
+            f"{shown(shape)}: convert them or leave them out."
         )
-    if len(ids) != n:
-        raise InputError(f"{name}: there are {len(ids)} ids for {n} faces: give one id per face.")
+    if shape[0] != n:
+        raise InputError(f"{name}: there are {shape[0]} ids for {n} faces: give one id per face.")
 
 
 def _read_npz(path: Path, key: str | None) -> Embeddings:
@@ -180,8 +185,12 @@ def _read_npz(path: Path, key: str | None) -> Embeddings:
         name for name, header in headers.items() if len(header.shape) == 2 and header.dtype.kind == "f"
     ]
     key = choose(path, key, list(headers), fitting, PREFERRED_KEYS, "2-D array of floats")
-    ids = read_npz_array(path, ID_KEY) if ID_KEY in headers and key != ID_KEY else None
-    return Embeddings(map_npz_array(path, key), ids)
+    vectors, ids = map_npz_array(path, key), None
+    if ID_KEY in headers and key != ID_KEY and vectors.ndim == 2:
+        # Before they are read, as they may be larger than the embeddings.
+        _check_ids(headers[ID_KEY].shape, headers[ID_KEY].dtype, len(vectors), str(path))
+        ids = read_npz_array(path, ID_KEY)
+    return Embeddings(vectors, ids)
 
 
 def _open_bin(path: Path, dimension: int | None) -> npt.NDArray[Any]:

@@ -7,6 +7,7 @@ not copied.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import secrets
@@ -22,15 +23,19 @@ from typing import IO, Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.errors import InputError, NsrfcError
+from nsrfc.errors import InputError, NsrfcError, enumerate_names, shortened, shown
 
 __all__ = [
     "INCOMING",
     "ArrayHeader",
     "PathLike",
     "atomic_path",
+    "check_header",
     "check_outputs",
     "check_place",
+    "check_room",
+    "check_size",
+    "check_text",
     "choose",
     "existing_file",
     "kind_of",
@@ -40,6 +45,7 @@ __all__ = [
     "npz_headers",
     "open_npy",
     "read_npz_array",
+    "read_text",
     "reading",
     "refuse_folder",
     "remove_temporaries",
@@ -55,6 +61,17 @@ INCOMING = Path(".incoming", "whole")
 """Where files are that take their names together, see :mod:`nsrfc.storage.placing`."""
 
 _BLOCK = 1 << 20
+
+_MOST_HEADER = 1 << 15
+"""Bytes of a header; numpy reads none of more than 10,000."""
+
+_LAST_CODE, _SURROGATES = 0x10FFFF, range(0xD800, 0xE000)
+
+MOST_ARRAYS = 10_000
+"""Arrays of an ``.npz`` file."""
+
+MOST_LETTERS = 1_000
+"""Letters of a name. numpy keeps all names in the room of the longest."""
 
 
 @contextmanager
@@ -289,10 +306,10 @@ def choose(
     InputError
         If the file has no ``key``; or, without a key, if none or more than one fits.
     """
-    held = ", ".join(available) or "nothing"
+    held = enumerate_names(available) or "nothing"
     if key is not None:
         if key not in available:
-            raise InputError(f"{path} has no {key!r}: name one of what it holds ({held}).")
+            raise InputError(f"{path} has no {shown(key)}: name one of what it holds ({held}).")
         return key
     for name in preferred:
         if name in available:
@@ -304,8 +321,37 @@ def choose(
             f"{path} holds no {wanted} (it holds {held}): convert one or give another file."
         )
     raise InputError(
-        f"{path} holds more than one {wanted} ({', '.join(fitting)}): name the one meant as key."
+        f"{path} holds more than one {wanted} ({enumerate_names(fitting)}): name the one meant as key."
     )
+
+
+def read_text(path: Path, most: int) -> str:
+    """Read a UTF-8 text of at most ``most`` bytes.
+
+    Raises
+    ------
+    InputError
+        If it is longer, no UTF-8, or cannot be read.
+    """
+    with reading(path):
+        check_size(path, most)
+        return path.read_text(encoding="utf-8")
+
+
+def check_size(path: Path, most: int) -> None:
+    """Refuse a file of settings of more than ``most`` bytes.
+
+    Raises
+    ------
+    InputError
+        If it has more.
+    """
+    size = path.stat().st_size
+    if size > most:
+        raise InputError(
+            f"{path} has {size} bytes, and no file of settings has more than {most}: "
+            f"it is another kind of file."
+        )
 
 
 class ArrayHeader(NamedTuple):
@@ -327,15 +373,33 @@ def open_npy(path: Path) -> npt.NDArray[Any]:
     """
     with reading(path), path.open("rb") as stream:
         header = _read_header(stream)
-        _check_header(header, path.stat().st_size, str(path))
+        check_header(header, path.stat().st_size, str(path))
         return _mapped(path, header)
 
 
 def npz_headers(path: Path) -> dict[str, ArrayHeader]:
-    """Read shape and dtype of every array in an ``.npz`` file without loading any."""
+    """Read shape and dtype of every array in an ``.npz`` file without loading any.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, holds more than 10,000 arrays, or one whose name has line breaks or other
+        control characters.
+    """
     with reading(path), zipfile.ZipFile(path) as archive:
+        members = archive.namelist()
+        if len(members) > MOST_ARRAYS:
+            raise InputError(
+                f"{path} holds {len(members)} arrays, and at most {MOST_ARRAYS} are read: "
+                f"write those that are needed to a file of their own."
+            )
         headers = {}
-        for member in archive.namelist():
+        for member in members:
+            if not member.isprintable():
+                raise InputError(
+                    f"{path} holds an array whose name has control characters ({shown(member)}): "
+                    f"write it anew under another name."
+                )
             if member.endswith(".npy"):
                 with archive.open(member) as stream:
                     headers[member.removesuffix(".npy")] = _read_header(stream)
@@ -352,8 +416,10 @@ def read_npz_array(path: Path, key: str) -> npt.NDArray[Any]:
     """
     member = f"{key}.npy"
     with reading(path), zipfile.ZipFile(path) as archive:
+        name = _name(path, key)
         with archive.open(member) as stream:
-            _check_header(_read_header(stream), archive.getinfo(member).file_size, f"{path}[{key}]")
+            needed = check_header(_read_header(stream), _size(archive.getinfo(member)), name)
+        check_room(needed, name)
         with archive.open(member) as stream:
             array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
             return array
@@ -374,7 +440,7 @@ def map_npz_array(path: Path, key: str) -> npt.NDArray[Any]:
         info = archive.getinfo(member)
         with archive.open(member) as stream:
             header = _read_header(stream)
-            _check_header(header, info.file_size, f"{path}[{key}]")
+            check_header(header, _size(info), _name(path, key))
             header = header._replace(offset=_content_offset(path, info) + header.offset)
             if info.compress_type == zipfile.ZIP_STORED and header.offset % header.dtype.alignment == 0:
                 while stream.read(_BLOCK):  # the checksum is verified at the end of the stream
@@ -400,7 +466,113 @@ def write_npz(path: PathLike, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
                 np.lib.format.write_array(stream, array, allow_pickle=False)
 
 
+def check_header(header: ArrayHeader, size: int, name: str) -> int:
+    """Refuse an array that cannot be in a file, before anything is allocated for it.
+
+    Parameters
+    ----------
+    header : ArrayHeader
+    size : int
+        Bytes of the file, or of the member of an ``.npz`` file.
+    name : str
+        Of the array, for the message.
+
+    Returns
+    -------
+    int
+        Bytes of the array.
+
+    Raises
+    ------
+    InputError
+        If it holds Python objects or text of more than 1,000 letters, its shape is impossible, or it is
+        larger than ``size``.
+    """
+    shape, dtype = header.shape, header.dtype
+    if dtype.hasobject:
+        raise InputError(
+            f"{name} holds pickled Python objects, which are never loaded: "
+            f"write it anew as plain numbers or strings (array.astype(...))."
+        )
+    if min(shape, default=0) < 0 or dtype.itemsize == 0:
+        raise InputError(
+            f"{name} states the impossible shape {shown(shape)} of {shortened(dtype)}: write it anew."
+        )
+    if dtype.kind in "US" and dtype.itemsize > MOST_LETTERS * np.dtype(f"{dtype.kind}1").itemsize:
+        raise InputError(
+            f"{name} holds text of {shortened(dtype)}, and names have at most {MOST_LETTERS} letters: "
+            f"shorten them."
+        )
+    data = math.prod(shape) * dtype.itemsize
+    if header.offset + data > size:
+        raise InputError(
+            f"{name} is cut short: an array {shown(shape)} of {shortened(dtype)} takes "
+            f"{shown(header.offset + data)} bytes, but there are {size}; copy or write it anew."
+        )
+    return data
+
+
+def check_room(needed: int, name: str) -> None:
+    """Refuse to read what takes more bytes than this machine has memory.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not told by this system
+        return
+    if needed > memory > 0:
+        raise InputError(
+            f"{name} would take {needed / 2**30:,.1f} GiB, and this machine has {memory / 2**30:,.1f} "
+            f"GiB of memory: it is damaged, or needs a larger machine."
+        )
+
+
+def check_text(names: npt.NDArray[Any], name: str) -> None:
+    """Refuse strings whose codes are no letters, which no other file could hold.
+
+    Parameters
+    ----------
+    names : ndarray, shape (n,)
+        Anything but strings passes.
+    name : str
+        Of the array, for the message.
+
+    Raises
+    ------
+    InputError
+        With the row of the first one.
+    """
+    if names.dtype.kind != "U":
+        return
+    rows = max(1, _BLOCK // names.dtype.itemsize)
+    for start in range(0, len(names), rows):
+        block = np.ascontiguousarray(names[start : start + rows])
+        codes = block.view(np.dtype(np.uint32).newbyteorder(names.dtype.byteorder))
+        wrong = (codes > _LAST_CODE) | ((codes >= _SURROGATES.start) & (codes < _SURROGATES.stop))
+        if wrong.any():
+            row = start + int(wrong.reshape(len(block), -1).any(axis=1).argmax())
+            raise InputError(
+                f"{name} holds no valid text in row {row}, counted from 0: "
+                f"it is damaged, so write or copy it anew."
+            )
+
+
+def _name(path: Path, key: str) -> str:
+    return f"{path}[{shortened(key)}]"
+
+
+def _size(info: zipfile.ZipInfo) -> int:
+    """Bytes of a member; one that is not compressed has no more than are in the file."""
+    stored = info.compress_type == zipfile.ZIP_STORED
+    return min(info.file_size, info.compress_size) if stored else info.file_size
+
+
 def _read_header(stream: IO[bytes]) -> ArrayHeader:
+    # A damaged header may say that gigabytes belong to it.
+    stream = io.BytesIO(stream.read(_MOST_HEADER))
     version = np.lib.format.read_magic(stream)
     # Version 3 differs from 2 only in the encoding of field names, and fields are not supported anyway.
     read = (
@@ -408,23 +580,6 @@ def _read_header(stream: IO[bytes]) -> ArrayHeader:
     )
     shape, fortran_order, dtype = read(stream)
     return ArrayHeader(shape, dtype, fortran_order, stream.tell())
-
-
-def _check_header(header: ArrayHeader, size: int, name: str) -> None:
-    """Refuse an array of objects, or one whose ``size`` in bytes is smaller than its header says."""
-    if header.dtype.hasobject:
-        raise InputError(
-            f"{name} holds pickled Python objects, which are never loaded: "
-            f"write it anew as plain numbers or strings (array.astype(...))."
-        )
-    if min(header.shape, default=0) < 0:
-        raise InputError(f"{name} states the impossible shape {header.shape}: write it anew.")
-    needed = header.offset + math.prod(header.shape) * header.dtype.itemsize
-    if needed > size:
-        raise InputError(
-            f"{name} is cut short: an array {header.shape} of {header.dtype} takes {needed} bytes, "
-            f"but there are {size}; copy or write it anew."
-        )
 
 
 def _mapped(path: Path, header: ArrayHeader) -> npt.NDArray[Any]:

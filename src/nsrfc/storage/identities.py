@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.errors import InputError
+from nsrfc.errors import InputError, shortened, shown
 from nsrfc.storage.files import (
     PathLike,
     atomic_path,
+    check_text,
     choose,
     existing_file,
     known_suffix,
@@ -76,7 +77,8 @@ def read_identities(
         identities = _read_npz(path, key)
     else:
         identities = read_scalar_column(path, key, PREFERRED_KEYS, ID_KEY)
-    _check(identities, str(path))
+    _check(identities.shape, identities.dtype, str(path))
+    _check_values(identities, str(path))
     if n is not None and len(identities) != n:
         relation = "more labels than faces" if len(identities) > n else "fewer labels than faces"
         raise InputError(
@@ -106,7 +108,8 @@ def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:
     """
     suffix = known_suffix(path, SUFFIXES, "identities")
     identities = np.asarray(identities)
-    _check(identities, "identities")
+    _check(identities.shape, identities.dtype, "identities")
+    _check_values(identities, "identities")
     if identities.dtype.kind == "S":
         identities = identities.astype(str)
     if suffix == ".npy":
@@ -122,19 +125,23 @@ def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:
             np.savetxt(temporary, identities, fmt="%d")
 
 
-def _check(identities: npt.NDArray[Any], name: str) -> None:
-    if identities.ndim != 1:
+def _check(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+    if len(shape) != 1:
         raise InputError(
-            f"{name} has shape {identities.shape}, but identities are an array (faces,): "
+            f"{name} has shape {shown(shape)}, but identities are an array (faces,): "
             f"give one identity per face."
         )
-    if len(identities) == 0:
+    if shape[0] == 0:
         raise InputError(f"{name} is empty: give the identity of at least one face.")
-    if identities.dtype.kind not in "iuUS":
+    if dtype.kind not in "iuUS":
         raise InputError(
-            f"{name} holds {identities.dtype}, but identities are integers or strings: "
+            f"{name} holds {shortened(dtype)}, but identities are integers or strings: "
             f'convert it with .astype("int64").'
         )
+
+
+def _check_values(identities: npt.NDArray[Any], name: str) -> None:
+    check_text(identities, name)
     if identities.dtype.kind == "u" and identities.max() > np.iinfo(np.int64).max:
         raise InputError(f"{name} holds integers beyond int64: number the identities anew.")
 
@@ -143,6 +150,8 @@ def _read_npz(path: Path, key: str | None) -> npt.NDArray[Any]:
     headers = npz_headers(path)
     fitting = [name for name, header in headers.items() if len(header.shape) == 1 and name != ID_KEY]
     key = choose(path, key, list(headers), fitting, PREFERRED_KEYS, "1-D array")
+    # Before the array is read, as it may be larger than identities are.
+    _check(headers[key].shape, headers[key].dtype, str(path))
     return read_npz_array(path, key)
 
 

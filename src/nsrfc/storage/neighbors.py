@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.errors import InputError
+from nsrfc.errors import InputError, enumerate_names, shortened, shown
 from nsrfc.records import NeighborGraph
 from nsrfc.storage.files import (
     PathLike,
@@ -89,8 +89,8 @@ def neighbors_shape(path: PathLike) -> tuple[int, int]:
         ids, similarities = headers["ids"].shape, headers["similarities"].shape
         if len(ids) != 2 or ids != similarities:
             raise InputError(
-                f"{path} holds ids of shape {ids} and similarities of shape {similarities}, but a "
-                f"neighbour graph has one shape (faces, k): build it anew."
+                f"{path} holds ids of shape {shown(ids)} and similarities of shape "
+                f"{shown(similarities)}, but a neighbour graph has one shape (faces, k): build it anew."
             )
         return ids[0], ids[1]
     raise _no_graph(path, headers)
@@ -132,15 +132,15 @@ def write_neighbors(
 def _no_graph(path: PathLike, names: Iterable[str]) -> InputError:
     return InputError(
         f"{path} holds neither 'data' nor 'ids' and 'similarities' (it holds "
-        f"{', '.join(names) or 'nothing'}): give a neighbour graph."
+        f"{enumerate_names(names) or 'nothing'}): give a neighbour graph."
     )
 
 
 def _check_reference(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
     if len(shape) != 3 or shape[1] != 2 or 0 in shape or dtype.kind not in "fi":
         raise InputError(
-            f"{name} is {dtype} of shape {shape}, but the reference's layout is numbers "
-            f"(faces, 2, k) with ids and 1 - cosine: write it so."
+            f"{name} is {shortened(dtype)} of shape {shown(shape)}, but the reference's layout is "
+            f"numbers (faces, 2, k) with ids and 1 - cosine: write it so."
         )
 
 

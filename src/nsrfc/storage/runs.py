@@ -35,6 +35,7 @@ from nsrfc.storage.files import (
     check_outputs,
     check_place,
     kind_of,
+    read_text,
     reading,
     sync,
     writing,
@@ -55,6 +56,7 @@ __all__ = [
 ]
 
 FILES = LABELS, TABLE, RECORD = "labels.npy", "clusters.parquet", "run.json"
+_MOST_RECORD_BYTES = 1 << 22
 LIBRARIES = ("numpy", "scipy", "sklearn", "faiss", "numba", "pyarrow")
 
 UNFINISHED = ".unfinished"
@@ -134,7 +136,7 @@ def read_labels(path: PathLike) -> npt.NDArray[np.int64]:
             f"give a folder written by nsrfc cluster, or a file of labels."
         )
     with reading(record):
-        expected = json.loads(record.read_text(encoding="utf-8"))["sha256"][LABELS]
+        expected = json.loads(read_text(record, _MOST_RECORD_BYTES))["sha256"][LABELS]
     if _file_hash(path / LABELS) != expected:
         raise InputError(
             f"{path / LABELS} was changed since {RECORD} was written: run nsrfc cluster again, "
@@ -161,7 +163,7 @@ def read_run(folder: PathLike) -> dict[str, Any] | None:
     if kind_of(path) != "file":
         return None
     with reading(path):
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads(read_text(path, _MOST_RECORD_BYTES))
         hashes = record["sha256"].items()
     files = [(folder / name, expected) for name, expected in hashes]
     whole = all(kind_of(file) == "file" and _file_hash(file) == expected for file, expected in files)

@@ -12,7 +12,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -23,11 +22,12 @@ from pydantic import (
     model_validator,
 )
 
-from nsrfc.config import problem
+from nsrfc.config import Count, Neighbors, Number, Positive, Seed, Share, problem
 from nsrfc.errors import InputError
 from nsrfc.model.settings import ClusterComparison, Hyperparameters, with_cluster_comparison
 from nsrfc.records import Mutual
-from nsrfc.storage.files import PathLike, existing_file, reading
+from nsrfc.storage.files import PathLike
+from nsrfc.storage.yaml_files import parse_yaml, read_yaml
 
 __all__ = [
     "PRESETS",
@@ -42,9 +42,7 @@ _logger = logging.getLogger(__name__)
 
 PRESETS = ("default", "paper", "universal")
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Drawn = Annotated[Count, Field(le=1_000_000)]
 
 
 class _Settings(BaseModel):
@@ -54,28 +52,28 @@ class _Settings(BaseModel):
 class LoopSettings(_Settings):
     """How a network is trained."""
 
-    epochs: Count
+    epochs: Drawn
     """Maximum number of epochs."""
 
-    patience: Count
+    patience: Drawn
     """Training stops after this many epochs without improvement on the validation identities."""
 
-    batch: Count
+    batch: Drawn
     """Size of a step: lists, edges, subgraphs, or the faces that a piece grows from."""
 
     optimizer: Literal["adam", "adamw", "sgd"]
 
-    learning_rate: Positive
+    learning_rate: Annotated[Positive, Field(le=100)]
 
     momentum: Share
     """For "sgd" only."""
 
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[Number, Field(ge=0, le=100)]
 
     schedule: Literal["cosine", "drops"]
     """Schedule after the warm-up: half a cosine down to 0, or a factor of 1/10 at each of ``drops``."""
 
-    drops: tuple[Share, ...]
+    drops: Annotated[tuple[Share, ...], Field(max_length=100)]
     """Shares of all steps at which "drops" lowers the learning rate."""
 
     warm_up: Share
@@ -96,7 +94,7 @@ class _ScorerSettings(_NetworkSettings):
     of_a_set: Count | None = None
     """Maximum number of lists or edges of a training set in an epoch; every epoch draws others."""
 
-    sets_in_batch: Count = 1
+    sets_in_batch: Drawn = 1
     """Number of batches, each from one training set, that make a step if there are several training
     sets."""
 
@@ -119,7 +117,7 @@ class ListSettings(_ScorerSettings):
 class EdgeSettings(_ScorerSettings):
     """PCENet."""
 
-    hard_pairs: Annotated[float, Field(ge=0)]
+    hard_pairs: Annotated[Number, Field(ge=0, le=1000)]
     """Number of hard pairs in an epoch per density edge."""
 
     veto: bool
@@ -139,7 +137,7 @@ class TrainingConfig(_Settings):
     family: Literal["structure", "coordinates"]
     """What the networks read: neighbour structure, or the vectors themselves as published."""
 
-    k: Annotated[int, Field(ge=2)]
+    k: Annotated[Neighbors, Field(ge=2)]
     """Neighbours per face, the face itself included."""
 
     search: Literal["auto", "exact", "approximate"]
@@ -158,7 +156,7 @@ class TrainingConfig(_Settings):
     """When two clusters are similar enough to be joined; None: every edge that is kept joins, as
     published."""
 
-    validation: Annotated[float, Field(gt=0, lt=1)]
+    validation: Annotated[Share, Field(gt=0, lt=1)]
     """Share of the identities used for validation: early stopping, thresholds and the choice of
     steps."""
 
@@ -169,9 +167,9 @@ class TrainingConfig(_Settings):
     """A step is left out of the training of later steps if it lowers the validation F by more than
     this."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
-    checkpoint_seconds: Annotated[float, Field(ge=0)]
+    checkpoint_seconds: Annotated[Number, Field(ge=0)]
     """Interval between checkpoints, in seconds."""
 
     cgcn: CGCNSettings | ListSettings
@@ -227,7 +225,7 @@ class TrainingConfig(_Settings):
         if preset not in PRESETS:
             raise InputError(f"There is no preset {preset!r}: take {' or '.join(PRESETS)}.")
         shipped = resources.files("nsrfc") / "presets" / f"{preset}.yaml"
-        settings = _parse(shipped.read_text(encoding="utf-8"))
+        settings = parse_yaml(shipped.read_text(encoding="utf-8"))
         if file is not None:
             settings = _overlaid(settings, _read(Path(file)))
         settings = _overlaid(settings, changes or {})
@@ -239,15 +237,10 @@ class TrainingConfig(_Settings):
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    with reading(existing_file(path)):
-        settings = _parse(path.read_text(encoding="utf-8"))
+    settings = read_yaml(path)
     if not isinstance(settings, Mapping):
         raise InputError(f"{path} is no list of settings: write name: value, as the presets do.")
     return settings
-
-
-def _parse(text: str) -> Any:  # noqa: ANN401
-    return yaml.safe_load(text)
 
 
 def _overlaid(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
