@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from pydantic import ValidationError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import nn
 
 from nsrfc import __version__
@@ -204,7 +204,8 @@ class NSRFC(
         folder = _local_folder(str(pretrained_model_name_or_path), hub)
         config = _read_config(folder)
         with reading(folder / WEIGHTS):
-            weights = load_file(folder / WEIGHTS)
+            # Read, not mapped: a mapped file that is cut short meanwhile would kill the process.
+            weights = load((folder / WEIGHTS).read_bytes())
         try:
             model = cls(**config)
         except InputError as error:

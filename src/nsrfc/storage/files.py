@@ -22,6 +22,7 @@ from typing import IO, Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.chunks import FileRows
 from nsrfc.errors import InputError, NsrfcError
 
 __all__ = [
@@ -401,14 +402,8 @@ def _check_header(header: ArrayHeader, size: int, name: str) -> None:
 
 def _mapped(path: Path, header: ArrayHeader) -> npt.NDArray[Any]:
     """Map the data after a header, whose offset counts from the start of the file."""
-    return np.memmap(
-        path,
-        dtype=header.dtype,
-        mode="r",
-        offset=header.offset,
-        shape=header.shape,
-        order="F" if header.fortran_order else "C",
-    )
+    order: Literal["C", "F"] = "F" if header.fortran_order else "C"
+    return FileRows.open(path, header.dtype, header.shape, header.offset, order)
 
 
 def _content_offset(path: Path, info: zipfile.ZipInfo) -> int:
