@@ -126,6 +126,7 @@ def run(
             "command": "cluster",
             "model": None if trained is None else model,
             "config": config.model_dump(),
+            "dtype": dtype.value,
             "input": described,
             "knn": None if knn is None else str(knn),
             "index": None if index is None else str(index),

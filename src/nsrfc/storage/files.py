@@ -7,15 +7,17 @@ not copied.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import secrets
+import shutil
 import stat
 import struct
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -28,11 +30,14 @@ from nsrfc.errors import InputError, NsrfcError
 __all__ = [
     "ArrayHeader",
     "PathLike",
+    "atomic_folder",
     "atomic_path",
     "check_outputs",
     "check_place",
+    "check_sums",
     "choose",
     "existing_file",
+    "file_hash",
     "kind_of",
     "known_suffix",
     "map_npz_array",
@@ -43,12 +48,15 @@ __all__ = [
     "sync",
     "write_npy",
     "write_npz",
+    "write_sums",
     "writing",
 ]
 
 PathLike = str | os.PathLike[str]
 
 _BLOCK = 1 << 20
+
+_SUMS = "SHA256SUMS"
 
 
 @contextmanager
@@ -82,6 +90,80 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
             sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: PathLike, record: str) -> Iterator[Path]:
+    """Yield a temporary folder beside ``folder`` that takes its place when the block succeeds.
+
+    Parameters
+    ----------
+    folder : path-like
+        Replaced if it is empty or holds a file ``record``, that is, was made in this way.
+    record : str
+
+    Raises
+    ------
+    InputError
+        If ``folder`` is a file, holds other files or cannot be written, or the block raises an OSError.
+    """
+    folder = Path(os.path.realpath(folder))
+    check_place(folder)
+    if kind_of(folder) and kind_of(folder / record) != "file" and any(folder.iterdir()):
+        raise InputError(f"{folder} holds other files: give a new folder.")
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    older = temporary.with_name(f"{temporary.name}.older")
+    made = [place for place in folder.parents if kind_of(place) is None]
+    with writing(folder):
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            for path in (*temporary.rglob("*"), temporary):
+                sync(path)
+            if kind_of(folder):
+                folder.replace(older)
+            temporary.replace(folder)
+            sync(folder.parent)
+        finally:
+            if kind_of(older) and kind_of(folder) is None:
+                older.replace(folder)
+            for place in (temporary, older):
+                shutil.rmtree(place, ignore_errors=True)
+            with suppress(OSError):
+                for place in made:
+                    place.rmdir()
+
+
+def write_sums(folder: Path) -> None:
+    """Write the SHA-256 of all files in a folder into one more, as ``sha256sum --check`` reads it."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    lines = [f"{file_hash(folder / name)}  {name}\n" for name in names]
+    (folder / _SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def check_sums(folder: Path) -> None:
+    """Check the files in a folder by what :func:`write_sums` wrote.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or was changed or damaged; files that are not listed do not count.
+    """
+    with reading(folder / _SUMS):
+        lines = (folder / _SUMS).read_text(encoding="utf-8").splitlines()
+        sums = {name: expected for expected, name in (line.split("  ", 1) for line in lines)}
+    for name, expected in sums.items():
+        if kind_of(folder / name) != "file" or file_hash(folder / name) != expected:
+            raise InputError(
+                f"{folder / name} is missing, or damaged since it was written: "
+                f"copy or write the whole folder anew."
+            )
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:
