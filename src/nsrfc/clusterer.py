@@ -11,16 +11,15 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nsrfc.config import ClusterConfig
-from nsrfc.knn.copies import distinct_faces
 from nsrfc.methods.base import Run
-from nsrfc.methods.registry import load_method
 from nsrfc.pipeline import cluster
-from nsrfc.records import ScorePrior
+from nsrfc.records import Clustering
 from nsrfc.vectors import normalize
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nsrfc.known import KnownFaces
     from nsrfc.methods.placement import Placement
     from nsrfc.model.bundle import NSRFC
 
@@ -147,9 +146,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.confidence_ = found.confidence
         self.warning_ = found.warning
         self._placed: list[Placement] = []  # filled by the first prediction
-        # The lengths of the embeddings are gone: what they said of the embedder is kept.
-        prior = ScorePrior.of(found.method["embedder"])
-        self._fitted = normalize(vectors), self.model, config, replace(run, cache=None), prior
+        self._fitted = normalize(vectors), found.method, self.model, config, replace(run, cache=None)
         return self
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -170,11 +167,74 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InputError
-            If a row is zero, NaN or infinite.
+            If a row is zero, NaN or infinite, or the model has been changed or removed since `fit`.
         """
         check_is_fitted(self)
         vectors = self._vectors(X, reset=False)
         return self._placement(normalize(vectors))
+
+    def save(self, folder: str | Path) -> None:
+        """Write what `predict` needs into a folder, whole or not at all, without pickle.
+
+        It holds the fitted faces as unit vectors, labels, confidence, settings, and the model if it is
+        not "universal", of which only the fingerprint is kept.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if missing; a clusterer that was saved in it is replaced.
+
+        Raises
+        ------
+        InputError
+            If the folder holds other files or cannot be written, or the model has been changed or
+            removed since `fit`.
+        """
+        check_is_fitted(self)
+        self._known.save(folder)
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, *, faces: str | Path | None = None, device: str | None = None
+    ) -> FaceClusterer:
+        """Read a fitted clusterer, whose predictions are those of the one that was saved.
+
+        Parameters
+        ----------
+        folder : path-like
+            Written by `save`, or by ``nsrfc cluster``.
+        faces : path-like, optional
+            Only for a folder of ``nsrfc cluster``, which does not hold the embeddings: their file, if
+            it is no longer where it was.
+        device : str, optional
+            Where the model runs; by default that of the saved clusterer, else "auto".
+
+        Returns
+        -------
+        FaceClusterer
+            With the parameters of the fit, but no cache.
+
+        Raises
+        ------
+        InputError
+            If there is no such folder, it is damaged or of another version, or the model or the
+            embeddings are not those of the fit.
+        """
+        from nsrfc.known import KnownFaces
+
+        known = KnownFaces.load(folder, faces=faces, device=device)
+        settings = known.config.model_dump(exclude={"tau"})
+        run = known.run
+        clusterer = cls(model=known.model, device=run.device, dtype=run.dtype, **settings)
+        clusterer.labels_ = known.found.labels
+        clusterer.confidence_ = known.found.confidence
+        clusterer.warning_ = known.found.warning
+        clusterer.n_features_in_ = known.vectors.shape[1]
+        if known.names is not None:
+            clusterer.feature_names_in_ = np.array(known.names, dtype=object)
+        clusterer._placed = []
+        clusterer._fitted = known.vectors, known.found.method, known.model, known.config, run
+        return clusterer
 
     def __getstate__(self) -> dict[str, Any]:
         # What places faces holds functions, and is made again where it is needed.
@@ -182,12 +242,18 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         return state | ({"_placed": []} if "_placed" in state else {})
 
     @property
+    def _known(self) -> KnownFaces:
+        from nsrfc.known import KnownFaces
+
+        vectors, method, model, config, run = self._fitted
+        found = Clustering(self.labels_, self.confidence_, method, self.warning_)
+        names = getattr(self, "feature_names_in_", None)
+        return KnownFaces(vectors, found, model, config, run, None if names is None else list(names))
+
+    @property
     def _placement(self) -> Placement:
-        rows, model, config, run, prior = self._fitted
         if not self._placed:
-            faces = distinct_faces(rows)
-            method = load_method(model, config, rows.shape[1], run, prior)
-            self._placed.append(method.placement(faces.vectors, self.labels_[faces.rows], run))
+            self._placed.append(self._known.placement())
         return self._placed[0]
 
     def _vectors(self, X: npt.ArrayLike, *, reset: bool) -> npt.NDArray[np.floating]:

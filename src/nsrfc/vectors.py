@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import SAMPLE
+from nsrfc.chunks import SAMPLE, FileRows, check_unchanged, read_rows
 from nsrfc.errors import InputError, shortened, shown
 
 __all__ = ["check_unit", "check_vectors", "enumerate_rows", "normalize", "on_grid", "typical_faces"]
@@ -82,9 +82,10 @@ def normalize(vectors: npt.ArrayLike, name: str = "X") -> npt.NDArray[np.float32
     Raises
     ------
     InputError
-        As `check_vectors`.
+        As `check_vectors`, and if the file of the vectors is changed while it is read.
     """
-    vectors = np.asarray(vectors)
+    if not isinstance(vectors, FileRows):
+        vectors = np.asarray(vectors)
     peaks = checked_peaks(vectors, name)
     unit = np.empty(vectors.shape, dtype=np.float32)
     start = 0
@@ -96,6 +97,7 @@ def normalize(vectors: npt.ArrayLike, name: str = "X") -> npt.NDArray[np.float32
         scaled /= np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
         unit[rows] = scaled
         start = rows.stop
+    check_unchanged(vectors)
     return unit
 
 
@@ -103,7 +105,7 @@ def blocks(vectors: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
     """Yield blocks of consecutive rows, of a few megabytes as float64."""
     rows = max(1, BLOCK_BYTES // (8 * vectors.shape[1]))
     for start in range(0, len(vectors), rows):
-        yield vectors[start : start + rows]
+        yield read_rows(vectors, slice(start, start + rows))
 
 
 def checked_peaks(vectors: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:

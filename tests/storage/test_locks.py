@@ -13,7 +13,7 @@ import pytest
 import nsrfc
 from nsrfc.errors import InputError
 from nsrfc.methods.base import Run
-from nsrfc.storage.locks import LOCK, locked
+from nsrfc.storage.locks import locked
 from nsrfc.synthetic import generate
 
 
@@ -44,13 +44,13 @@ with locked(Path({str(tmp_path / "cache")!r}), "run"):
         assert (tmp_path / "cache").is_dir()
 
 
-def test_nothing_is_left_of_a_lock_where_nothing_was_made(tmp_path: Path) -> None:
+def test_nothing_is_left_of_a_lock(tmp_path: Path) -> None:
     with locked(tmp_path / "a" / "b", "run"):
         pass
     assert list(tmp_path.iterdir()) == []
     with locked(tmp_path / "a" / "b", "run"):
         (tmp_path / "a" / "b" / "result").touch()
-    assert {path.name for path in tmp_path.rglob("*")} == {"a", "b", LOCK, "result"}
+    assert {path.name for path in tmp_path.rglob("*")} == {"a", "b", "result"}
 
 
 @pytest.mark.parametrize("model", [None, "universal"])

@@ -21,6 +21,7 @@ from nsrfc.cli import (
     knn,
     ms1m,
     plan,
+    predict,
     refine,
     rerank,
     train,
@@ -38,6 +39,7 @@ app = typer.Typer(
 _COMMANDS = (
     demo,
     cluster,
+    predict,
     train,
     evaluate,
     ms1m,

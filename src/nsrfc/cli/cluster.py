@@ -16,6 +16,7 @@ from nsrfc.cli.console import (
     print_table,
     seconds_text,
 )
+from nsrfc.cli.faces import read_faces
 from nsrfc.cli.options import (
     MOST_FACES,
     NO_MODEL,
@@ -38,7 +39,6 @@ from nsrfc.cli.options import (
 
 if TYPE_CHECKING:
     import faiss
-    import numpy.typing as npt
 
     from nsrfc.config import ClusterConfig
     from nsrfc.model.bundle import NSRFC
@@ -102,7 +102,8 @@ def run(
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
     from nsrfc.pipeline import cluster
-    from nsrfc.storage.embeddings import read_embeddings
+    from nsrfc.storage.fingerprints import check_fingerprint
+    from nsrfc.storage.locks import locked_output
     from nsrfc.storage.neighbors import read_neighbors
     from nsrfc.storage.runs import FILES, check_folder, write_run
 
@@ -118,32 +119,33 @@ def run(
         precision=precision,
     )
     check_folder(output, FILES, [embeddings, knn, index])
-    trained = None if model == NO_MODEL else _read_model(model)
-    progress = ConsoleProgress()
-    with progress.stage("reading", 1) as advance:
-        faces = read_embeddings(embeddings, key=key, dimension=dimension)
-        advance(1)
-    kept = cache or _kept(output, model)
-    planned = _plan(faces.vectors.shape, config, knn, trained, kept, max_memory)
-    record = {
-        "command": "cluster",
-        "model": None if trained is None else model,
-        "config": config.model_dump(),
-        "input": _described(embeddings, faces.vectors, progress),
-        "knn": None if knn is None else str(knn),
-        "index": None if index is None else str(index),
-        "plan": planned.as_dict(),
-    }
-    found = cluster(
-        faces.vectors,
-        trained,
-        config,
-        graph=None if knn is None else read_neighbors(knn),
-        index=None if index is None else _read_index(index),
-        run=Run(device, dtype.value, kept, progress),
-    )
-    record |= _ran(found, progress, started)
-    record = write_run(output, found, record, ids=faces.ids)
+    with locked_output(output):
+        trained = None if model == NO_MODEL else _read_model(model)
+        progress = ConsoleProgress()
+        faces, described = read_faces(embeddings, key, dimension, progress)
+        kept = cache or _kept(output, model)
+        planned = _plan(faces.vectors.shape, config, knn, trained, kept, max_memory)
+        record = {
+            "command": "cluster",
+            "model": None if trained is None else model,
+            "config": config.model_dump(),
+            "dtype": dtype.value,
+            "input": described,
+            "knn": None if knn is None else str(knn),
+            "index": None if index is None else str(index),
+            "plan": planned.as_dict(),
+        }
+        found = cluster(
+            faces.vectors,
+            trained,
+            config,
+            graph=None if knn is None else read_neighbors(knn),
+            index=None if index is None else _read_index(index),
+            run=Run(device, dtype.value, kept, progress),
+        )
+        check_fingerprint(faces.vectors, described["sha256"])
+        record |= _ran(found, progress, started)
+        record = write_run(output, found, record, ids=faces.ids)
     if as_json:
         print_json(record)
     else:
@@ -185,17 +187,6 @@ def _plan(
     check_plan(planned, config, limit, given_k=given_k, model=settings)
     check_disk(kept, planned.disk_bytes)
     return planned
-
-
-def _described(path: Path, vectors: npt.NDArray[Any], progress: ConsoleProgress) -> dict[str, Any]:
-    """Describe the input, with a fingerprint of its content."""
-    from nsrfc.storage.fingerprints import fingerprint
-
-    with progress.stage("fingerprint", 1) as advance:
-        sha256 = fingerprint(vectors)
-        advance(1)
-    shape, dtype = list(vectors.shape), str(vectors.dtype)
-    return {"path": str(path), "shape": shape, "dtype": dtype, "sha256": sha256}
 
 
 def _ran(found: Clustering, progress: ConsoleProgress, started: float) -> dict[str, Any]:

@@ -33,11 +33,13 @@ def run(
     """
     from nsrfc.model.bundle import FILES
     from nsrfc.model.published import read_published
+    from nsrfc.storage.locks import locked_output
     from nsrfc.storage.runs import check_folder
 
     check_folder(output, FILES, weights)
-    model = read_published(weights, heads)
-    model.save_pretrained(output)
+    with locked_output(output):
+        model = read_published(weights, heads)
+        model.save_pretrained(output)
     settings = model.settings
     if as_json:
         print_json({"output": str(output), "settings": settings.model_dump(mode="json")})

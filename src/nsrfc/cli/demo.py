@@ -35,34 +35,36 @@ def run(
     from nsrfc.report.picture import draw, require_matplotlib
     from nsrfc.resources.clustering import plan
     from nsrfc.storage.files import atomic_path
+    from nsrfc.storage.locks import locked_output
     from nsrfc.storage.runs import check_folder, versions, write_json
     from nsrfc.synthetic import generate
 
     require_matplotlib()
     check_folder(output, (TABLE, PICTURE))
-    made = generate(faces, preset, seed=seed)
-    X, identities = made.embeddings, made.identities
-    announce(plan(*X.shape, model=load_model(UNIVERSAL).settings))
-    progress = ConsoleProgress()
-    results = compare(X, identities, seed=seed, progress=progress)
-    with (
-        progress.stage("picture", 1) as advance,
-        atomic_path(output / PICTURE) as temporary,
-    ):
-        draw(temporary, X, identities, results)
-        advance(1)
-    people = int(identities.max()) + 1
-    record = {
-        "faces": faces,
-        "people": people,
-        "preset": preset,
-        "seed": seed,
-        "versions": versions(),
-        "seconds": progress.seconds,
-        "results": [result.as_dict() for result in results],
-        "picture": str(output / PICTURE),
-    }
-    write_json(output / TABLE, record)
+    with locked_output(output):
+        made = generate(faces, preset, seed=seed)
+        X, identities = made.embeddings, made.identities
+        announce(plan(*X.shape, model=load_model(UNIVERSAL).settings))
+        progress = ConsoleProgress()
+        results = compare(X, identities, seed=seed, progress=progress)
+        with (
+            progress.stage("picture", 1) as advance,
+            atomic_path(output / PICTURE) as temporary,
+        ):
+            draw(temporary, X, identities, results)
+            advance(1)
+        people = int(identities.max()) + 1
+        record = {
+            "faces": faces,
+            "people": people,
+            "preset": preset,
+            "seed": seed,
+            "versions": versions(),
+            "seconds": progress.seconds,
+            "results": [result.as_dict() for result in results],
+            "picture": str(output / PICTURE),
+        }
+        write_json(output / TABLE, record)
     if as_json:
         print_json(record)
     else:

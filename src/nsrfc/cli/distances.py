@@ -53,27 +53,31 @@ def run(
     Writes a neighbour graph whose similarities are probabilities that pairs are genuine (one identity);
     in the reference's layout the distance is 1 - probability.
     """
+    from nsrfc.chunks import check_unchanged
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
     from nsrfc.model.bundle import load_model
     from nsrfc.pipeline import pair_probabilities
     from nsrfc.storage.embeddings import read_embeddings
     from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.locks import locked_files
     from nsrfc.storage.neighbors import read_neighbors, write_neighbors
 
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [embeddings, knn])
-    loaded = load_model(model)
-    vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
-    progress = ConsoleProgress()
-    graph = pair_probabilities(
-        vectors,
-        loaded,
-        ClusterConfig.of(search=search.value, seed=seed, embedder=embedder),
-        graph=None if knn is None else read_neighbors(knn),
-        run=Run(device, dtype.value, cache, progress),
-    )
-    write_neighbors(output, graph, layout=layout.value)
+    with locked_files([output]):
+        loaded = load_model(model)
+        vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
+        progress = ConsoleProgress()
+        graph = pair_probabilities(
+            vectors,
+            loaded,
+            ClusterConfig.of(search=search.value, seed=seed, embedder=embedder),
+            graph=None if knn is None else read_neighbors(knn),
+            run=Run(device, dtype.value, cache, progress),
+        )
+        check_unchanged(vectors)
+        write_neighbors(output, graph, layout=layout.value)
     record = {"output": str(output), "faces": graph.n, "k": graph.k, "seconds": progress.seconds}
     if as_json:
         print_json(record)

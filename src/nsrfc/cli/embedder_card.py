@@ -28,18 +28,22 @@ def run(
     Give the embeddings as the embedder returns them, not normalised. The card is for --embedder: what it
     says helps where faces are few.
     """
+    from nsrfc.chunks import check_unchanged
     from nsrfc.embedders.card import SUFFIXES
     from nsrfc.embedders.geometry import Geometry, measured_card
     from nsrfc.knn.copies import distinct_faces
     from nsrfc.storage.embeddings import read_embeddings
     from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.locks import locked_files
 
     known_suffix(output, SUFFIXES, "embedder cards")
     check_outputs([output], [embeddings])
-    vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
-    geometry = Geometry.of(vectors, distinct_faces(vectors))
-    card = measured_card(geometry, name or output.stem, "Measured by nsrfc embedder-card.")
-    card.write(output)
+    with locked_files([output]):
+        vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
+        geometry = Geometry.of(vectors, distinct_faces(vectors))
+        card = measured_card(geometry, name or output.stem, "Measured by nsrfc embedder-card.")
+        check_unchanged(vectors)
+        card.write(output)
     if as_json:
         print_json({"output": str(output), **card.model_dump(mode="json", exclude_defaults=True)})
         return

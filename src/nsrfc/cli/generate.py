@@ -58,6 +58,7 @@ def run(
     from nsrfc.storage.embeddings import write_embeddings
     from nsrfc.storage.files import atomic_path, write_npz
     from nsrfc.storage.identities import write_identities
+    from nsrfc.storage.locks import locked_files
     from nsrfc.synthetic import generate
 
     if layout is FacesLayout.MS1M:
@@ -69,14 +70,15 @@ def run(
         _write_benchmark(output, n, preset, seed, as_json=as_json)
         return
     _check_files(output, identities)
-    faces = generate(n, preset, dimension=dimension, seed=seed)
-    if identities is None:
-        write_npz(output, {"embeddings": faces.embeddings, "identities": faces.identities})
-    else:
-        # Identities are moved into place after the embeddings: both are written or neither.
-        with atomic_path(identities) as temporary:
-            write_identities(temporary, faces.identities)
-            write_embeddings(output, faces.embeddings)
+    with locked_files([output] if identities is None else [output, identities]):
+        faces = generate(n, preset, dimension=dimension, seed=seed)
+        if identities is None:
+            write_npz(output, {"embeddings": faces.embeddings, "identities": faces.identities})
+        else:
+            # Identities are moved into place after the embeddings: both are written or neither.
+            with atomic_path(identities) as temporary:
+                write_identities(temporary, faces.identities)
+                write_embeddings(output, faces.embeddings)
     people = int(faces.identities.max()) + 1
     record = {
         "output": str(output),
@@ -116,13 +118,15 @@ def _check_files(output: Path, identities: Path | None) -> None:
 
 def _write_benchmark(output: Path, n: int, preset: str, seed: int, *, as_json: bool) -> None:
     from nsrfc.ms1m.files import generate_parts, write_part
+    from nsrfc.storage.locks import locked_output
     from nsrfc.storage.runs import check_folder
 
     check_folder(output)
-    parts = {}
-    for name, faces in generate_parts(n, preset, seed=seed):
-        write_part(output, name, faces)
-        parts[name] = {"faces": len(faces.identities), "people": int(faces.identities.max()) + 1}
+    with locked_output(output):
+        parts = {}
+        for name, faces in generate_parts(n, preset, seed=seed):
+            write_part(output, name, faces)
+            parts[name] = {"faces": len(faces.identities), "people": int(faces.identities.max()) + 1}
     if as_json:
         print_json({"output": str(output), "parts": parts, "preset": preset, "seed": seed})
     else:

@@ -38,31 +38,35 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Find the nearest neighbours of every face by cosine."""
+    from nsrfc.chunks import check_unchanged
     from nsrfc.config import ClusterConfig
     from nsrfc.knn.build import build_neighbor_graph
     from nsrfc.resources.clustering import plan_search
     from nsrfc.storage.embeddings import read_embeddings
     from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.locks import locked_files
     from nsrfc.storage.neighbors import write_neighbors
     from nsrfc.vectors import normalize
 
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [embeddings])
     config = ClusterConfig.of(k=k, search=search.value, seed=seed)
-    vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
-    n, d = vectors.shape
-    planned = plan_search(n, d, config)
-    announce(planned)
-    progress = ConsoleProgress()
-    graph = build_neighbor_graph(
-        normalize(vectors),
-        k,
-        method=config.search,
-        device=device,
-        seed=config.seed,
-        progress=progress,
-    )
-    write_neighbors(output, graph, layout=layout.value)
+    with locked_files([output]):
+        vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
+        n, d = vectors.shape
+        planned = plan_search(n, d, config)
+        announce(planned)
+        progress = ConsoleProgress()
+        graph = build_neighbor_graph(
+            normalize(vectors),
+            k,
+            method=config.search,
+            device=device,
+            seed=config.seed,
+            progress=progress,
+        )
+        check_unchanged(vectors)
+        write_neighbors(output, graph, layout=layout.value)
     record = {
         "output": str(output),
         "faces": graph.n,

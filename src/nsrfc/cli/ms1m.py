@@ -77,6 +77,7 @@ def run(
     from nsrfc.ms1m.files import TRAIN, read_part
     from nsrfc.ms1m.protocol import Benchmark, check_memory, learn
     from nsrfc.resources.machine import parse_bytes
+    from nsrfc.storage.locks import locked_output
     from nsrfc.storage.runs import check_folder, versions
 
     limit = None if max_memory is None else parse_bytes(max_memory)
@@ -87,24 +88,25 @@ def run(
     training = _training_config(preset, config) if model is None else None
     trained = None if model in (None, NO_MODEL) else _read_model(model)
     needed = names if training is None else [TRAIN, *names]
-    progress = ConsoleProgress()
-    checked = {name: read_part(data, name, progress) for name in needed}
-    differences = _differences(checked, strict)
-    for name in names:
-        check_memory(checked[name], _settings(training, trained), limit)
-    if training is not None:
-        part, folder = checked[TRAIN], output / MODEL
-        trained = learn(part, training, folder, device=device, progress=ConsoleProgress())
-    record: dict[str, Any] = {
-        "data": str(data),
-        "model": str(output / MODEL) if model is None else model,
-        "published": _published(names),
-        "parts": {},
-        "versions": versions(),
-    }
-    benchmark = Benchmark(output, trained, device, dtype.value)
-    for name in names:
-        _add_part(record, benchmark, checked[name], differences[name])
+    with locked_output(output):
+        progress = ConsoleProgress()
+        checked = {name: read_part(data, name, progress) for name in needed}
+        differences = _differences(checked, strict)
+        for name in names:
+            check_memory(checked[name], _settings(training, trained), limit)
+        if training is not None:
+            part, folder = checked[TRAIN], output / MODEL
+            trained = learn(part, training, folder, device=device, progress=ConsoleProgress())
+        record: dict[str, Any] = {
+            "data": str(data),
+            "model": str(output / MODEL) if model is None else model,
+            "published": _published(names),
+            "parts": {},
+            "versions": versions(),
+        }
+        benchmark = Benchmark(output, trained, device, dtype.value)
+        for name in names:
+            _add_part(record, benchmark, checked[name], differences[name])
     if as_json:
         print_json(record)
     else:

@@ -47,28 +47,32 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Refine embeddings by the neighbours of each face with a trained model."""
+    from nsrfc.chunks import check_unchanged
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
     from nsrfc.model.bundle import load_model
     from nsrfc.pipeline import refine_embeddings
     from nsrfc.storage.embeddings import SUFFIXES, read_embeddings, write_embeddings
     from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.locks import locked_files
     from nsrfc.storage.neighbors import read_neighbors
 
     known_suffix(output, SUFFIXES, "embeddings")
     check_outputs([output], [embeddings, knn])
-    loaded = load_model(model)
-    faces = read_embeddings(embeddings, key=key, dimension=dimension)
-    progress = ConsoleProgress()
-    refined = refine_embeddings(
-        faces.vectors,
-        loaded,
-        ClusterConfig.of(search=search.value, seed=seed, embedder=embedder),
-        graph=None if knn is None else read_neighbors(knn),
-        run=Run(device, dtype.value, cache, progress),
-    )
-    named = faces.ids if output.suffix.lower() in (".npz", ".parquet") else None
-    write_embeddings(output, refined, ids=named)
+    with locked_files([output]):
+        loaded = load_model(model)
+        faces = read_embeddings(embeddings, key=key, dimension=dimension)
+        progress = ConsoleProgress()
+        refined = refine_embeddings(
+            faces.vectors,
+            loaded,
+            ClusterConfig.of(search=search.value, seed=seed, embedder=embedder),
+            graph=None if knn is None else read_neighbors(knn),
+            run=Run(device, dtype.value, cache, progress),
+        )
+        named = faces.ids if output.suffix.lower() in (".npz", ".parquet") else None
+        check_unchanged(faces.vectors)
+        write_embeddings(output, refined, ids=named)
     record = {
         "output": str(output),
         "faces": len(refined),

@@ -35,15 +35,17 @@ def run(
     from nsrfc.graph.reranking import rerank
     from nsrfc.resources.clustering import plan_reranking
     from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.locks import locked_files
     from nsrfc.storage.neighbors import read_neighbors, write_neighbors
 
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [graph])
-    given = read_neighbors(graph)
-    announce(plan_reranking(given.n, min(k or given.k, given.k)))
-    progress = ConsoleProgress()
-    ranked = rerank(given, k, progress=progress)
-    write_neighbors(output, ranked, layout=layout.value)
+    with locked_files([output]):
+        given = read_neighbors(graph)
+        announce(plan_reranking(given.n, min(k or given.k, given.k)))
+        progress = ConsoleProgress()
+        ranked = rerank(given, k, progress=progress)
+        write_neighbors(output, ranked, layout=layout.value)
     record = {
         "output": str(output),
         "faces": ranked.n,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import sample_faces
+from nsrfc.chunks import FileRows, read_rows, sample_faces
 from nsrfc.embedders.card import EmbedderCard, Norm, Statistic
 from nsrfc.errors import InputError
 from nsrfc.graph.scores import impostor_scores
@@ -81,7 +81,8 @@ class Geometry:
         rows = sample_faces(len(faces.vectors), size=FACES)
         unit = faces.vectors[rows]
         with np.errstate(over="ignore"):
-            lengths = np.linalg.norm(np.asarray(X)[faces.rows[rows]].astype(np.float64), axis=1)
+            given = read_rows(X if isinstance(X, FileRows) else np.asarray(X), faces.rows[rows])
+            lengths = np.linalg.norm(given.astype(np.float64), axis=1)
         known = bool((np.abs(lengths - 1) > _UNIT).any() and np.isfinite(lengths).all())
         norm = Norm(mean=float(np.median(lengths)), deviation=_deviation(lengths)) if known else None
         cosines = (unit @ unit.T)[np.triu_indices(len(unit), 1)]

@@ -1,8 +1,8 @@
 """Features of each listed pair from the structure of the neighbour graph, without coordinates.
 
 They are based on normalised scores s_ij (:mod:`nsrfc.graph.scores`); the rank of a neighbour is its
-place in the list by descending score. No feature changes if all embeddings are rotated or padded with
-zeros. For face i, its neighbour j, and lists of length k:
+place in the list by descending score. Beyond rounding, no feature changes if all embeddings are rotated
+or padded with zeros. For face i, its neighbour j, and lists of length k:
 
     score          s_ij / 10
     rank           log(1 + rank of j in the list of i) / log 80

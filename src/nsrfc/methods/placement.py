@@ -58,24 +58,41 @@ class Placement:
     chance: Chance
 
     def __call__(self, X: _Floats) -> _Labels:
-        """Label new faces: unit vectors (m, d) to labels (m,), -1 where no cluster is likely enough.
+        """Label new faces: unit vectors (m, d) to labels (m,), as :meth:`scored`."""
+        return self.scored(X)[0]
+
+    def scored(self, X: _Floats) -> tuple[_Labels, _Floats]:
+        """Label new faces, and say how sure that is.
 
         A new face gets the label of the known face of highest probability, as by a density edge. The
         number of faces in a cluster does not count, so that an identity with few photos is not
         outvoted by a look-alike with many. A copy of a known face gets its label. Faces are independent
         of each other.
+
+        Parameters
+        ----------
+        X : ndarray of float32, shape (m, d)
+            Unit vectors.
+
+        Returns
+        -------
+        labels : ndarray of int64, shape (m,)
+            -1 where no cluster is likely enough.
+        probability : ndarray of float32, shape (m,)
+            That the new face and that known face are a genuine pair.
         """
         import faiss
 
-        out = np.full(len(X), -1, np.int64)
+        labels, probability = np.empty(len(X), np.int64), np.empty(len(X), np.float32)
         for rows in chunks(len(X), ROWS):
             similarities, ids = faiss.knn(X[rows], self.faces, self.k, metric=faiss.METRIC_INNER_PRODUCT)
             chance = np.where(similarities >= COPY, 1, self.chance(X[rows], ids, similarities))
             best = chance.argmax(axis=1)[:, None]
             label = self.labels[np.take_along_axis(ids, best, axis=1)]
-            likely = np.take_along_axis(chance, best, axis=1) >= self.threshold
-            out[rows] = np.where(likely, label, -1)[:, 0]
-        return out
+            most = np.take_along_axis(chance, best, axis=1)
+            labels[rows] = np.where(most >= self.threshold, label, -1)[:, 0]
+            probability[rows] = most[:, 0]
+        return labels, probability
 
 
 def score_model_chance(faces: _Floats, seed: int, prior: ScorePrior | None = None) -> Chance:

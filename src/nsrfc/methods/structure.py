@@ -1,7 +1,7 @@
 """Networks on neighbourhood structure: their inputs, and the refinement with learned weights.
 
-They read normalised scores, ranks, shared neighbours and densities, so that results do not change if all
-embeddings are rotated or padded with zeros. The shipped model is of this family.
+They read normalised scores, ranks, shared neighbours and densities, so that results do not change,
+beyond rounding, if all embeddings are rotated or padded with zeros. The shipped model is of this family.
 """
 
 from __future__ import annotations

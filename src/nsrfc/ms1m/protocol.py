@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsrfc import __version__
+from nsrfc.chunks import check_unchanged
 from nsrfc.config import ClusterConfig
 from nsrfc.methods.base import Run
 from nsrfc.methods.rules import Rules
@@ -22,6 +23,7 @@ from nsrfc.progress import Progress
 from nsrfc.resources.clustering import check_plan, plan
 from nsrfc.resources.plan import Plan
 from nsrfc.storage.files import reading
+from nsrfc.storage.locks import locked_output
 from nsrfc.storage.runs import UNFINISHED, read_run, versions, write_json, write_run
 
 if TYPE_CHECKING:
@@ -167,27 +169,29 @@ class Benchmark:
         Raises
         ------
         InputError
-            If the neighbours are not those of the features, the model is for another dimension, or
-            the folder cannot be written.
+            If the neighbours are not those of the features, the features were changed since they were
+            read, the model is for another dimension, or the folder cannot be written.
         """
         started = time.perf_counter()
         folder = self.folder / part.name
         graph = part.read_neighbors() if _given(part, self.settings) else None
         cache = folder / (UNFINISHED if self.model is None else "stages")
         run = Run(self.device, self.dtype, cache, progress)
-        found = cluster(part.vectors, self.model, CONFIG, graph=graph, run=run)
-        record = {
-            "command": "ms1m",
-            "made_of": self._made_of(part),
-            "config": CONFIG.model_dump(),
-            "method": dict(found.method),
-            "input": str(part.files.features),
-            "knn": None if graph is None else str(part.files.knn),
-            "versions": versions(),
-            "plan": plan_part(part, self.settings).as_dict(),
-            "seconds": progress.seconds | {"total": time.perf_counter() - started},
-        }
-        return write_run(folder, found, record)
+        with locked_output(folder):
+            found = cluster(part.vectors, self.model, CONFIG, graph=graph, run=run)
+            check_unchanged(part.vectors)
+            record = {
+                "command": "ms1m",
+                "made_of": self._made_of(part),
+                "config": CONFIG.model_dump(),
+                "method": dict(found.method),
+                "input": str(part.files.features),
+                "knn": None if graph is None else str(part.files.knn),
+                "versions": versions(),
+                "plan": plan_part(part, self.settings).as_dict(),
+                "seconds": progress.seconds | {"total": time.perf_counter() - started},
+            }
+            return write_run(folder, found, record)
 
     def _made_of(self, part: Part) -> dict[str, Any]:
         return {

@@ -1,8 +1,8 @@
 """The networks of the "structure" family: small, and independent of coordinates.
 
-They read similarities, ranks, shared neighbours and densities, so that results do not change if all
-embeddings are rotated or padded with zeros. Trained on a few hundred identities they generalise to new
-ones, whereas networks on coordinates memorise theirs::
+They read similarities, ranks, shared neighbours and densities, so that results do not change, beyond
+rounding, if all embeddings are rotated or padded with zeros. Trained on a few hundred identities they
+generalise to new ones, whereas networks on coordinates memorise theirs::
 
     StructureRefinement   instead of the C-GCN            embeddings -> refined embeddings
     StructurePairs        instead of the pair network     list -> a_ij

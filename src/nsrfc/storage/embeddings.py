@@ -1,11 +1,13 @@
 """Reading and writing embeddings: ``.npy``, ``.npz``, ``.parquet`` and the reference's ``.bin``.
 
-| suffix     | content                                                           | memory   |
-|------------|-------------------------------------------------------------------|----------|
-| `.npy`     | one array (n, d)                                                  | mapped   |
-| `.bin`     | little-endian float32, row by row; does not contain the dimension | mapped   |
-| `.npz`     | the array of a given key, or the only (n, d) one; optional `id`   | one copy |
-| `.parquet` | a list or fixed-size-list column of floats; optional `id`         | one copy |
+| suffix     | content                                                           | memory              |
+|------------|-------------------------------------------------------------------|---------------------|
+| `.npy`     | one array (n, d)                                                  | mapped              |
+| `.bin`     | little-endian float32, row by row; does not contain the dimension | mapped              |
+| `.npz`     | the array of a given key, or the only (n, d) one; optional `id`   | mapped or copied    |
+| `.parquet` | a list or fixed-size-list column of floats; optional `id`         | one copy            |
+
+Mapped arrays are `FileRows`: the package copies blocks out of the file instead of touching the map.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.chunks import FileRows, changed, file_state, read_rows
 from nsrfc.errors import InputError, shortened, shown
 from nsrfc.storage.files import (
     PathLike,
@@ -84,10 +87,11 @@ def read_embeddings(
     ------
     InputError
         If there is no such file, it is damaged or cut short, holds no (n, d) floats, has another
-        dimension, or has rows that are zero or not finite.
+        dimension, has rows that are zero or not finite, or is written to while it is read.
     """
     path = existing_file(path, SUFFIXES, "embeddings")
     suffix = path.suffix.lower()
+    before = file_state(path)
     if dimension is not None and dimension < 1:
         raise InputError(f"The dimension must be 1 or more, got {dimension}.")
     if key is not None and suffix in (".npy", ".bin"):
@@ -102,7 +106,7 @@ def read_embeddings(
         found = Embeddings(*read_list_column(path, key, PREFERRED_KEYS, ID_KEY))
     vectors = found.vectors
     if not vectors.dtype.isnative:
-        vectors = vectors.astype(vectors.dtype.newbyteorder("="))
+        vectors = read_rows(vectors, slice(None)).astype(vectors.dtype.newbyteorder("="))
     check_matrix(vectors, str(path))
     if dimension is not None and vectors.shape[1] != dimension:
         raise InputError(
@@ -115,6 +119,8 @@ def read_embeddings(
         check_text(ids, f"{path}[{ID_KEY}]")
         ids = ids.astype(ids.dtype.newbyteorder("="), copy=False)
     check_vectors(vectors, str(path))
+    if file_state(path) != before:
+        raise changed(path)
     return Embeddings(vectors, ids)
 
 
@@ -209,4 +215,4 @@ def _open_bin(path: Path, dimension: int | None) -> npt.NDArray[Any]:
             f"({row} bytes each): it is cut short or its dimension is not {dimension}."
         )
     with reading(path):
-        return np.memmap(path, dtype="<f4", mode="r", shape=(size // row, dimension))
+        return FileRows.open(path, "<f4", (size // row, dimension))

@@ -7,37 +7,43 @@ not copied.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
 import secrets
+import shutil
 import stat
 import struct
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.chunks import FileRows
 from nsrfc.errors import InputError, NsrfcError, enumerate_names, shortened, shown
 
 __all__ = [
     "INCOMING",
     "ArrayHeader",
     "PathLike",
+    "atomic_folder",
     "atomic_path",
     "check_header",
     "check_outputs",
     "check_place",
     "check_room",
     "check_size",
+    "check_sums",
     "check_text",
     "choose",
     "existing_file",
+    "file_hash",
     "kind_of",
     "known_suffix",
     "latest",
@@ -52,6 +58,7 @@ __all__ = [
     "sync",
     "write_npy",
     "write_npz",
+    "write_sums",
     "writing",
 ]
 
@@ -72,6 +79,8 @@ MOST_ARRAYS = 10_000
 
 MOST_LETTERS = 1_000
 """Letters of a name. numpy keeps all names in the room of the longest."""
+
+_SUMS = "SHA256SUMS"
 
 
 @contextmanager
@@ -120,6 +129,80 @@ def latest(folder: Path, name: str) -> Path:
     """
     waiting = folder / INCOMING / name
     return folder / name if kind_of(waiting) is None else waiting
+
+
+@contextmanager
+def atomic_folder(folder: PathLike, record: str) -> Iterator[Path]:
+    """Yield a temporary folder beside ``folder`` that takes its place when the block succeeds.
+
+    Parameters
+    ----------
+    folder : path-like
+        Replaced if it is empty or holds a file ``record``, that is, was made in this way.
+    record : str
+
+    Raises
+    ------
+    InputError
+        If ``folder`` is a file, holds other files or cannot be written, or the block raises an OSError.
+    """
+    folder = Path(os.path.realpath(folder))
+    check_place(folder)
+    if kind_of(folder) and kind_of(folder / record) != "file" and any(folder.iterdir()):
+        raise InputError(f"{folder} holds other files: give a new folder.")
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    older = temporary.with_name(f"{temporary.name}.older")
+    made = [place for place in folder.parents if kind_of(place) is None]
+    with writing(folder):
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            for path in (*temporary.rglob("*"), temporary):
+                sync(path)
+            if kind_of(folder):
+                folder.replace(older)
+            temporary.replace(folder)
+            sync(folder.parent)
+        finally:
+            if kind_of(older) and kind_of(folder) is None:
+                older.replace(folder)
+            for place in (temporary, older):
+                shutil.rmtree(place, ignore_errors=True)
+            with suppress(OSError):
+                for place in made:
+                    place.rmdir()
+
+
+def write_sums(folder: Path) -> None:
+    """Write the SHA-256 of all files in a folder into one more, as ``sha256sum --check`` reads it."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    lines = [f"{file_hash(folder / name)}  {name}\n" for name in names]
+    (folder / _SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def check_sums(folder: Path) -> None:
+    """Check the files in a folder by what :func:`write_sums` wrote.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or was changed or damaged; files that are not listed do not count.
+    """
+    with reading(folder / _SUMS):
+        lines = (folder / _SUMS).read_text(encoding="utf-8").splitlines()
+        sums = {name: expected for expected, name in (line.split("  ", 1) for line in lines)}
+    for name, expected in sums.items():
+        if kind_of(folder / name) != "file" or file_hash(folder / name) != expected:
+            raise InputError(
+                f"{folder / name} is missing, or damaged since it was written: "
+                f"copy or write the whole folder anew."
+            )
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:
@@ -584,14 +667,8 @@ def _read_header(stream: IO[bytes]) -> ArrayHeader:
 
 def _mapped(path: Path, header: ArrayHeader) -> npt.NDArray[Any]:
     """Map the data after a header, whose offset counts from the start of the file."""
-    return np.memmap(
-        path,
-        dtype=header.dtype,
-        mode="r",
-        offset=header.offset,
-        shape=header.shape,
-        order="F" if header.fortran_order else "C",
-    )
+    order: Literal["C", "F"] = "F" if header.fortran_order else "C"
+    return FileRows.open(path, header.dtype, header.shape, header.offset, order)
 
 
 def _content_offset(path: Path, info: zipfile.ZipInfo) -> int:

@@ -1,4 +1,4 @@
-"""Fingerprints of arrays."""
+"""Fingerprints of arrays, by which a content is known again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["fingerprint"]
+from nsrfc.chunks import FileRows, changed, read_rows
+
+__all__ = ["check_fingerprint", "fingerprint"]
 
 CHUNK_BYTES = 1 << 24
 
@@ -21,5 +23,16 @@ def fingerprint(array: npt.NDArray[Any]) -> str:
     digest = hashlib.sha256(f"{array.shape} {array.dtype.str} ".encode())
     rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
     for start in range(0, len(array), rows):
-        digest.update(np.ascontiguousarray(array[start : start + rows]).data)
+        digest.update(np.ascontiguousarray(read_rows(array, slice(start, start + rows))).data)
     return digest.hexdigest()
+
+
+def check_fingerprint(array: npt.NDArray[Any], expected: str) -> None:
+    """Refuse an array whose file no longer has the content that was used; others are in memory.
+
+    Raises
+    ------
+    InputError
+    """
+    if isinstance(array, FileRows) and fingerprint(array) != expected:
+        raise changed(array.filename)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.chunks import read_rows
 from nsrfc.errors import InputError, shortened, shown
 from nsrfc.storage.files import (
     PathLike,
@@ -70,7 +71,7 @@ def read_identities(
     if key is not None and suffix in (".npy", ".meta"):
         raise InputError(f"{path} holds one array without a name: leave out the key {key!r}.")
     if suffix == ".npy":
-        identities = open_npy(path)
+        identities = read_rows(open_npy(path), slice(None))
     elif suffix == ".meta":
         identities = _read_meta(path)
     elif suffix == ".npz":

@@ -1,10 +1,10 @@
-"""Locks: one run in a folder at a time."""
+"""Locks: one run in a folder, or on the way to a file, at a time."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,11 +12,14 @@ from filelock import FileLock, Timeout
 from nsrfc.errors import InputError
 from nsrfc.storage.files import kind_of, writing
 
-__all__ = ["LOCK", "clear", "locked"]
+__all__ = ["LOCK", "clear", "locked", "locked_files", "locked_output"]
 
 LOCK = ".lock"
-"""Lock file in a folder that a run works in. The system releases the lock when the process ends, however
-it ends."""
+"""Lock file in a folder of intermediate results. The system releases a lock when the process ends,
+however it ends; only a killed process leaves the file."""
+
+_OUTPUT = ".output.lock"
+"""Lock file in a folder for results; it may also be that of the intermediate ones."""
 
 
 @contextmanager
@@ -35,19 +38,51 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     InputError
         If another process works there, or the folder cannot be made.
     """
-    made = [place for place in (folder, *folder.parents) if kind_of(place) is None]
-    lock = _acquired(folder, what)
+    with _locked(folder / LOCK, folder, what):
+        yield
+
+
+@contextmanager
+def locked_output(folder: Path, what: str = "run") -> Iterator[None]:
+    """Lock a folder for results, as `locked` does, from before the work until they are written.
+
+    Two runs with one output would otherwise mix their files, whatever caches they have.
+    """
+    with _locked(folder / _OUTPUT, folder, what):
+        yield
+
+
+@contextmanager
+def locked_files(files: Iterable[Path]) -> Iterator[None]:
+    """Lock single files for results; the lock file of each is beside it.
+
+    Raises
+    ------
+    InputError
+        If another process writes one of them, or its folder cannot be made.
+    """
+    with ExitStack() as stack:
+        for file in files:
+            lock = file.with_name(f".{file.name}{LOCK}")
+            stack.enter_context(_locked(lock, file, "run"))
+        yield
+
+
+@contextmanager
+def _locked(path: Path, place: Path, what: str) -> Iterator[None]:
+    """Hold the lock file ``path`` of a folder or file ``place``; nothing is left of it."""
+    made = [folder for folder in path.parents if kind_of(folder) is None]
+    lock = _acquired(path, place, what)
     try:
         yield
     finally:
         with suppress(OSError):
-            if [path.name for path in folder.iterdir()] == [LOCK]:
-                # Remove the file while it is locked, so that no other run can have locked it.
-                (folder / LOCK).unlink()
+            # Remove the file while it is locked, so that no other run can have locked it.
+            path.unlink()
         lock.release()
         with suppress(OSError):
-            for place in made:
-                place.rmdir()
+            for folder in made:
+                folder.rmdir()
 
 
 def clear(folder: Path) -> None:
@@ -59,19 +94,20 @@ def clear(folder: Path) -> None:
             path.unlink()
 
 
-def _acquired(folder: Path, what: str) -> FileLock:
+def _acquired(path: Path, place: Path, what: str) -> FileLock:
     while True:
-        lock = FileLock(folder / LOCK, timeout=0)
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
+        with writing(place):
+            path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire()
             except Timeout:  # an OSError, too
+                other = "folder" if place == path.parent else "file"
                 raise InputError(
-                    f"{folder} is in use by another {what}: wait until it has ended, "
-                    f"or give another folder."
+                    f"{place} is in use by another {what}: wait until it has ended, "
+                    f"or give another {other}."
                 ) from None
         # A run that just ended may have removed the file that was opened.
-        if (folder / LOCK).exists():
+        if path.exists():
             return lock
         lock.release()

@@ -12,7 +12,6 @@ The three are made elsewhere and moved into place together, `run.json` last: a f
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import shutil
@@ -34,6 +33,7 @@ from nsrfc.storage.files import (
     atomic_path,
     check_outputs,
     check_place,
+    file_hash,
     kind_of,
     read_text,
     reading,
@@ -45,6 +45,8 @@ from nsrfc.storage.locks import clear, locked
 
 __all__ = [
     "FILES",
+    "RECORD",
+    "TABLE",
     "UNFINISHED",
     "check_folder",
     "read_labels",
@@ -99,7 +101,7 @@ def write_run(
     with _staging(folder) as staging:
         np.save(staging / LABELS, found.labels, allow_pickle=False)
         _write_table(staging / TABLE, found, ids)
-        files = {name: _file_hash(staging / name) for name in (LABELS, TABLE)}
+        files = {name: file_hash(staging / name) for name in (LABELS, TABLE)}
         whole = {**record, "result": summarize(found.labels), "sha256": files}
         (staging / RECORD).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
         # Remove the record of the older run first, so that a reader never sees a mixture of two runs.
@@ -137,7 +139,7 @@ def read_labels(path: PathLike) -> npt.NDArray[np.int64]:
         )
     with reading(record):
         expected = json.loads(read_text(record, _MOST_RECORD_BYTES))["sha256"][LABELS]
-    if _file_hash(path / LABELS) != expected:
+    if file_hash(path / LABELS) != expected:
         raise InputError(
             f"{path / LABELS} was changed since {RECORD} was written: run nsrfc cluster again, "
             f"or give the file itself."
@@ -166,7 +168,7 @@ def read_run(folder: PathLike) -> dict[str, Any] | None:
         record: dict[str, Any] = json.loads(read_text(path, _MOST_RECORD_BYTES))
         hashes = record["sha256"].items()
     files = [(folder / name, expected) for name, expected in hashes]
-    whole = all(kind_of(file) == "file" and _file_hash(file) == expected for file, expected in files)
+    whole = all(kind_of(file) == "file" and file_hash(file) == expected for file, expected in files)
     return record if whole else None
 
 
@@ -249,8 +251,3 @@ def _write_table(path: Path, found: Clustering, ids: npt.NDArray[Any] | None) ->
     # pyarrow only takes UTF-8 paths, and its error for a full disk says less.
     with path.open("wb") as stream:
         pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), stream)
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -21,6 +21,7 @@ from nsrfc.model.settings import NETWORKS, NetworkName
 from nsrfc.progress import Progress
 from nsrfc.storage.files import PathLike
 from nsrfc.storage.fingerprints import fingerprint
+from nsrfc.storage.locks import locked_output
 from nsrfc.storage.runs import check_folder
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
@@ -212,9 +213,11 @@ def _wanted(only: NetworkName | None, start: NSRFC | None) -> tuple[NetworkName,
 
 @contextmanager
 def _folder(output: PathLike | None) -> Iterator[Path]:
+    """Hold the folder for the model, or a temporary one."""
     if output is not None:
         check_folder(output, (*FILES, CURVES, RECORD))
-        yield Path(output)
+        with locked_output(Path(output), "training"):
+            yield Path(output)
     else:
         with tempfile.TemporaryDirectory(prefix="nsrfc-") as folder:
             yield Path(folder)
