@@ -30,7 +30,6 @@ import numpy.typing as npt
 from torch import nn
 
 from nsrfc.config import ClusterConfig
-from nsrfc.device import find_device
 from nsrfc.knn.copies import canonical_rows
 from nsrfc.methods.base import Run
 from nsrfc.methods.networks import given_odds
@@ -38,6 +37,7 @@ from nsrfc.methods.registry import load_networks
 from nsrfc.model.bundle import NSRFC, load_model
 from nsrfc.model.settings import NETWORKS, NetworkName
 from nsrfc.records import NeighborGraph
+from nsrfc.runtime import find_device
 from nsrfc.storage.runs import check_folder, write_json
 from nsrfc.synthetic import PRESETS, FaceDistribution, generate
 from nsrfc.training.calibration import fit_reported

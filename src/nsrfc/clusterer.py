@@ -16,6 +16,7 @@ from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_method
 from nsrfc.pipeline import cluster
 from nsrfc.records import ScorePrior
+from nsrfc.runtime import fork_safe
 from nsrfc.vectors import normalize
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self._fitted = normalize(vectors), self.model, config, replace(run, cache=None), prior
         return self
 
+    @fork_safe()
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Assign new faces to the clusters, by the method that found them.
 
