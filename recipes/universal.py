@@ -29,13 +29,13 @@ import numpy.typing as npt
 from torch import nn
 
 from nsrfc.config import ClusterConfig
-from nsrfc.device import find_device
 from nsrfc.knn.copies import canonical_rows
 from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_networks
 from nsrfc.model.bundle import NSRFC, load_model
 from nsrfc.model.settings import UNCHANGED, NetworkName
 from nsrfc.records import NeighborGraph
+from nsrfc.runtime import find_device
 from nsrfc.storage.runs import check_folder
 from nsrfc.synthetic import PRESETS, FaceDistribution, generate
 from nsrfc.training.calibration import fit_calibration

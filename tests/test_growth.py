@@ -48,7 +48,7 @@ def features_of_some_lists(n: int) -> Callable[[], object]:
     out = np.zeros((LISTS, K, len(list_features.LIST_FEATURES)), np.float32)
     known = s.ids, s.score, s.rank, s.curve, s.squared_length
     points = np.array([1, 2, 3])
-    return lambda: list_features._describe.py_func(
+    return lambda: list_features._describe.__wrapped__(
         np.arange(LISTS), *known, np.array([2, 4]), points, s.place, out
     )
 
@@ -60,7 +60,7 @@ def reranking_of_some_lists(n: int) -> Callable[[], object]:
     room = np.zeros((1, n), np.uint8), np.zeros((1, n), np.int32)
     new = np.full((n, K), -1, np.int32), np.zeros((n, K), np.float32)
     vectors = np.empty((n, 0), np.float32)
-    return lambda: reranking._rescore.py_func(
+    return lambda: reranking._rescore.__wrapped__(
         np.arange(LISTS), graph.ids, graph.similarities, vectors, sets, room, *new
     )
 
@@ -70,7 +70,7 @@ def sets_of_some_lists(n: int) -> Callable[[], object]:
     half = reciprocal._reciprocal(np.ascontiguousarray(ring(n)[:, :2]))
     marks = np.zeros((1, n), np.uint8), np.zeros((1, n), np.uint8)
     sets, counts = np.empty((LISTS, 3 * K), np.int32), np.empty(LISTS, np.int64)
-    return lambda: reciprocal._expand.py_func(0, members, sizes, *half, *marks, sets, counts)
+    return lambda: reciprocal._expand.__wrapped__(0, members, sizes, *half, *marks, sets, counts)
 
 
 def overlaps_of_some_lists(n: int) -> Callable[[], object]:
@@ -78,7 +78,7 @@ def overlaps_of_some_lists(n: int) -> Callable[[], object]:
     ids[ids >= LISTS] = -1
     ids = -np.sort(-ids, axis=1)
     room, result = np.zeros((1, n), np.float32), np.zeros((LISTS, K), np.float32)
-    return lambda: density_peaks._add_overlaps.py_func(ids, weights, room, result)
+    return lambda: density_peaks._add_overlaps.__wrapped__(ids, weights, room, result)
 
 
 @pytest.mark.parametrize(

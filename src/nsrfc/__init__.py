@@ -7,6 +7,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nsrfc.runtime import note_forks
+
 if TYPE_CHECKING:
     from nsrfc.clusterer import FaceClusterer
     from nsrfc.config import ClusterConfig
@@ -49,6 +51,8 @@ _HOMES = {
     "evaluate": "metrics",
     "train": "training",
 }
+
+note_forks()
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

@@ -14,6 +14,7 @@ from nsrfc.config import ClusterConfig
 from nsrfc.methods.base import Run
 from nsrfc.pipeline import cluster
 from nsrfc.records import Clustering
+from nsrfc.runtime import fork_safe
 from nsrfc.vectors import normalize
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self._fitted = normalize(vectors), found.method, self.model, config, replace(run, cache=None)
         return self
 
+    @fork_safe()
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Assign new faces to the clusters, by the method that found them.
 

@@ -18,6 +18,7 @@ from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_method, load_networks
 from nsrfc.methods.search import scenes_and_neighbors
 from nsrfc.records import Clustering, NeighborGraph, ScorePrior
+from nsrfc.runtime import fork_safe
 
 if TYPE_CHECKING:
     import faiss
@@ -29,6 +30,7 @@ __all__ = ["cluster", "pair_probabilities", "refine_embeddings"]
 _logger = logging.getLogger(__name__)
 
 
+@fork_safe()
 def cluster(
     X: npt.ArrayLike,
     model: NSRFC | str | Path | None = "universal",
@@ -94,6 +96,7 @@ def cluster(
     return Clustering(labels, sure[faces.place], method.record(), warning)
 
 
+@fork_safe()
 def refine_embeddings(
     X: npt.ArrayLike,
     model: NSRFC | str | Path,
@@ -120,6 +123,7 @@ def refine_embeddings(
         return method.refined_vectors(near, run)[0][faces.place]
 
 
+@fork_safe()
 def pair_probabilities(
     X: npt.ArrayLike,
     model: NSRFC | str | Path,

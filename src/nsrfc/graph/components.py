@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from nsrfc.errors import InputError
 from nsrfc.records import EdgeList
+from nsrfc.runtime import compiled
 
 __all__ = [
     "connected_components",
@@ -101,7 +101,7 @@ def drop_small(labels: npt.ArrayLike, min_size: int) -> npt.NDArray[np.int64]:
     return relabel_by_first_appearance(numbered)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def roots(parent: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Root (n,) of every face's tree."""
     found = np.empty_like(parent)
@@ -110,7 +110,7 @@ def roots(parent: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def root(parent: npt.NDArray[np.int64], face: int) -> int:
     """Root of a face's tree, with path halving."""
     while parent[face] != face:

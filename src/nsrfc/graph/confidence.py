@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from nsrfc.records import EdgeList
+from nsrfc.runtime import compiled
 
 __all__ = ["FEW_FACES", "MOST_DOUBT", "confidence", "doubt_in_words"]
 
@@ -65,7 +65,7 @@ def confidence(labels: _Labels, density: EdgeList, similar: EdgeList) -> _Floats
     return sure.clip(0, 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _expected_wrong(
     source: npt.NDArray[np.int32],
     target: npt.NDArray[np.int32],

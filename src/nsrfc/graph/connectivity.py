@@ -21,11 +21,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from nsrfc.chunks import chunks
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance, root, roots
 from nsrfc.records import EdgeList, ImpostorScores
+from nsrfc.runtime import compiled
 
 __all__ = [
     "ClusterTest",
@@ -180,7 +180,7 @@ class _Clusters:
         return kind
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _follow(
     source: _Ids,
     target: _Ids,
@@ -222,7 +222,7 @@ def _follow(
             opened[a] = opened[b] = True
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _similar_enough(a: int, b: int, size: _Labels, sums: _Floats, limits: _Floats) -> bool:
     """Whether the clusters with roots ``a`` and ``b`` may be joined."""
     if min(size[a], size[b]) == 1:
@@ -352,7 +352,7 @@ def _listed_pairs(labels: _Labels, sizes: _Labels, ids: _Ids, size: int) -> _Lab
     return np.unique(np.concatenate(found))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def dots(x: _Floats, a: _Numbers, b: _Numbers) -> _Floats:
     """Products (m,) of rows ``a`` (m,) and ``b`` (m,) of ``x`` (n, d)."""
     # On one thread: there is one edge a face, and training clusters small sets thousands of times.

@@ -28,11 +28,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 
 from nsrfc.chunks import chunks
 from nsrfc.graph.reverse import column_in_list, columns_in_lists
 from nsrfc.records import DensityGraph, EdgeList, Mutual
+from nsrfc.runtime import compiled
 
 __all__ = [
     "build_density_graph",
@@ -153,7 +154,7 @@ def mutual_probability(ids: _Ids, genuine: _Floats, mutual: Mutual = "published"
     return out
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _average_directions(ids: _Ids, genuine: _Floats, present: bool, out: _Floats) -> None:
     for i in prange(len(ids)):
         for c in range(ids.shape[1]):

@@ -23,10 +23,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
 from nsrfc.graph.scores import ScoreModel, fit_score_model, impostor_scores
 from nsrfc.records import ImpostorScores, ScorePrior
+from nsrfc.runtime import compiled
 
 __all__ = [
     "LIST_FEATURES",
@@ -237,7 +238,7 @@ def normalize_within(structure: ListStructure, ids: _Ids, similarity: _Floats) -
     _normalize_within(similarity, ids, np.float32(impostors.mean), slope)
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _normalize_within(similarity: _Floats, ids: _Ids, mean: np.float32, slope: np.float32) -> None:
     least, most = _BOUNDS[0] * _SCORE_UNIT, _BOUNDS[1] * _SCORE_UNIT
     b, t = ids.shape
@@ -249,7 +250,7 @@ def _normalize_within(similarity: _Floats, ids: _Ids, mean: np.float32, slope: n
                 similarity[r, i, j] = min(max(score, least), most) if known else np.float32(0)
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _describe(
     rows: npt.NDArray[np.int64],
     ids: _Ids,

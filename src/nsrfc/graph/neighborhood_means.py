@@ -22,10 +22,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 
 from nsrfc.chunks import chunks, release
 from nsrfc.records import NeighborGraph
+from nsrfc.runtime import compiled
 
 __all__ = ["Neighborhoods", "average_neighbors", "linkage", "weighted_sums"]
 
@@ -137,7 +138,7 @@ def linkage(graph: NeighborGraph, around: Neighborhoods) -> _Floats:
     return out
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _link(
     first: int,
     ids: _Ids,

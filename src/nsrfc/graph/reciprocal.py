@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
 from nsrfc.errors import InputError
 from nsrfc.graph.reverse import column_in_list
 from nsrfc.records import NeighborGraph
+from nsrfc.runtime import compiled
 
 __all__ = ["k_reciprocal_sets", "reciprocal_sets"]
 
@@ -112,7 +113,7 @@ def _indptr(sizes: _Counts) -> _Counts:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)))
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _find_reciprocal(ids: _Ids, members: _Ids, sizes: _Counts) -> None:
     n, k = ids.shape
     for i in prange(n):
@@ -128,7 +129,7 @@ def _find_reciprocal(ids: _Ids, members: _Ids, sizes: _Counts) -> None:
         sizes[i] = size
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _expand(
     start: int,
     members: _Ids,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
 from nsrfc.errors import InputError
 from nsrfc.graph.reciprocal import k_reciprocal_sets
@@ -24,6 +24,7 @@ from nsrfc.graph.reverse import column_in_list
 from nsrfc.knn.exact import dot
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
+from nsrfc.runtime import compiled
 
 __all__ = ["rerank"]
 
@@ -111,7 +112,7 @@ def _holders(indptr: _Integers, indices: _Ids) -> tuple[_Integers, _Unsigned]:
     return held.indptr.astype(np.int64), holders
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _rescore(
     faces: _Integers,
     ids: _Ids,
@@ -167,7 +168,7 @@ def _rescore(
                 rank = stop
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _collect(i: int, ids: _Ids, marked: npt.NDArray[np.uint8], candidates: _Ids) -> tuple[int, int]:
     """Write the candidates of i, without i, its list first; return the numbers of listed and of all."""
     listed = 0
@@ -191,7 +192,7 @@ def _collect(i: int, ids: _Ids, marked: npt.NDArray[np.uint8], candidates: _Ids)
     return listed - 1, count
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _similarity(
     i: int,
     c: int,
@@ -212,7 +213,7 @@ def _similarity(
     return similarities[j, column] if column >= 0 else _UNKNOWN
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _key(value: np.float32, number: int) -> np.int64:
     """Return an integer that ascends as the float32 ``value`` descends, then with ``number``."""
     # The bits of a float are a sign and a magnitude; converted to a signed integer they sort like it.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
+
+from nsrfc.runtime import compiled
 
 __all__ = ["both_directions", "column_in_list", "columns_in_lists", "reverse_columns"]
 
@@ -12,7 +14,7 @@ _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def column_in_list(ids: _Ids, owner: int, face: int) -> np.int32:
     """Column of ``face`` in the list of ``owner``; -1 if it is not listed. For compiled code."""
     # No early exit, so that the compiler can vectorise the loop.
@@ -82,13 +84,13 @@ def both_directions(ids: _Ids, values: _Floats) -> _Floats:
     return np.stack((values, other), axis=-1)
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _find(ids: _Ids, owners: npt.NDArray[np.int64], faces: npt.NDArray[np.int64], columns: _Ids) -> None:
     for m in prange(len(owners)):
         columns[m] = column_in_list(ids, owners[m], faces[m])
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _find_reverse(ids: _Ids, columns: _Ids) -> None:
     for i in prange(len(ids)):
         for c in range(ids.shape[1]):

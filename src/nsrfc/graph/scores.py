@@ -30,11 +30,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 from scipy.special import betaincinv, expit
 from scipy.stats import norm
 
 from nsrfc.records import ImpostorScores, ScorePrior
+from nsrfc.runtime import compiled
 from nsrfc.vectors import on_grid, typical_faces
 
 __all__ = [
@@ -188,7 +189,7 @@ def _normal(x: _Doubles, mean: _Doubles, deviation: _Doubles) -> _Doubles:
     return density
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _count_pairs(similarities: _Floats, first: int, count: npt.NDArray[np.int64]) -> None:
     """Add to the histogram of values in [-1, 1] those of pairs, each face with the faces before it.
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 from scipy.sparse import csr_array, eye_array
 
 from nsrfc.errors import InputError
+from nsrfc.runtime import compiled
 
 __all__ = ["Subgraphs", "local_adjacency", "subgraphs"]
 
@@ -125,7 +126,7 @@ def local_adjacency(ids: _Ids, similarities: _Floats, neighbors: int = 10) -> cs
     return symmetric
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _collect(
     ids: _Ids,
     faces: npt.NDArray[np.int64],
@@ -160,7 +161,7 @@ def _collect(
         sizes[b] = size
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _cut(
     indptr: npt.NDArray[np.int32],
     indices: npt.NDArray[np.int32],

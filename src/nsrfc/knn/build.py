@@ -30,6 +30,7 @@ from nsrfc.knn.rebuilt import lists_around
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.rowstore import MemoryRows, RowStore
+from nsrfc.runtime import fork_safe
 from nsrfc.vectors import check_unit
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.int64]
 
 
+@fork_safe()
 def build_neighbor_graph(
     X: _Vectors,
     k: int = 80,
@@ -193,6 +195,7 @@ def known_neighbors(
     return graph.first(k)
 
 
+@fork_safe()
 def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: int = 0) -> float:
     """Share of the true neighbours that a graph holds, by exact search for a sample of faces.
 

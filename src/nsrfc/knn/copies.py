@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 
 from nsrfc.chunks import release
 from nsrfc.records import NeighborGraph
+from nsrfc.runtime import compiled
 from nsrfc.vectors import normalize
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _by_content(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool
     return order, starts
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _hash_rows(words: npt.NDArray[np.uint32], hashes: npt.NDArray[np.uint64]) -> None:
     minus_zero = np.uint32(0x80000000)
     for i in prange(len(words)):
@@ -166,7 +167,7 @@ def _hash_rows(words: npt.NDArray[np.uint32], hashes: npt.NDArray[np.uint64]) ->
         hashes[i] = value
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _mark_starts(
     X: _Vectors,
     hashes: npt.NDArray[np.uint64],
@@ -182,7 +183,7 @@ def _mark_starts(
             starts[r] = not same
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _spread(
     ids: _Ids,
     similarities: _Vectors,

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     import faiss
 
     from nsrfc.knn.gpu import Products
-from numba import njit, prange
+from numba import prange
 
 from nsrfc.progress import Progress
 from nsrfc.rowstore import RowStore
+from nsrfc.runtime import compiled
 
 __all__ = [
     "SPARE",
@@ -175,7 +176,7 @@ def ranked(
     return ids, similarities
 
 
-@njit(cache=True, fastmath={"reassoc", "nsz"}, nogil=True)
+@compiled(fastmath={"reassoc", "nsz"})
 def dot(vectors: _Vectors, i: int, j: int) -> float:
     """Return the float64 dot product of rows i and j, equal to that of (j, i)."""
     total = 0.0
@@ -184,7 +185,7 @@ def dot(vectors: _Vectors, i: int, j: int) -> float:
     return total
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _rank(vectors: _Vectors, rows: _Rows, candidates: _Rows, ids: _Ids, similarities: _Vectors) -> None:
     k = ids.shape[1]
     for r in prange(len(rows)):

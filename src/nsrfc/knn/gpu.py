@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nsrfc.device import find_device
 from nsrfc.errors import MemoryPlanError
+from nsrfc.runtime import find_device
 
 __all__ = ["Products", "products_on"]
 

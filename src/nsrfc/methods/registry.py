@@ -94,8 +94,8 @@ def load_networks(
     InputError
         As :func:`load_method`, and if the model has no such network.
     """
-    from nsrfc.device import find_device
     from nsrfc.model.bundle import load_model
+    from nsrfc.runtime import find_device
 
     model = load_model(model)
     if needed is not None:

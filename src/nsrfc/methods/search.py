@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from nsrfc.chunks import chunks, release
 from nsrfc.graph.scores import best_impostor, impostor_scores
@@ -26,6 +25,7 @@ from nsrfc.knn.copies import DistinctFaces
 from nsrfc.methods.base import Method, Run
 from nsrfc.records import NeighborGraph, ScorePrior
 from nsrfc.rowstore import RowStore
+from nsrfc.runtime import compiled
 
 __all__ = ["fold_near_copies", "neighbors", "scenes_and_neighbors", "search"]
 
@@ -98,7 +98,7 @@ def _means(X: _Floats, group: npt.NDArray[np.int64]) -> _Floats:
     return sums
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _lead(ids: _Ids, near: _Ids, order: npt.NDArray[np.int64], leader: _Ids) -> None:
     """Let faces lead their near-copies, the first ``near`` of each list, that nobody leads yet."""
     for face in order:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
 from nsrfc.errors import InputError
 from nsrfc.graph.components import connected_components
 from nsrfc.records import EdgeList, NeighborGraph
 from nsrfc.research.density import transition_weights
+from nsrfc.runtime import compiled
 
 __all__ = ["density_peak_clustering", "shared_neighbor_counts", "tpdi"]
 
@@ -110,7 +111,7 @@ def _overlap(graph: NeighborGraph, weights: npt.NDArray[np.float32]) -> npt.NDAr
     return result
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@compiled(parallel=True)
 def _add_overlaps(
     ids: npt.NDArray[np.int32],
     weights: npt.NDArray[np.float32],

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from torch import nn
 
 from nsrfc.config import check_config
-from nsrfc.device import find_device
 from nsrfc.errors import InputError
 from nsrfc.knn.copies import canonical_rows
 from nsrfc.model.bundle import FILES, NSRFC, load_model, tensors_fingerprint
 from nsrfc.model.settings import NETWORKS, NetworkName
 from nsrfc.progress import Progress
+from nsrfc.runtime import find_device, fork_safe
 from nsrfc.storage.files import PathLike
 from nsrfc.storage.fingerprints import fingerprint
 from nsrfc.storage.locks import locked_output
@@ -48,6 +48,7 @@ _Floats = npt.NDArray[np.float32]
 _Identities = npt.NDArray[np.int64]
 
 
+@fork_safe()
 def train(
     X: npt.ArrayLike,
     identities: npt.ArrayLike,
