@@ -15,8 +15,8 @@ from nsrfc.knn.copies import distinct_faces
 from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_method
 from nsrfc.pipeline import cluster
-from nsrfc.records import ScorePrior
-from nsrfc.vectors import normalize
+from nsrfc.records import BAD_ROW, ScorePrior
+from nsrfc.vectors import as_matrix, normalize_good
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,13 +62,19 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Faces in smaller clusters get the label -1.
     seed : int, default=0
         Seed of random samples and of the approximate search.
+    on_bad_rows : {"error", "skip"}, default="error"
+        What is done with rows that are missing, zero, NaN or infinite, as of failed detections: "error"
+        names them; "skip" leaves them out, and they get the label -2. The other faces are clustered as
+        if these rows were not there.
 
     Attributes
     ----------
     labels_ : ndarray of int64, shape (n,)
-        0..c-1 in order of first appearance; -1 only with ``min_cluster_size`` above 1.
+        0..c-1 in order of first appearance; -1 only with ``min_cluster_size`` above 1, -2 only with
+        ``on_bad_rows="skip"``.
     confidence_ : ndarray of float32, shape (n,)
-        Probability that the cluster of each face is right: of one identity, and no fragment of it.
+        Probability that the cluster of each face is right: of one identity, and no fragment of it. 0 for
+        rows that were left out.
     warning_ : str or None
         What is in doubt if these faces are beyond what can be known, and what can be done.
     n_features_in_ : int
@@ -97,6 +103,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         search: str = "auto",
         min_cluster_size: int = 1,
         seed: int = 0,
+        on_bad_rows: str = "error",
     ) -> None:
         self.model = model
         self.embedder = embedder
@@ -109,6 +116,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.search = search
         self.min_cluster_size = min_cluster_size
         self.seed = seed
+        self.on_bad_rows = on_bad_rows
 
     def fit(self, X: npt.ArrayLike, y: object = None) -> FaceClusterer:
         """Cluster faces.
@@ -116,7 +124,8 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array-like of float, shape (n, d)
-            Embeddings; need not be normalised.
+            Embeddings; need not be normalised. Also a column of vectors, a tensor, and other forms that
+            :func:`nsrfc.vectors.as_matrix` reads.
         y : ignored
             Only for compatibility with scikit-learn; labels are never read.
 
@@ -131,7 +140,6 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             If a parameter or a row of ``X`` is invalid, or the model or the embedder card is for another
             dimension.
         """
-        vectors = self._vectors(X, reset=True)
         config = ClusterConfig.of(
             k=self.k,
             search=self.search,
@@ -140,7 +148,9 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             embedder=self.embedder,
             threshold=self.threshold,
             precision=self.precision,
+            on_bad_rows=self.on_bad_rows,
         )
+        vectors = self._vectors(X, reset=True)
         run = Run(device=self.device, dtype=self.dtype, cache=self.cache)
         found = cluster(vectors, self.model, config, run=run)
         self.labels_ = found.labels
@@ -149,7 +159,9 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self._placed: list[Placement] = []  # filled by the first prediction
         # The lengths of the embeddings are gone: what they said of the embedder is kept.
         prior = ScorePrior.of(found.method["embedder"])
-        self._fitted = normalize(vectors), self.model, config, replace(run, cache=None), prior
+        unit, good = normalize_good(vectors, skip=self._skip)
+        known = unit, self.labels_[good]
+        self._fitted = known, self.model, config, replace(run, cache=None), prior
         return self
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -165,16 +177,20 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray of int64, shape (m,)
-            Labels from `fit`, or -1 for a face that fits no cluster.
+            Labels from `fit`, or -1 for a face that fits no cluster; -2 for a bad row, with
+            ``on_bad_rows="skip"``.
 
         Raises
         ------
         InputError
-            If a row is zero, NaN or infinite.
+            If a row is zero, NaN or infinite, except with ``on_bad_rows="skip"``.
         """
         check_is_fitted(self)
-        vectors = self._vectors(X, reset=False)
-        return self._placement(normalize(vectors))
+        unit, good = normalize_good(self._vectors(X, reset=False), skip=self._skip)
+        labels = np.full(len(good), BAD_ROW, np.int64)
+        if good.any():
+            labels[good] = self._placement(unit)
+        return labels
 
     def __getstate__(self) -> dict[str, Any]:
         # What places faces holds functions, and is made again where it is needed.
@@ -183,17 +199,25 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _placement(self) -> Placement:
-        rows, model, config, run, prior = self._fitted
+        (unit, labels), model, config, run, prior = self._fitted
         if not self._placed:
-            faces = distinct_faces(rows)
-            method = load_method(model, config, rows.shape[1], run, prior)
-            self._placed.append(method.placement(faces.vectors, self.labels_[faces.rows], run))
+            faces = distinct_faces(unit)
+            method = load_method(model, config, unit.shape[1], run, prior)
+            self._placed.append(method.placement(faces.vectors, labels[faces.rows], run))
         return self._placed[0]
 
+    @property
+    def _skip(self) -> bool:
+        return self.on_bad_rows == "skip"
+
     def _vectors(self, X: npt.ArrayLike, *, reset: bool) -> npt.NDArray[np.floating]:
-        """Check shape and dtype as scikit-learn does; `normalize` reports invalid rows."""
+        """Check shape and dtype as scikit-learn does; `normalize_good` reports bad rows."""
         floats = [np.float32, np.float64, np.float16]
         vectors: npt.NDArray[np.floating] = validate_data(
-            self, X, reset=reset, dtype=floats, ensure_all_finite=False
+            self,
+            as_matrix(X, missing=self._skip),
+            reset=reset,
+            dtype=floats,
+            ensure_all_finite=False,
         )
         return vectors

@@ -25,6 +25,7 @@ from nsrfc.cli.options import (
     DtypeOption,
     Embedder,
     EmbeddingsFile,
+    IdKey,
     Json,
     Key,
     MaxMemory,
@@ -33,6 +34,7 @@ from nsrfc.cli.options import (
     Search,
     SearchOption,
     Seed,
+    SkipBad,
 )
 
 if TYPE_CHECKING:
@@ -83,6 +85,8 @@ def run(
     k: NeighborsOfRules = None,
     search: SearchOption = Search.AUTO,
     min_cluster_size: MinClusterSize = 1,
+    skip_bad: SkipBad = False,
+    id_key: IdKey = None,
     seed: Seed = 0,
     knn: KnownNeighbors = None,
     index: KnownIndex = None,
@@ -91,7 +95,8 @@ def run(
 ) -> None:
     """Cluster a file of face embeddings by identity.
 
-    Writes labels.npy, clusters.parquet and run.json, all or none. An interrupted run resumes when the
+    Writes labels.npy, clusters.parquet and run.json, all or none; with --skip-bad also bad_rows.npy, if
+    there are bad rows. An interrupted run resumes when the
     same command is given again. With your own model, the results of stages are kept in the subfolder
     "stages"; with any model, in the folder given by --cache: another run with other thresholds takes
     seconds.
@@ -101,7 +106,8 @@ def run(
     from nsrfc.pipeline import cluster
     from nsrfc.storage.embeddings import read_embeddings
     from nsrfc.storage.neighbors import read_neighbors
-    from nsrfc.storage.runs import FILES, check_folder, write_run
+    from nsrfc.storage.runs import BAD_ROWS, FILES, check_folder, check_id_key, write_run
+    from nsrfc.vectors import usable_shape
 
     started = time.perf_counter()
     config = ClusterConfig.of(
@@ -113,15 +119,20 @@ def run(
         threshold=threshold,
         tau=tau,
         precision=precision,
+        on_bad_rows="skip" if skip_bad else "error",
     )
-    check_folder(output, FILES, [embeddings, knn, index])
+    check_folder(output, (*FILES, BAD_ROWS), [embeddings, knn, index])
+    check_id_key(id_key)
     trained = None if model == NO_MODEL else _read_model(model)
     progress = ConsoleProgress()
     with progress.stage("reading", 1) as advance:
-        faces = read_embeddings(embeddings, key=key, dimension=dimension)
+        faces = read_embeddings(
+            embeddings, key=key, dimension=dimension, id_key=id_key, bad_rows=skip_bad
+        )
         advance(1)
     kept = cache or _kept(output, model)
-    planned = _plan(faces.vectors.shape, config, knn, trained, kept, max_memory)
+    shape = usable_shape(faces.vectors, embeddings, skip=skip_bad)
+    planned = _plan(shape, config, knn, trained, kept, max_memory)
     record = {
         "command": "cluster",
         "model": None if trained is None else model,
@@ -140,7 +151,7 @@ def run(
         run=Run(device, dtype.value, kept, progress),
     )
     record |= _ran(found, progress, started)
-    record = write_run(output, found, record, ids=faces.ids)
+    record = write_run(output, found, record, ids=faces.ids, id_key=faces.id_key)
     if as_json:
         print_json(record)
     else:
@@ -225,6 +236,8 @@ def _print_summary(output: Path, record: dict[str, Any]) -> None:
     rows.append(("largest", f"{result['largest']:,} faces"))
     if result["unclustered"]:
         rows.append(("in smaller clusters (-1)", f"{result['unclustered']:,} faces"))
+    if result["bad_rows"]:
+        rows.append(("bad rows (-2)", f"{result['bad_rows']:,} rows"))
     rows.append(("time", seconds_text(record["seconds"]["total"])))
     if record["peak_bytes"] is not None:
         rows.append(("peak memory", bytes_text(record["peak_bytes"])))

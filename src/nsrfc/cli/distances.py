@@ -24,6 +24,7 @@ from nsrfc.cli.options import (
     Search,
     SearchOption,
     Seed,
+    SkipBad,
 )
 
 
@@ -45,13 +46,15 @@ def run(
     dtype: DtypeOption = Dtype.FLOAT32,
     cache: Cache = None,
     layout: LayoutOption = Layout.NSRFC,
+    skip_bad: SkipBad = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Score the neighbours of every face with a trained model.
 
     Writes a neighbour graph whose similarities are probabilities that pairs are genuine (one identity);
-    in the reference's layout the distance is 1 - probability.
+    in the reference's layout the distance is 1 - probability. With --skip-bad, bad rows have no
+    neighbour.
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
@@ -64,12 +67,17 @@ def run(
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [embeddings, knn])
     loaded = load_model(model)
-    vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
+    faces = read_embeddings(embeddings, key=key, dimension=dimension, bad_rows=skip_bad)
     progress = ConsoleProgress()
     graph = pair_probabilities(
-        vectors,
+        faces.vectors,
         loaded,
-        ClusterConfig(search=search.value, seed=seed, embedder=embedder),
+        ClusterConfig(
+            search=search.value,
+            seed=seed,
+            embedder=embedder,
+            on_bad_rows="skip" if skip_bad else "error",
+        ),
         graph=None if knn is None else read_neighbors(knn),
         run=Run(device, dtype.value, cache, progress),
     )

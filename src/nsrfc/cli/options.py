@@ -18,6 +18,7 @@ __all__ = [
     "Embedder",
     "EmbeddingsFile",
     "GraphFile",
+    "IdKey",
     "Json",
     "Key",
     "Layout",
@@ -30,6 +31,7 @@ __all__ = [
     "Search",
     "SearchOption",
     "Seed",
+    "SkipBad",
 ]
 
 
@@ -66,6 +68,18 @@ Key = Annotated[
 Dimension = Annotated[
     int | None,
     typer.Option(min=1, help="Embedding dimension; needed for .bin.", show_default=False),
+]
+IdKey = Annotated[
+    str | None,
+    typer.Option(
+        "--id",
+        help="Array (.npz) or column (.parquet) that names the faces in the output: 'id' by default.",
+        show_default=False,
+    ),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Leave out rows that are missing, zero, NaN or infinite: label -2."),
 ]
 Neighbors = Annotated[
     int, typer.Option("--k", "-k", min=1, help="Neighbours per face, the face itself included.")

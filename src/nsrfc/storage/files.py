@@ -34,6 +34,7 @@ __all__ = [
     "existing_file",
     "kind_of",
     "known_suffix",
+    "listed",
     "map_npz_array",
     "npz_headers",
     "open_npy",
@@ -261,10 +262,10 @@ def choose(
     InputError
         If the file has no ``key``; or, without a key, if none or more than one fits.
     """
-    held = ", ".join(available) or "nothing"
+    held = listed(available) or "nothing"
     if key is not None:
         if key not in available:
-            raise InputError(f"{path} has no {key!r}: name one of what it holds ({held}).")
+            raise InputError(f"{path} has no {listed([key])!r}: name one of what it holds ({held}).")
         return key
     for name in preferred:
         if name in available:
@@ -276,8 +277,21 @@ def choose(
             f"{path} holds no {wanted} (it holds {held}): convert one or give another file."
         )
     raise InputError(
-        f"{path} holds more than one {wanted} ({', '.join(fitting)}): name the one meant as key."
+        f"{path} holds more than one {wanted} ({listed(fitting)}): name the one meant as key."
     )
+
+
+def listed(names: Sequence[str], room: int = 80) -> str:
+    """List names in about so many letters: the first ones, and how many there are in all."""
+    shown, used = [], 0
+    for name in names:
+        short = name if len(name) <= room // 2 else f"{name[: room // 2]}..."
+        used += len(short) + 2
+        if used > room:
+            break
+        shown.append(short)
+    rest = [] if len(shown) == len(names) else [f"... {len(names):,} in all"]
+    return ", ".join([*shown, *rest])
 
 
 class ArrayHeader(NamedTuple):

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.errors import InputError
+from nsrfc.identities import NO_NAME, UNKNOWN, identity_array, numbered
 from nsrfc.storage.files import (
     PathLike,
     atomic_path,
@@ -32,7 +33,7 @@ from nsrfc.storage.files import (
 )
 from nsrfc.storage.parquet import read_scalar_column, write_scalar_column
 
-__all__ = ["read_identities", "write_identities"]
+__all__ = ["read_identities", "read_names", "write_identities"]
 
 SUFFIXES = (".meta", ".npy", ".npz", ".parquet")
 PREFERRED_KEYS = ("identity", "label")
@@ -42,7 +43,7 @@ ID_KEY = "id"
 def read_identities(
     path: PathLike, *, key: str | None = None, n: int | None = None
 ) -> npt.NDArray[np.int64]:
-    """Read the identity of every face.
+    """Read the identity of every face as a number.
 
     Parameters
     ----------
@@ -57,12 +58,31 @@ def read_identities(
     Returns
     -------
     ndarray of int64, shape (n,)
-        Integers unchanged; names as 0, 1, ... in sorted order.
+        Integers unchanged; names as 0, 1, ... in sorted order. -1 for a face of unknown identity: -1,
+        empty text or null in the file.
 
     Raises
     ------
     InputError
         If there is no such file, it is damaged, holds no integers or strings, or not ``n`` of them.
+    """
+    return numbered(read_names(path, key=key, n=n))
+
+
+def read_names(
+    path: PathLike, *, key: str | None = None, n: int | None = None
+) -> npt.NDArray[np.int64 | np.str_]:
+    """Read the identity of every face as it stands in the file, see `read_identities`.
+
+    Returns
+    -------
+    ndarray of int64 or str, shape (n,)
+        -1 or empty text for a face whose identity is not known.
+
+    Raises
+    ------
+    InputError
+        As `read_identities`.
     """
     path = existing_file(path, SUFFIXES, "identities")
     suffix = path.suffix.lower()
@@ -75,17 +95,15 @@ def read_identities(
     elif suffix == ".npz":
         identities = _read_npz(path, key)
     else:
-        identities = read_scalar_column(path, key, PREFERRED_KEYS, ID_KEY)
-    _check(identities, str(path))
+        identities = read_scalar_column(path, key, PREFERRED_KEYS, ID_KEY, (UNKNOWN, NO_NAME))
+    identities = identity_array(identities, str(path))
     if n is not None and len(identities) != n:
         relation = "more labels than faces" if len(identities) > n else "fewer labels than faces"
         raise InputError(
             f"{path} has {len(identities)} identities, but there are {n} faces ({relation}): "
             f"give the file that belongs to these embeddings."
         )
-    if identities.dtype.kind in "US":
-        _, identities = np.unique(identities, return_inverse=True)
-    return np.array(identities, dtype=np.int64)
+    return identities
 
 
 def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:
@@ -97,7 +115,7 @@ def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:
         An ``.npy``, ``.npz`` (array ``identity``), ``.parquet`` (column ``identity``) or ``.meta``
         file.
     identities : array-like of int or str, shape (n,)
-        Strings cannot be written to ``.meta``.
+        Strings cannot be written to ``.meta``. Missing ones are written as -1 or empty text.
 
     Raises
     ------
@@ -105,10 +123,7 @@ def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:
         If the identities are invalid, the suffix is unknown, or the file cannot be written.
     """
     suffix = known_suffix(path, SUFFIXES, "identities")
-    identities = np.asarray(identities)
-    _check(identities, "identities")
-    if identities.dtype.kind == "S":
-        identities = identities.astype(str)
+    identities = identity_array(identities)
     if suffix == ".npy":
         write_npy(path, identities)
     elif suffix == ".npz":
@@ -120,23 +135,6 @@ def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:
     else:
         with atomic_path(path) as temporary:
             np.savetxt(temporary, identities, fmt="%d")
-
-
-def _check(identities: npt.NDArray[Any], name: str) -> None:
-    if identities.ndim != 1:
-        raise InputError(
-            f"{name} has shape {identities.shape}, but identities are an array (faces,): "
-            f"give one identity per face."
-        )
-    if len(identities) == 0:
-        raise InputError(f"{name} is empty: give the identity of at least one face.")
-    if identities.dtype.kind not in "iuUS":
-        raise InputError(
-            f"{name} holds {identities.dtype}, but identities are integers or strings: "
-            f'convert it with .astype("int64").'
-        )
-    if identities.dtype.kind == "u" and identities.max() > np.iinfo(np.int64).max:
-        raise InputError(f"{name} holds integers beyond int64: number the identities anew.")
 
 
 def _read_npz(path: Path, key: str | None) -> npt.NDArray[Any]:
