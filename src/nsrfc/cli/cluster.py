@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from nsrfc.model.bundle import NSRFC
     from nsrfc.records import Clustering
     from nsrfc.resources.plan import Plan
+    from nsrfc.storage.embeddings import Embeddings
 
 
 def _share(text: str) -> Any:  # noqa: ANN401
@@ -95,19 +96,16 @@ def run(
 ) -> None:
     """Cluster a file of face embeddings by identity.
 
-    Writes labels.npy, clusters.parquet and run.json, all or none; with --skip-bad also bad_rows.npy, if
-    there are bad rows. An interrupted run resumes when the
-    same command is given again. With your own model, the results of stages are kept in the subfolder
-    "stages"; with any model, in the folder given by --cache: another run with other thresholds takes
-    seconds.
+    Writes labels.npy, clusters.parquet and run.json, all or none; and bad_rows.npy if rows are skipped.
+    An interrupted run resumes when the same command is given again. With your own model, the results of
+    stages are kept in the subfolder "stages"; with any model, in the folder given by --cache: another
+    run with other thresholds takes seconds.
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
     from nsrfc.pipeline import cluster
-    from nsrfc.storage.embeddings import read_embeddings
     from nsrfc.storage.neighbors import read_neighbors
     from nsrfc.storage.runs import BAD_ROWS, FILES, check_folder, check_id_key, write_run
-    from nsrfc.vectors import usable_shape
 
     started = time.perf_counter()
     config = ClusterConfig.of(
@@ -125,13 +123,8 @@ def run(
     check_id_key(id_key)
     trained = None if model == NO_MODEL else _read_model(model)
     progress = ConsoleProgress()
-    with progress.stage("reading", 1) as advance:
-        faces = read_embeddings(
-            embeddings, key=key, dimension=dimension, id_key=id_key, bad_rows=skip_bad
-        )
-        advance(1)
+    faces, shape = _read_faces(embeddings, key, dimension, id_key, skip_bad, progress)
     kept = cache or _kept(output, model)
-    shape = usable_shape(faces.vectors, embeddings, skip=skip_bad)
     planned = _plan(shape, config, knn, trained, kept, max_memory)
     record = {
         "command": "cluster",
@@ -156,6 +149,25 @@ def run(
         print_json(record)
     else:
         _print_summary(output, record)
+
+
+def _read_faces(
+    path: Path,
+    key: str | None,
+    dimension: int | None,
+    id_key: str | None,
+    skip_bad: bool,
+    progress: ConsoleProgress,
+) -> tuple[Embeddings, tuple[int, int]]:
+    """Read the embeddings; return also their shape without the rows that will be left out."""
+    from nsrfc.storage.embeddings import read_embeddings
+    from nsrfc.vectors import usable_shape
+
+    with progress.stage("reading", 1) as advance:
+        faces = read_embeddings(path, key=key, dimension=dimension, id_key=id_key, bad_rows=skip_bad)
+        shape = usable_shape(faces.vectors, path, skip=skip_bad)
+        advance(1)
+    return faces, shape
 
 
 def _read_model(name: str) -> NSRFC:
