@@ -169,10 +169,12 @@ def test_as_dict_is_ready_for_json() -> None:
     ("identities", "labels", "message"),
     [
         ([0, 1, 1], [0, 1], "3 identities and 2 labels"),
-        ([], [], "one integer per face"),
-        ([[0, 1]], [0, 1], "identities must be one integer per face"),
+        ([], [], "identities is empty"),
+        ([[0, 1]], [0, 1], "identities has shape"),
+        ([-1, -1], [0, 1], "no face has a known identity"),
+        (["", ""], [0, 1], "no face has a known identity"),
         ([0, 1], [0.0, 1.0], "labels must be integers, got float64"),
-        (["a", "b"], [0, 1], "identities must be integers"),
+        ([0.5, 1.0], [0, 1], "identities holds float64"),
     ],
 )
 def test_unusable_input_is_refused(identities: object, labels: object, message: str) -> None:

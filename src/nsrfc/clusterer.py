@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from nsrfc.config import ClusterConfig
 from nsrfc.methods.base import Run
 from nsrfc.pipeline import cluster
-from nsrfc.records import Clustering
+from nsrfc.records import BAD_ROW, Clustering
 from nsrfc.runtime import fork_safe
-from nsrfc.vectors import normalize
+from nsrfc.vectors import as_matrix, normalize_good
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,13 +62,19 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Faces in smaller clusters get the label -1.
     seed : int, default=0
         Seed of random samples and of the approximate search.
+    on_bad_rows : {"error", "skip"}, default="error"
+        What is done with rows that are missing, zero, NaN or infinite, as of failed detections: "error"
+        names them; "skip" leaves them out, and they get the label -2. The other faces are clustered as
+        if these rows were not there.
 
     Attributes
     ----------
     labels_ : ndarray of int64, shape (n,)
-        0..c-1 in order of first appearance; -1 only with ``min_cluster_size`` above 1.
+        0..c-1 in order of first appearance; -1 only with ``min_cluster_size`` above 1, -2 only with
+        ``on_bad_rows="skip"``.
     confidence_ : ndarray of float32, shape (n,)
-        Probability that the cluster of each face is right: of one identity, and no fragment of it.
+        Probability that the cluster of each face is right: of one identity, and no fragment of it. 0 for
+        rows that were left out.
     warning_ : str or None
         What is in doubt if these faces are beyond what can be known, and what can be done.
     n_features_in_ : int
@@ -97,6 +103,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         search: str = "auto",
         min_cluster_size: int = 1,
         seed: int = 0,
+        on_bad_rows: str = "error",
     ) -> None:
         self.model = model
         self.embedder = embedder
@@ -109,6 +116,7 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.search = search
         self.min_cluster_size = min_cluster_size
         self.seed = seed
+        self.on_bad_rows = on_bad_rows
 
     def fit(self, X: npt.ArrayLike, y: object = None) -> FaceClusterer:
         """Cluster faces.
@@ -116,7 +124,8 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array-like of float, shape (n, d)
-            Embeddings; need not be normalised.
+            Embeddings; need not be normalised. Also a column of vectors, a tensor, and other forms that
+            :func:`nsrfc.vectors.as_matrix` reads.
         y : ignored
             Only for compatibility with scikit-learn; labels are never read.
 
@@ -131,7 +140,6 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             If a parameter or a row of ``X`` is invalid, or the model or the embedder card is for another
             dimension.
         """
-        vectors = self._vectors(X, reset=True)
         config = ClusterConfig.of(
             k=self.k,
             search=self.search,
@@ -140,14 +148,17 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             embedder=self.embedder,
             threshold=self.threshold,
             precision=self.precision,
+            on_bad_rows=self.on_bad_rows,
         )
+        vectors = self._vectors(X, reset=True)
         run = Run(device=self.device, dtype=self.dtype, cache=self.cache)
         found = cluster(vectors, self.model, config, run=run)
         self.labels_ = found.labels
         self.confidence_ = found.confidence
         self.warning_ = found.warning
         self._placed: list[Placement] = []  # filled by the first prediction
-        self._fitted = normalize(vectors), found.method, self.model, config, replace(run, cache=None)
+        unit = normalize_good(vectors, skip=self._skip)[0]
+        self._fitted = unit, found.method, self.model, config, replace(run, cache=None)
         return self
 
     @fork_safe()
@@ -164,16 +175,21 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray of int64, shape (m,)
-            Labels from `fit`, or -1 for a face that fits no cluster.
+            Labels from `fit`, or -1 for a face that fits no cluster; -2 for a bad row, with
+            ``on_bad_rows="skip"``.
 
         Raises
         ------
         InputError
-            If a row is zero, NaN or infinite, or the model has been changed or removed since `fit`.
+            If a row is zero, NaN or infinite, except with ``on_bad_rows="skip"``, or the model has been
+            changed or removed since `fit`.
         """
         check_is_fitted(self)
-        vectors = self._vectors(X, reset=False)
-        return self._placement(normalize(vectors))
+        unit, good = normalize_good(self._vectors(X, reset=False), skip=self._skip)
+        labels = np.full(len(good), BAD_ROW, np.int64)
+        if good.any():
+            labels[good] = self._placement(unit)
+        return labels
 
     def save(self, folder: str | Path) -> None:
         """Write what `predict` needs into a folder, whole or not at all, without pickle.
@@ -258,10 +274,18 @@ class FaceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             self._placed.append(self._known.placement())
         return self._placed[0]
 
+    @property
+    def _skip(self) -> bool:
+        return self.on_bad_rows == "skip"
+
     def _vectors(self, X: npt.ArrayLike, *, reset: bool) -> npt.NDArray[np.floating]:
-        """Check shape and dtype as scikit-learn does; `normalize` reports invalid rows."""
+        """Check shape and dtype as scikit-learn does; `normalize_good` reports bad rows."""
         floats = [np.float32, np.float64, np.float16]
         vectors: npt.NDArray[np.floating] = validate_data(
-            self, X, reset=reset, dtype=floats, ensure_all_finite=False
+            self,
+            as_matrix(X, missing=self._skip),
+            reset=reset,
+            dtype=floats,
+            ensure_all_finite=False,
         )
         return vectors

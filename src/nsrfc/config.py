@@ -88,6 +88,10 @@ class ClusterConfig(BaseModel):
     min_cluster_size: Count = 1
     """Faces in smaller clusters get the label -1."""
 
+    on_bad_rows: Literal["error", "skip"] = "error"
+    """What is done with rows that are missing, zero, NaN or infinite, as of failed detections: "error"
+    refuses the faces and names those rows; "skip" leaves the rows out and gives them the label -2."""
+
     seed: Seed = 0
     """Seed of random samples and of the approximate search."""
 

@@ -3,7 +3,7 @@
 | file             | content                                                                   |
 |------------------|---------------------------------------------------------------------------|
 | `clusterer.json` | version of the format, settings, device, method, name of the model        |
-| `vectors.npy`    | float32 (n, d): the faces as unit vectors                                 |
+| `vectors.npy`    | float32 (g, d): the faces as unit vectors, without bad rows               |
 | `labels.npy`     | int64 (n,)                                                                |
 | `confidence.npy` | float32 (n,)                                                              |
 | `model/`         | the model, if it is not the one that ships with the package               |
@@ -32,7 +32,7 @@ from nsrfc.knn.copies import distinct_faces
 from nsrfc.methods.base import Method, Run
 from nsrfc.methods.placement import Placement
 from nsrfc.methods.registry import load_method
-from nsrfc.records import Clustering, ScorePrior
+from nsrfc.records import BAD_ROW, Clustering, ScorePrior
 from nsrfc.storage.embeddings import read_embeddings
 from nsrfc.storage.files import (
     PathLike,
@@ -47,7 +47,7 @@ from nsrfc.storage.fingerprints import fingerprint
 from nsrfc.storage.parquet import read_scalar_column
 from nsrfc.storage.runs import RECORD as RUN
 from nsrfc.storage.runs import TABLE, read_labels, read_run
-from nsrfc.vectors import normalize
+from nsrfc.vectors import normalize_good
 
 if TYPE_CHECKING:
     from nsrfc.model.bundle import NSRFC
@@ -70,10 +70,10 @@ class KnownFaces:
 
     Attributes
     ----------
-    vectors : ndarray of float32, shape (n, d)
-        Unit vectors.
+    vectors : ndarray of float32, shape (g, d)
+        Unit vectors of all rows but bad ones that were left out.
     found : Clustering
-        Their clusters. ``found.method`` says which model is needed.
+        The clusters of all rows (n,). ``found.method`` says which model is needed.
     model : NSRFC, path-like, str or None
         As in :func:`nsrfc.cluster`.
     config : ClusterConfig
@@ -112,7 +112,8 @@ class KnownFaces:
     def placement(self) -> Placement:
         """Return what assigns new faces to the clusters; errors are those of :meth:`method`."""
         faces = distinct_faces(self.vectors)
-        return self.method().placement(faces.vectors, self.found.labels[faces.rows], self.run)
+        labels = self.found.labels[self.found.labels != BAD_ROW]
+        return self.method().placement(faces.vectors, labels[faces.rows], self.run)
 
     def save(self, folder: PathLike) -> None:
         """Write everything into a folder, whole or not at all.
@@ -231,7 +232,8 @@ class KnownFaces:
         with reading(folder / RUN):
             given = record["input"]
             path = Path(given["path"] if faces is None else faces)
-            key = given.get("key") if path.suffix == Path(given["path"]).suffix else None
+            same = path.suffix == Path(given["path"]).suffix
+            key, id_key = (given.get(name) if same else None for name in ("key", "id"))
             config = ClusterConfig.of(**record["config"])
             run = Run(device or "auto", record.get("dtype", "float32"))
             method, warning, used = record["method"], record["warning"], record["model"]
@@ -240,8 +242,11 @@ class KnownFaces:
                 f"The faces that were clustered in {folder} are not at {path}: name their file "
                 f"(--faces), or call from the folder in which they were clustered."
             )
-        vectors = read_embeddings(path, key=key, dimension=given["shape"][1]).vectors
-        unit = normalize(vectors, str(path))
+        skip = config.on_bad_rows == "skip"
+        vectors = read_embeddings(
+            path, key=key, dimension=given["shape"][1], id_key=id_key, bad_rows=skip
+        ).vectors
+        unit = normalize_good(vectors, str(path), skip=skip)[0]
         if fingerprint(vectors) != given["sha256"]:
             raise InputError(
                 f"{path} does not hold the faces that were clustered in {folder}, as its content "

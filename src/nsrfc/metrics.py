@@ -4,8 +4,11 @@ Everything comes from one sparse contingency table, made by sorting: O(n log n) 
 
 Conventions
 -----------
-- A label of -1 means "unclustered": each such face counts as a cluster of its own. All other labels,
-  and all identities, are arbitrary names; only equality matters.
+- A label of -1 means "unclustered", -2 a bad row that was left out: each such face counts as a cluster
+  of its own, as scores without it would reward failing. All other labels, and all identities, are
+  arbitrary names; only equality matters.
+- Faces whose identity is not known (-1, empty, missing; see :mod:`nsrfc.identities`) count in no score:
+  scores are those of the other faces with the same labels.
 - Pairs are unordered pairs of two different faces. Pairwise precision is 1 if the labels join no pair,
   recall is 1 if no identity has two faces. F is 0 when precision and recall are both 0.
 - NMI and ARI are 1 when both sides are the same trivial partition, as in scikit-learn.
@@ -20,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.errors import InputError
+from nsrfc.identities import identity_array, is_known
+from nsrfc.records import BAD_ROW, UNCLUSTERED
 
 __all__ = [
     "PRF",
@@ -34,8 +39,6 @@ __all__ = [
     "pair_sums",
     "pairwise",
 ]
-
-UNCLUSTERED = -1
 
 
 class PRF(NamedTuple):
@@ -64,11 +67,13 @@ class Scores:
         See :func:`nmi` and :func:`ari`.
     n_faces, n_identities, n_clusters : int
         Counts; unclustered faces do not count as clusters here.
-    n_unclustered : int
-        Faces with label -1.
+    n_unclustered, n_bad_rows : int
+        Faces with label -1, and with label -2.
+    n_unknown : int
+        Faces without a known identity: they count in no other figure.
     singleton_share, identity_singleton_share : float
-        Share of all faces that are alone in their cluster (or unclustered), and share of all faces
-        that are the only one of their identity.
+        Share of the faces that are alone in their cluster (or in none), and share of those that are
+        the only one of their identity.
     """
 
     pairwise: PRF
@@ -79,6 +84,8 @@ class Scores:
     n_identities: int
     n_clusters: int
     n_unclustered: int
+    n_bad_rows: int
+    n_unknown: int
     singleton_share: float
     identity_singleton_share: float
 
@@ -100,7 +107,7 @@ class Contingency:
     identities : ndarray, shape (r,)
         Identity of each table row, ascending.
     clusters : ndarray, shape (c,)
-        Label of each table column: the labels ascending, then -1 once per unclustered face.
+        Label of each table column: the labels ascending, then -1 or -2 once per face in no cluster.
     row, column : ndarray of int64, shape (m,)
         Position of the non-zero cells, in order of row, then column.
     count : ndarray of int64, shape (m,)
@@ -109,7 +116,7 @@ class Contingency:
         Faces of each identity and each cluster.
     """
 
-    identities: npt.NDArray[np.integer]
+    identities: npt.NDArray[np.integer | np.str_]
     clusters: npt.NDArray[np.integer]
     row: npt.NDArray[np.int64]
     column: npt.NDArray[np.int64]
@@ -128,8 +135,10 @@ def contingency(identities: npt.ArrayLike, labels: npt.ArrayLike) -> Contingency
 
     Parameters
     ----------
-    identities, labels : array_like of integers, shape (n,)
-        True identity and cluster of each face; label -1 = unclustered.
+    identities : array_like of int or str, shape (n,)
+        True identity of each face; those of unknown identity (-1, empty, missing) are not counted.
+    labels : array_like of integers, shape (n,)
+        Cluster of each face; -1 = unclustered, -2 = bad row.
 
     Returns
     -------
@@ -138,17 +147,23 @@ def contingency(identities: npt.ArrayLike, labels: npt.ArrayLike) -> Contingency
     Raises
     ------
     InputError
-        If an argument is not one-dimensional, not of integers or empty, or the lengths differ.
+        If an argument is not one-dimensional, not of integers (identities may be strings) or empty, the
+        lengths differ, or no identity is known.
     """
-    true = _integers("identities", identities)
+    true = identity_array(identities)
     found = _integers("labels", labels)
     if len(true) != len(found):
         raise InputError(
             f"identities and labels must name the same faces, got {len(true)} identities and "
             f"{len(found)} labels."
         )
-    rows, row = np.unique(true, return_inverse=True)
-    columns, column = _factorise_clusters(found)
+    known = is_known(true)
+    if not known.any():
+        raise InputError(
+            "identities: no face has a known identity (all are -1, empty or null): name some."
+        )
+    rows, row = np.unique(true[known], return_inverse=True)
+    columns, column = _factorise_clusters(found[known])
     cells, count = np.unique(row * len(columns) + column, return_counts=True)
     return Contingency(
         identities=rows,
@@ -185,8 +200,8 @@ def pairwise(identities: npt.ArrayLike, labels: npt.ArrayLike) -> PRF:
 
     Parameters
     ----------
-    identities, labels : array_like of integers, shape (n,)
-        True identity and cluster of each face; label -1 = unclustered.
+    identities, labels : array_like, shape (n,)
+        As for :func:`contingency`.
 
     Returns
     -------
@@ -208,8 +223,8 @@ def bcubed(identities: npt.ArrayLike, labels: npt.ArrayLike) -> PRF:
 
     Parameters
     ----------
-    identities, labels : array_like of integers, shape (n,)
-        True identity and cluster of each face; label -1 = unclustered.
+    identities, labels : array_like, shape (n,)
+        As for :func:`contingency`.
 
     Returns
     -------
@@ -228,8 +243,8 @@ def nmi(identities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 
     Parameters
     ----------
-    identities, labels : array_like of integers, shape (n,)
-        True identity and cluster of each face; label -1 = unclustered.
+    identities, labels : array_like, shape (n,)
+        As for :func:`contingency`.
 
     Raises
     ------
@@ -244,8 +259,8 @@ def ari(identities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 
     Parameters
     ----------
-    identities, labels : array_like of integers, shape (n,)
-        True identity and cluster of each face; label -1 = unclustered.
+    identities, labels : array_like, shape (n,)
+        As for :func:`contingency`.
 
     Raises
     ------
@@ -260,8 +275,8 @@ def evaluate(identities: npt.ArrayLike, labels: npt.ArrayLike) -> Scores:
 
     Parameters
     ----------
-    identities, labels : array_like of integers, shape (n,)
-        True identity and cluster of each face; label -1 = unclustered.
+    identities, labels : array_like, shape (n,)
+        As for :func:`contingency`.
 
     Returns
     -------
@@ -273,7 +288,9 @@ def evaluate(identities: npt.ArrayLike, labels: npt.ArrayLike) -> Scores:
         As :func:`contingency`.
     """
     table = contingency(identities, labels)
-    n_unclustered = int(np.count_nonzero(np.asarray(labels) == UNCLUSTERED))
+    n_unclustered, n_bad_rows = (
+        int(np.count_nonzero(table.clusters == label)) for label in (UNCLUSTERED, BAD_ROW)
+    )
     return Scores(
         pairwise=_pairwise(table),
         bcubed=_bcubed(table),
@@ -281,8 +298,10 @@ def evaluate(identities: npt.ArrayLike, labels: npt.ArrayLike) -> Scores:
         ari=_ari(table),
         n_faces=table.n,
         n_identities=len(table.identities),
-        n_clusters=len(table.clusters) - n_unclustered,
+        n_clusters=len(table.clusters) - n_unclustered - n_bad_rows,
         n_unclustered=n_unclustered,
+        n_bad_rows=n_bad_rows,
+        n_unknown=np.size(labels) - table.n,
         singleton_share=int(np.count_nonzero(table.column_size == 1)) / table.n,
         identity_singleton_share=int(np.count_nonzero(table.row_size == 1)) / table.n,
     )
@@ -301,7 +320,7 @@ def _factorise_clusters(
     labels: npt.NDArray[np.integer],
 ) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.int64]]:
     """Return the label of each table column and the column of each face."""
-    alone = labels == UNCLUSTERED
+    alone = (labels == UNCLUSTERED) | (labels == BAD_ROW)
     names, codes = np.unique(labels[~alone], return_inverse=True)
     column = np.empty(len(labels), dtype=np.int64)
     column[~alone] = codes

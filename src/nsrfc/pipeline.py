@@ -17,8 +17,9 @@ from nsrfc.knn.copies import DistinctFaces, distinct_faces
 from nsrfc.methods.base import Run
 from nsrfc.methods.registry import load_method, load_networks
 from nsrfc.methods.search import scenes_and_neighbors
-from nsrfc.records import Clustering, NeighborGraph, ScorePrior
+from nsrfc.records import BAD_ROW, UNCLUSTERED, Clustering, NeighborGraph, ScorePrior
 from nsrfc.runtime import fork_safe
+from nsrfc.vectors import as_array, skipped_in_words
 
 if TYPE_CHECKING:
     import faiss
@@ -45,7 +46,8 @@ def cluster(
     Parameters
     ----------
     X : array-like of float, shape (n, d)
-        Embeddings; need not be normalised, may be memory-mapped. Never written to.
+        Embeddings; need not be normalised, may be memory-mapped. Also a column of vectors, a tensor, and
+        other forms that :func:`nsrfc.vectors.as_matrix` reads. Never written to.
     model : NSRFC, path-like, str or None
         "universal" is the model that ships with the package and works with every embedder. Otherwise a
         model from :func:`nsrfc.train`, its folder, or its id on the hub. None: rules without learned
@@ -67,14 +69,13 @@ def cluster(
     Raises
     ------
     InputError
-        If ``X`` is not 2-D, holds rows that are zero, NaN or infinite, or does not fit the model, graph
-        or index; if graph and index are both given; if a setting has no effect with this model; or if
-        the cache is in use by another run; or if there is no such embedder card, or it is of another
-        dimension.
+        If ``X`` is not 2-D, holds rows that are missing, zero, NaN or infinite (and
+        ``config.on_bad_rows`` is not "skip"), or does not fit the model, graph or index; if graph and
+        index are both given; if a setting has no effect with this model; or if the cache is in use by
+        another run; or if there is no such embedder card, or it is of another dimension.
     """
     config, run = ClusterConfig.given(config), run or Run()
-    faces = distinct_faces(X)
-    prior = _known_scores(X, faces, config)
+    faces, prior = _distinct(X, config)
     method = load_method(model, config, faces.vectors.shape[1], run, prior)
     known = known_neighbors(faces, graph, index, method.k, run.progress)
     with run.results.locked():
@@ -92,8 +93,10 @@ def cluster(
     warning = doubt_in_words(len(found.labels), found.density_edges.score)
     if warning is not None:
         _logger.warning(warning)
-    labels = drop_small(relabel_by_first_appearance(found.labels[faces.place]), config.min_cluster_size)
-    return Clustering(labels, sure[faces.place], method.record(), warning)
+    labels = relabel_by_first_appearance(faces.each_row(found.labels, UNCLUSTERED))
+    labels = drop_small(labels, config.min_cluster_size)
+    labels[faces.skipped] = BAD_ROW
+    return Clustering(labels, faces.each_row(sure, 0), method.record(), warning)
 
 
 @fork_safe()
@@ -112,15 +115,15 @@ def refine_embeddings(
     Returns
     -------
     ndarray of float32, shape (n, w)
-        Unit vectors in the order of ``X``.
+        Unit vectors in the order of ``X``; NaN for bad rows that were left out.
     """
-    config, run, faces = ClusterConfig.given(config), run or Run(), distinct_faces(X)
-    prior = _known_scores(X, faces, config)
+    config, run = ClusterConfig.given(config), run or Run()
+    faces, prior = _distinct(X, config)
     method = load_networks(model, config, faces.vectors.shape[1], run, "cgcn", prior)
     known = known_neighbors(faces, graph, None, method.k, run.progress)
     with run.results.locked():
         near = method.nearest(faces.vectors, known, run)
-        return method.refined_vectors(near, run)[0][faces.place]
+        return faces.each_row(method.refined_vectors(near, run)[0], np.nan)
 
 
 @fork_safe()
@@ -141,10 +144,10 @@ def pair_probabilities(
     -------
     NeighborGraph
         Over the rows of ``X``, with a_ij as similarities, descending. The published code calls
-        1 - a_ij the distance.
+        1 - a_ij the distance. Bad rows that were left out list only themselves.
     """
-    config, run, faces = ClusterConfig.given(config), run or Run(), distinct_faces(X)
-    prior = _known_scores(X, faces, config)
+    config, run = ClusterConfig.given(config), run or Run()
+    faces, prior = _distinct(X, config)
     method = load_networks(model, config, faces.vectors.shape[1], run, "pairs", prior)
     known = known_neighbors(faces, graph, None, method.k, run.progress)
     with run.results.locked():
@@ -152,11 +155,17 @@ def pair_probabilities(
         return faces.spread(near.ids, method.list_probability("pairs", near, run))
 
 
-def _known_scores(X: npt.ArrayLike, faces: DistinctFaces, config: ClusterConfig) -> ScorePrior | None:
-    """Return what the card of the embedder says about the scores of some faces, if there is one."""
+def _distinct(X: npt.ArrayLike, config: ClusterConfig) -> tuple[DistinctFaces, ScorePrior | None]:
+    """Return the distinct faces, and what the card of their embedder, if any, says about scores."""
+    skip = config.on_bad_rows == "skip"
+    vectors = as_array(X, missing=skip)
+    faces = distinct_faces(vectors, skip=skip)
+    left_out = skipped_in_words(~faces.skipped)
+    if left_out is not None:
+        _logger.warning(left_out)
     suggested = faces.vectors.shape[1] in SUGGESTED_DIMENSIONS
     if config.embedder == "none" or (config.embedder == "auto" and not suggested):
-        return None
+        return faces, None
     from nsrfc.embedders.choice import known_scores
 
-    return known_scores(config.embedder, X, faces)
+    return faces, known_scores(config.embedder, vectors, faces)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from nsrfc.graph.scores import ScoreModel
 
 __all__ = [
+    "BAD_ROW",
+    "UNCLUSTERED",
     "Clustering",
     "Components",
     "DensityGraph",
@@ -29,6 +31,11 @@ __all__ = [
 Mutual = Literal["present", "published"]
 """How p_ij is computed if only one of the two faces lists the other; see
 :mod:`nsrfc.graph.density_graph`."""
+
+
+UNCLUSTERED, BAD_ROW = -1, -2
+"""Labels of faces that are in no cluster, and of rows that were left out because they are missing, zero,
+NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -314,10 +321,11 @@ class Clustering:
     Attributes
     ----------
     labels : ndarray of int64, shape (n,)
-        0..c-1 in order of first appearance; -1 only for faces in clusters smaller than the minimum size.
+        0..c-1 in order of first appearance; -1 only for faces in clusters smaller than the minimum size,
+        -2 only for bad rows that were left out.
     confidence : ndarray of float32, shape (n,)
         Probability in [0, 1] that the face's cluster is right: of one identity, and no fragment of it
-        (:func:`nsrfc.graph.confidence.confidence`).
+        (:func:`nsrfc.graph.confidence.confidence`); 0 for rows that were left out.
     method : mapping
         Name and settings of the method, and the SHA-256 of each network.
     warning : str or None

@@ -1,4 +1,8 @@
-"""Embeddings as an array: validation, and scaling to unit length."""
+"""Embeddings as an array: validation, bad rows, and scaling to unit length.
+
+A *bad* row is all zero or holds NaN or infinity: it has no direction. Pipelines leave such rows where no
+face was found.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,66 @@ import numpy.typing as npt
 from nsrfc.chunks import SAMPLE, FileRows, check_unchanged, read_rows
 from nsrfc.errors import InputError, shortened, shown
 
-__all__ = ["check_unit", "check_vectors", "enumerate_rows", "normalize", "on_grid", "typical_faces"]
+__all__ = [
+    "as_array",
+    "as_matrix",
+    "check_unit",
+    "check_vectors",
+    "enumerate_rows",
+    "good_rows",
+    "normalize",
+    "normalize_good",
+    "on_grid",
+    "refuse_none",
+    "skipped_in_words",
+    "typical_faces",
+    "usable_shape",
+]
 
 BLOCK_BYTES = 4 << 20
 
 _NORM_TOLERANCE = 1e-3
+
+_MEND = 'remove these faces, embed them anew, or skip them (--skip-bad, on_bad_rows="skip")'
+
+
+def as_matrix(X: npt.ArrayLike, name: str = "X", *, missing: bool = False) -> npt.ArrayLike:
+    """Turn what holds one vector per face into an array (n, d); return anything else as it is.
+
+    Parameters
+    ----------
+    X : array-like
+        An array or nested lists; a tensor of any dtype, on any device; or a list, tuple, object array,
+        Series, or DataFrame of one column, whose entries are arrays, lists, tensors, texts such as
+        "[0.1, 0.2]", or dicts with a vector under "embedding", "embeddings" or the only key that holds
+        one.
+    name : str
+        Name in the message.
+    missing : bool
+        Whether a missing row (None, NaN, of no length) becomes one of NaN, a bad row.
+
+    Returns
+    -------
+    array-like
+        An array if an entry is a vector; else ``X``. Shape and dtype are not checked here.
+
+    Raises
+    ------
+    InputError
+        If a row is missing, of another length than most or no vector, or no key of the dicts clearly
+        holds the vector; the message names the rows, counted from 0.
+    """
+    if isinstance(X, np.ndarray) and X.dtype != np.object_:
+        return X
+    from nsrfc.forms import matrix_of
+
+    return matrix_of(X, name, missing=missing)
+
+
+def as_array(X: npt.ArrayLike, name: str = "X", *, missing: bool = False) -> npt.NDArray[Any]:
+    """Return what `as_matrix` returns as an array; rows that are in a file stay there."""
+    X = as_matrix(X, name, missing=missing)
+    return X if isinstance(X, FileRows) else np.asarray(X)
 
 
 def check_vectors(vectors: npt.NDArray[Any], name: str) -> None:
@@ -70,7 +129,7 @@ def normalize(vectors: npt.ArrayLike, name: str = "X") -> npt.NDArray[np.float32
     Parameters
     ----------
     vectors : array-like of float16, float32 or float64, shape (n, d)
-        Never written to.
+        In any form that `as_matrix` reads. Never written to.
     name : str
         Name in the message.
 
@@ -82,23 +141,104 @@ def normalize(vectors: npt.ArrayLike, name: str = "X") -> npt.NDArray[np.float32
     Raises
     ------
     InputError
-        As `check_vectors`, and if the file of the vectors is changed while it is read.
+        As `as_matrix` and `check_vectors`, and if the file of the vectors is changed while it is read.
     """
-    if not isinstance(vectors, FileRows):
-        vectors = np.asarray(vectors)
-    peaks = checked_peaks(vectors, name)
-    unit = np.empty(vectors.shape, dtype=np.float32)
-    start = 0
+    return normalize_good(vectors, name)[0]
+
+
+def normalize_good(
+    vectors: npt.ArrayLike, name: str = "X", *, skip: bool = False
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Scale the good rows to unit length, see `normalize`.
+
+    Parameters
+    ----------
+    vectors : array-like of float16, float32 or float64, shape (n, d)
+    name : str
+        Name in the message.
+    skip : bool
+        Whether bad rows are left out; by default they are refused.
+
+    Returns
+    -------
+    unit : ndarray of float32, shape (g, d)
+        A new C-contiguous array.
+    good : ndarray of bool, shape (n,)
+        Which rows of ``vectors`` they are.
+
+    Raises
+    ------
+    InputError
+        As `normalize`; with ``skip``, bad rows are none of the reasons, even if all are.
+    """
+    vectors = as_array(vectors, name, missing=skip)
+    peaks = row_peaks(vectors, name)
+    if not skip:
+        refuse_rows(peaks, name)
+    good = has_direction(peaks)
+    unit = np.empty((np.count_nonzero(good), vectors.shape[1]), dtype=np.float32)
+    start = done = 0
     for block in blocks(vectors):
-        rows = slice(start, start + len(block))
+        here = good[start : start + len(block)]
         # C order, so that numpy sums each row in the same order whatever the caller's layout.
-        scaled = np.array(block, dtype=np.float64, order="C")
-        scaled /= peaks[rows, None]
+        scaled = np.array(block[here], dtype=np.float64, order="C")
+        scaled /= peaks[start : start + len(block)][here][:, None]
         scaled /= np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
-        unit[rows] = scaled
-        start = rows.stop
+        unit[done : done + len(scaled)] = scaled
+        start, done = start + len(block), done + len(scaled)
     check_unchanged(vectors)
-    return unit
+    return unit, good
+
+
+def good_rows(vectors: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_]:
+    """Tell which rows of embeddings (n, d) are good.
+
+    Raises
+    ------
+    InputError
+        If ``vectors`` are not embeddings, or no row is good.
+    """
+    good = has_direction(row_peaks(vectors, name))
+    refuse_none(good, name)
+    return good
+
+
+def usable_shape(vectors: npt.NDArray[Any], path: object, *, skip: bool) -> tuple[int, int]:
+    """Return the shape of the embeddings of a file without the rows that are left out.
+
+    Raises
+    ------
+    InputError
+        If no row is left.
+    """
+    n, d = vectors.shape
+    return (int(good_rows(vectors, str(path)).sum()) if skip else n), d
+
+
+def refuse_none(good: npt.NDArray[np.bool_], name: str) -> None:
+    """Refuse embeddings of which no row is good (n,).
+
+    Raises
+    ------
+    InputError
+    """
+    if not good.any():
+        raise InputError(
+            f"{name}: all {len(good)} rows are zero, NaN or infinite, so no face is left: "
+            f"embed them anew."
+        )
+
+
+def skipped_in_words(good: npt.NDArray[np.bool_]) -> str | None:
+    """Say how many rows are bad and were left out; None if all (n,) are good."""
+    bad = np.flatnonzero(~good)
+    if not len(bad):
+        return None
+    are, were = ("is", "was") if len(bad) == 1 else ("are", "were")
+    return (
+        f"{len(bad):,} of {len(good):,} rows {are} missing, zero, NaN or infinite and {were} left out "
+        f"({enumerate_rows(bad)}, counted from 0)."
+    )
 
 
 def blocks(vectors: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
@@ -110,11 +250,23 @@ def blocks(vectors: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
 
 def checked_peaks(vectors: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
     """Return the largest absolute value of each row (n,), after the checks of `check_vectors`."""
+    peaks = row_peaks(vectors, name)
+    refuse_rows(peaks, name)
+    return peaks
+
+
+def row_peaks(vectors: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
+    """Return the largest absolute value of each row (n,): NaN, infinity or 0 for a bad one."""
     check_matrix(vectors, name)
     with np.errstate(invalid="ignore"):
         peaks = np.concatenate([np.abs(block).max(axis=1) for block in blocks(vectors)])
-    refuse_rows(peaks, name)
     return peaks.astype(np.float64)
+
+
+def has_direction(peaks: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Tell which rows are good by their largest absolute values (n,)."""
+    good: npt.NDArray[np.bool_] = np.isfinite(peaks) & (peaks != 0)
+    return good
 
 
 def refuse_rows(peaks: npt.NDArray[np.floating], name: str) -> None:
@@ -126,8 +278,17 @@ def refuse_rows(peaks: npt.NDArray[np.floating], name: str) -> None:
             verb = "holds" if len(rows) == 1 else "hold"
             faults.append(f"{len(rows)} of {len(peaks)} rows {verb} {fault} ({enumerate_rows(rows)})")
     if faults:
+        raise InputError(f"{name}: {' and '.join(faults)}, counted from 0: {_MEND}.")
+
+
+def refuse_missing(absent: npt.NDArray[np.bool_], name: str) -> None:
+    """Refuse missing rows, given by a mask (n,), if there are any."""
+    rows = np.flatnonzero(absent)
+    if len(rows):
+        are = "is" if len(rows) == 1 else "are"
         raise InputError(
-            f"{name}: {' and '.join(faults)}, counted from 0: remove these faces or embed them anew."
+            f"{name}: {len(rows)} of {len(absent)} rows {are} missing ({enumerate_rows(rows)}), counted "
+            f"from 0: {_MEND}."
         )
 
 

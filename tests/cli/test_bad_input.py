@@ -160,7 +160,7 @@ EMBEDDINGS = {
     "no rows in bin": Case("faces.bin", content(b""), ("empty",), {"dimension": 3}),
     "no rows in parquet": Case("faces.parquet", table(a=lists()), ("empty",)),
     "no columns": Case("faces.npy", save(FACES[:, :0]), ("empty", "(4, 0)")),
-    "empty lists": Case("faces.parquet", table(a=lists([], [])), ("empty", "(2, 0)")),
+    "empty lists": Case("faces.parquet", table(a=lists([], [])), ("2 of 2 rows", "missing")),
     "scalar": Case("faces.npy", save(np.float32(1)), ("shape ()", "(faces, dimension)")),
     "one dimension": Case("faces.npy", save(FACES[0]), ("shape (3,)", "(faces, dimension)")),
     "three dimensions": Case("faces.npy", save(FACES[None]), ("shape (1, 4, 3)", "reshape")),
@@ -209,13 +209,13 @@ EMBEDDINGS = {
         table(a=lists([1.0, 2.0], [1.0, 2.0], [1.0])),
         ("ragged", "row 2", "length 1"),
     ),
-    "null row": Case("faces.parquet", table(a=lists([1.0], None)), ("null in row 1", "remove")),
+    "null row": Case("faces.parquet", table(a=lists([1.0], None)), ("missing (row 1)", "remove")),
     # pyarrow 17 and older cannot decode it, and the message then carries their reason.
     "null row of fixed size": Case(
         "faces.parquet", table(a=lists([1.0], None, width=1)), ("faces.parquet",)
     ),
     "null number": Case(
-        "faces.parquet", table(a=lists([1.0, 2.0], [1.0, None])), ("null in row 1", "remove")
+        "faces.parquet", table(a=lists([1.0, 2.0], [1.0, None])), ("missing (row 1)", "remove")
     ),
     "null id": Case(
         "faces.parquet", table(a=lists([1.0], [1.0]), id=pa.array(["x", None])), ("'id'", "row 1")
@@ -276,6 +276,38 @@ EMBEDDINGS = {
         table(**{f"{'x' * 50}{number}": pa.array([1]) for number in range(300)}),
         ("no list column", "... (300)"),
     ),
+    "text that is no vector": Case(
+        "faces.parquet", table(embedding=pa.array(["[1,2]", "1,2"])), ("row 1", "'1,2'", "'[0.1,0.2]'")
+    ),
+    "vectors as text of two lengths": Case(
+        "faces.parquet", table(embedding=pa.array(["[1,2]", "[1]"])), ("ragged", "row 1", "length 1")
+    ),
+    "a number that is null": Case(
+        "faces.parquet", table(e0=pa.array([1.0, None]), e1=pa.array([1.0, 2.0])), ("missing (row 1)",)
+    ),
+    "numbered columns with a gap": Case(
+        "faces.parquet",
+        table(**{f"feature_{i}": pa.array([1.0]) for i in range(512) if i != 7}),
+        ("no list column", "feature_0, feature_1", "... (511)"),
+    ),
+    "two groups of numbered columns": Case(
+        "faces.parquet",
+        table(**{f"{name}{i}": pa.array([1.0]) for name in "ab" for i in range(300)}),
+        ("more than one", "a, b", "key"),
+    ),
+    "long names": Case(
+        "faces.parquet", table(**{f"{i}" * 400: pa.array([1]) for i in range(30)}), ("... (30)",)
+    ),
+    "no such ids": Case(
+        "faces.parquet", table(a=lists([1.0])), ("no 'path'", "(a)"), {"id_key": "path"}
+    ),
+    "null id of a name": Case(
+        "faces.parquet",
+        table(a=lists([1.0]), path=pa.array([None], pa.string())),
+        ("'path'", "null in row 0"),
+        {"id_key": "path"},
+    ),
+    "ids of npy": Case("faces.npy", save(FACES), ("leave out the id 'path'",), {"id_key": "path"}),
     "no list column": Case("faces.parquet", table(a=pa.array([1])), ("no list column",)),
     "lists of integers": Case("faces.parquet", table(a=pa.array([[1]])), ("no list column",)),
 }
@@ -304,7 +336,6 @@ IDENTITIES = {
     "several arrays": Case("people.npz", save_z(a=[1], b=[1]), ("more than one", "a, b", "key")),
     "no fitting array": Case("people.npz", save_z(a=FACES), ("no 1-D array", "holds a)")),
     "key for meta": Case("people.meta", content("1"), ("without a name", "'a'"), {"key": "a"}),
-    "null": Case("people.parquet", table(label=pa.array([1, None])), ("null in row 1", "remove")),
     "lists": Case("people.parquet", table(label=lists([1.0])), ("label", "list", "integers")),
     "floats in parquet": Case("people.parquet", table(a=pa.array([1.0])), ("float64", "astype")),
     "no rows in parquet": Case("people.parquet", table(a=pa.array([], pa.int64())), ("empty",)),

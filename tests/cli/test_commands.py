@@ -119,6 +119,7 @@ def test_cluster_leaves_a_whole_run(faces: Path, clusters: Path) -> None:
     assert 0 <= min(table["confidence"].to_pylist()) <= max(table["confidence"].to_pylist()) <= 1
     assert record["config"] == {
         **{"k": None, "search": "auto", "embedder": "auto", "min_cluster_size": 1, "seed": 0},
+        "on_bad_rows": "error",
         **{"threshold": None, "tau": None, "precision": None},
     }
     assert record["model"] == "universal"

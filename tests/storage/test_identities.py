@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nsrfc.storage.identities import read_identities, write_identities
+from nsrfc.storage.identities import read_identities, read_names, write_identities
 
 from .drawn import NAMES, in_folder, thorough
 
@@ -38,8 +38,9 @@ def test_names_become_numbers_in_sorted_order(suffix: str, names: list[str]) -> 
     def round_trip(folder: Path) -> None:
         write_identities(folder / f"people{suffix}", names)
         found = read_identities(folder / f"people{suffix}")
-        order = sorted(set(names))
-        assert found.tolist() == [order.index(name) for name in names]
+        order = sorted({*names} - {""})
+        assert found.tolist() == [order.index(name) if name else -1 for name in names]
+        assert read_names(folder / f"people{suffix}").tolist() == names
 
     in_folder(round_trip)
 
@@ -56,3 +57,19 @@ def test_identities_are_found_beside_other_columns(tmp_path: Path) -> None:
 def test_meta_of_another_system(tmp_path: Path) -> None:
     (tmp_path / "part1.meta").write_bytes(b"3\r\n 5\r\n-1\r\n\r\n")
     assert read_identities(tmp_path / "part1.meta").tolist() == [3, 5, -1]
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array([5, None, -1, 2**62 + 1], pa.int64()), [5, -1, -1, 2**62 + 1]),
+        (pa.array([5, None], pa.uint8()), [5, -1]),
+        (pa.array([5.0, None]), [5, -1]),  # what pandas makes of integers some of which are missing
+        (pa.array(["b", None, "", "a"]), [1, -1, -1, 0]),
+        (pa.array(["b", None, "b"]).dictionary_encode(), [0, -1, 0]),
+        (pa.array([b"x" * 16, None], pa.binary(16)), [0, -1]),
+    ],
+)
+def test_null_and_empty_are_unknown(tmp_path: Path, column: pa.Array, expected: list[int]) -> None:
+    pq.write_table(pa.table({"identity": column}), tmp_path / "people.parquet")
+    assert read_identities(tmp_path / "people.parquet").tolist() == expected

@@ -27,6 +27,7 @@ from nsrfc.cli.options import (
     DtypeOption,
     Embedder,
     EmbeddingsFile,
+    IdKey,
     Json,
     Key,
     MaxMemory,
@@ -35,6 +36,7 @@ from nsrfc.cli.options import (
     Search,
     SearchOption,
     Seed,
+    SkipBad,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +88,8 @@ def run(
     k: NeighborsOfRules = None,
     search: SearchOption = Search.AUTO,
     min_cluster_size: MinClusterSize = 1,
+    skip_bad: SkipBad = False,
+    id_key: IdKey = None,
     seed: Seed = 0,
     knn: KnownNeighbors = None,
     index: KnownIndex = None,
@@ -94,10 +98,10 @@ def run(
 ) -> None:
     """Cluster a file of face embeddings by identity.
 
-    Writes labels.npy, clusters.parquet and run.json, all or none. An interrupted run resumes when the
-    same command is given again. With your own model, the results of stages are kept in the subfolder
-    "stages"; with any model, in the folder given by --cache: another run with other thresholds takes
-    seconds.
+    Writes labels.npy, clusters.parquet and run.json, all or none; and bad_rows.npy if rows are skipped.
+    An interrupted run resumes when the same command is given again. With your own model, the results of
+    stages are kept in the subfolder "stages"; with any model, in the folder given by --cache: another
+    run with other thresholds takes seconds.
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
@@ -105,7 +109,8 @@ def run(
     from nsrfc.storage.fingerprints import check_fingerprint
     from nsrfc.storage.locks import locked_output
     from nsrfc.storage.neighbors import read_neighbors
-    from nsrfc.storage.runs import FILES, check_folder, write_run
+    from nsrfc.storage.runs import BAD_ROWS, FILES, check_folder, check_id_key, write_run
+    from nsrfc.vectors import usable_shape
 
     started = time.perf_counter()
     config = ClusterConfig.of(
@@ -117,14 +122,17 @@ def run(
         threshold=threshold,
         tau=tau,
         precision=precision,
+        on_bad_rows="skip" if skip_bad else "error",
     )
-    check_folder(output, FILES, [embeddings, knn, index])
+    check_folder(output, (*FILES, BAD_ROWS), [embeddings, knn, index])
+    check_id_key(id_key)
     with locked_output(output):
         trained = None if model == NO_MODEL else _read_model(model)
         progress = ConsoleProgress()
-        faces, described = read_faces(embeddings, key, dimension, progress)
+        faces, described = read_faces(embeddings, key, dimension, id_key, skip_bad, progress)
+        shape = usable_shape(faces.vectors, embeddings, skip=skip_bad)
         kept = cache or _kept(output, model)
-        planned = _plan(faces.vectors.shape, config, knn, trained, kept, max_memory)
+        planned = _plan(shape, config, knn, trained, kept, max_memory)
         record = {
             "command": "cluster",
             "model": None if trained is None else model,
@@ -145,7 +153,7 @@ def run(
         )
         check_fingerprint(faces.vectors, described["sha256"])
         record |= _ran(found, progress, started)
-        record = write_run(output, found, record, ids=faces.ids)
+        record = write_run(output, found, record, ids=faces.ids, id_key=faces.id_key)
     if as_json:
         print_json(record)
     else:
@@ -219,6 +227,8 @@ def _print_summary(output: Path, record: dict[str, Any]) -> None:
     rows.append(("largest", f"{result['largest']:,} faces"))
     if result["unclustered"]:
         rows.append(("in smaller clusters (-1)", f"{result['unclustered']:,} faces"))
+    if result["bad_rows"]:
+        rows.append(("bad rows (-2)", f"{result['bad_rows']:,} rows"))
     rows.append(("time", seconds_text(record["seconds"]["total"])))
     if record["peak_bytes"] is not None:
         rows.append(("peak memory", bytes_text(record["peak_bytes"])))

@@ -192,8 +192,8 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]
         table.add_column(name, justify="right" if position else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    console = Console(highlight=False)
-    console.print(title, style="bold", markup=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False)  # names from a file may look like markup
+    console.print(title, style="bold", soft_wrap=True)
     console.print(Padding(table, (0, 0, 1, 0)))
 
 

@@ -24,6 +24,7 @@ from nsrfc.cli.options import (
     Search,
     SearchOption,
     Seed,
+    SkipBad,
 )
 
 
@@ -45,13 +46,15 @@ def run(
     dtype: DtypeOption = Dtype.FLOAT32,
     cache: Cache = None,
     layout: LayoutOption = Layout.NSRFC,
+    skip_bad: SkipBad = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Score the neighbours of every face with a trained model.
 
     Writes a neighbour graph whose similarities are probabilities that pairs are genuine (one identity);
-    in the reference's layout the distance is 1 - probability.
+    in the reference's layout the distance is 1 - probability. With --skip-bad, bad rows have no
+    neighbour.
     """
     from nsrfc.chunks import check_unchanged
     from nsrfc.config import ClusterConfig
@@ -65,14 +68,20 @@ def run(
 
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [embeddings, knn])
+    config = ClusterConfig.of(
+        search=search.value,
+        seed=seed,
+        embedder=embedder,
+        on_bad_rows="skip" if skip_bad else "error",
+    )
     with locked_files([output]):
         loaded = load_model(model)
-        vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
+        vectors = read_embeddings(embeddings, key=key, dimension=dimension, bad_rows=skip_bad).vectors
         progress = ConsoleProgress()
         graph = pair_probabilities(
             vectors,
             loaded,
-            ClusterConfig.of(search=search.value, seed=seed, embedder=embedder),
+            config,
             graph=None if knn is None else read_neighbors(knn),
             run=Run(device, dtype.value, cache, progress),
         )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nsrfc.cli.console import print_json, print_table
-from nsrfc.cli.options import Dimension, EmbeddingsFile, Json, Key
+from nsrfc.cli.options import Dimension, EmbeddingsFile, Json, Key, SkipBad
 
 
 def run(
@@ -21,6 +21,7 @@ def run(
     ] = None,
     key: Key = None,
     dimension: Dimension = None,
+    skip_bad: SkipBad = False,
     as_json: Json = False,
 ) -> None:
     """Measure an embedder on unlabelled faces of many people.
@@ -39,8 +40,8 @@ def run(
     known_suffix(output, SUFFIXES, "embedder cards")
     check_outputs([output], [embeddings])
     with locked_files([output]):
-        vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
-        geometry = Geometry.of(vectors, distinct_faces(vectors))
+        vectors = read_embeddings(embeddings, key=key, dimension=dimension, bad_rows=skip_bad).vectors
+        geometry = Geometry.of(vectors, distinct_faces(vectors, skip=skip_bad))
         card = measured_card(geometry, name or output.stem, "Measured by nsrfc embedder-card.")
         check_unchanged(vectors)
         card.write(output)

@@ -10,6 +10,7 @@ import typer
 
 from nsrfc.cli.console import print_json, print_table
 from nsrfc.cli.options import MOST_FACES, Json
+from nsrfc.errors import shortened
 
 if TYPE_CHECKING:
     from nsrfc.metrics import Scores
@@ -34,14 +35,18 @@ def run(
     ] = 10,
     as_json: Json = False,
 ) -> None:
-    """Score labels against known identities, and show the worst errors."""
+    """Score labels against known identities, and show the worst errors.
+
+    Faces of unknown identity (-1, empty or null) count in no score. Faces with the label -1 or -2 count
+    as alone in their cluster.
+    """
     from nsrfc.metrics import evaluate
     from nsrfc.report.errors import worst_merges, worst_splits
-    from nsrfc.storage.identities import read_identities
+    from nsrfc.storage.identities import read_names
     from nsrfc.storage.runs import read_labels
 
     found = read_labels(labels)
-    true = read_identities(identities, key=key, n=len(found))
+    true = read_names(identities, key=key, n=len(found))
     scores = evaluate(true, found)
     merges, splits = worst_merges(true, found, top), worst_splits(true, found, top)
     if as_json:
@@ -68,20 +73,21 @@ def _print_scores(scores: Scores) -> None:
         ]
         + [("NMI", "", "", f"{100 * scores.nmi:.2f}"), ("ARI", "", "", f"{100 * scores.ari:.2f}")],
     )
-    print_table(
-        "Counts",
-        ("", "found", "true"),
-        [
-            ("faces", "", f"{scores.n_faces:,}"),
-            ("clusters, identities", f"{scores.n_clusters:,}", f"{scores.n_identities:,}"),
-            (
-                "singletons, % of faces",
-                f"{100 * scores.singleton_share:.1f}",
-                f"{100 * scores.identity_singleton_share:.1f}",
-            ),
-            ("unclustered faces", f"{scores.n_unclustered:,}", ""),
-        ],
-    )
+    rows = [
+        ("faces", "", f"{scores.n_faces:,}"),
+        ("clusters, identities", f"{scores.n_clusters:,}", f"{scores.n_identities:,}"),
+        (
+            "singletons, % of faces",
+            f"{100 * scores.singleton_share:.1f}",
+            f"{100 * scores.identity_singleton_share:.1f}",
+        ),
+        ("unclustered faces", f"{scores.n_unclustered:,}", ""),
+    ]
+    if scores.n_bad_rows:
+        rows.append(("bad rows (-2), scored as alone", f"{scores.n_bad_rows:,}", ""))
+    if scores.n_unknown:
+        rows.append(("faces of unknown identity, not scored", "", f"{scores.n_unknown:,}"))
+    print_table("Counts", ("", "found", "true"), rows)
 
 
 def _print_merges(merges: list[Merge]) -> None:
@@ -94,7 +100,8 @@ def _print_merges(merges: list[Merge]) -> None:
                     str(m.cluster),
                     f"{m.size:,}",
                     f"{m.n_identities:,}",
-                    f"{m.first_identity} ({m.first_count:,}), {m.second_identity} ({m.second_count:,})",
+                    f"{shortened(m.first_identity)} ({m.first_count:,}), "
+                    f"{shortened(m.second_identity)} ({m.second_count:,})",
                     f"{m.wrong_pairs:,}",
                 )
                 for m in merges
@@ -109,7 +116,7 @@ def _print_splits(splits: list[Split]) -> None:
             ("identity", "faces", "clusters", "largest piece", "lost pairs"),
             [
                 (
-                    str(s.identity),
+                    shortened(s.identity),
                     f"{s.size:,}",
                     f"{s.n_clusters:,}",
                     f"{s.largest_piece:,}",

@@ -13,7 +13,12 @@ __all__ = ["read_faces"]
 
 
 def read_faces(
-    path: Path, key: str | None, dimension: int | None, progress: Progress
+    path: Path,
+    key: str | None,
+    dimension: int | None,
+    id_key: str | None,
+    skip_bad: bool,
+    progress: Progress,
 ) -> tuple[Embeddings, dict[str, Any]]:
     """Read embeddings, and describe them with a fingerprint of their content.
 
@@ -26,10 +31,16 @@ def read_faces(
     from nsrfc.storage.fingerprints import fingerprint
 
     with progress.stage("reading", 1) as advance:
-        faces = read_embeddings(path, key=key, dimension=dimension)
+        faces = read_embeddings(path, key=key, dimension=dimension, id_key=id_key, bad_rows=skip_bad)
         advance(1)
     with progress.stage("fingerprint", 1) as advance:
         sha256 = fingerprint(faces.vectors)
         advance(1)
-    shape, dtype = list(faces.vectors.shape), str(faces.vectors.dtype)
-    return faces, {"path": str(path), "key": key, "shape": shape, "dtype": dtype, "sha256": sha256}
+    return faces, {
+        "path": str(path),
+        "key": key,
+        "id": id_key,
+        "shape": list(faces.vectors.shape),
+        "dtype": str(faces.vectors.dtype),
+        "sha256": sha256,
+    }

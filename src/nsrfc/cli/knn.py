@@ -20,6 +20,7 @@ from nsrfc.cli.options import (
     Search,
     SearchOption,
     Seed,
+    SkipBad,
 )
 
 
@@ -33,38 +34,47 @@ def run(
     k: Neighbors = 80,
     search: SearchOption = Search.AUTO,
     device: Device = "auto",
+    skip_bad: SkipBad = False,
     seed: Seed = 0,
     layout: LayoutOption = Layout.NSRFC,
     as_json: Json = False,
 ) -> None:
-    """Find the nearest neighbours of every face by cosine."""
+    """Find the nearest neighbours of every face by cosine.
+
+    With --skip-bad, bad rows have no neighbour.
+    """
+    import numpy as np
+
     from nsrfc.chunks import check_unchanged
     from nsrfc.config import ClusterConfig
     from nsrfc.knn.build import build_neighbor_graph
+    from nsrfc.knn.copies import among_all
     from nsrfc.resources.clustering import plan_search
     from nsrfc.storage.embeddings import read_embeddings
     from nsrfc.storage.files import check_outputs, known_suffix
     from nsrfc.storage.locks import locked_files
     from nsrfc.storage.neighbors import write_neighbors
-    from nsrfc.vectors import normalize
+    from nsrfc.vectors import normalize_good, usable_shape
 
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [embeddings])
     config = ClusterConfig.of(k=k, search=search.value, seed=seed)
     with locked_files([output]):
-        vectors = read_embeddings(embeddings, key=key, dimension=dimension).vectors
-        n, d = vectors.shape
+        vectors = read_embeddings(embeddings, key=key, dimension=dimension, bad_rows=skip_bad).vectors
+        n, d = usable_shape(vectors, embeddings, skip=skip_bad)
         planned = plan_search(n, d, config)
         announce(planned)
         progress = ConsoleProgress()
+        unit, good = normalize_good(vectors, skip=skip_bad)
         graph = build_neighbor_graph(
-            normalize(vectors),
+            unit,
             k,
             method=config.search,
             device=device,
             seed=config.seed,
             progress=progress,
         )
+        graph = among_all(graph, np.flatnonzero(good), len(good))
         check_unchanged(vectors)
         write_neighbors(output, graph, layout=layout.value)
     record = {

@@ -22,6 +22,7 @@ __all__ = [
     "Embedder",
     "EmbeddingsFile",
     "GraphFile",
+    "IdKey",
     "Json",
     "Key",
     "Layout",
@@ -34,6 +35,7 @@ __all__ = [
     "Search",
     "SearchOption",
     "Seed",
+    "SkipBad",
 ]
 
 MOST_FACES, MOST_DIMENSION, MOST_NEIGHBORS, MOST_SEED = 2**31 - 1, 65_536, 65_536, 2**63 - 1
@@ -75,6 +77,18 @@ Dimension = Annotated[
     typer.Option(
         min=1, max=MOST_DIMENSION, help="Embedding dimension; needed for .bin.", show_default=False
     ),
+]
+IdKey = Annotated[
+    str | None,
+    typer.Option(
+        "--id",
+        help="Array (.npz) or column (.parquet) that names the faces in the output: 'id' by default.",
+        show_default=False,
+    ),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Leave out rows that are missing, zero, NaN or infinite: label -2."),
 ]
 Neighbors = Annotated[
     int,

@@ -18,6 +18,7 @@ from nsrfc.cli.options import (
     NeighborsOfRules,
     Search,
     SearchOption,
+    SkipBad,
 )
 
 
@@ -42,6 +43,7 @@ def run(
     model: ModelOrNone = "universal",
     k: NeighborsOfRules = None,
     search: SearchOption = Search.AUTO,
+    skip_bad: SkipBad = False,
     as_json: Json = False,
 ) -> None:
     """Print the expected memory, disk and time of clustering."""
@@ -50,9 +52,11 @@ def run(
     from nsrfc.resources.clustering import plan
     from nsrfc.resources.plan import RUNTIME_BYTES
     from nsrfc.storage.embeddings import read_embeddings
+    from nsrfc.vectors import usable_shape
 
     if embeddings is not None and n is None:
-        n, dimension = read_embeddings(embeddings, key=key, dimension=dimension).vectors.shape
+        faces = read_embeddings(embeddings, key=key, dimension=dimension, bad_rows=skip_bad)
+        n, dimension = usable_shape(faces.vectors, embeddings, skip=skip_bad)
     elif embeddings is not None or n is None or dimension is None:
         raise InputError("Give either a file of embeddings, or both -n and --dimension.")
     settings = None

@@ -10,7 +10,7 @@ import typer
 
 from nsrfc.cli.console import ConsoleProgress, print_json, print_table, seconds_text
 from nsrfc.cli.faces import read_faces
-from nsrfc.cli.options import Device, Dimension, EmbeddingsFile, Json, Key
+from nsrfc.cli.options import Device, Dimension, EmbeddingsFile, IdKey, Json, Key, SkipBad
 
 if TYPE_CHECKING:
     from nsrfc.known import KnownFaces
@@ -53,27 +53,31 @@ def run(
     device: Device = "auto",
     key: Key = None,
     dimension: Dimension = None,
+    skip_bad: SkipBad = False,
+    id_key: IdKey = None,
     as_json: Json = False,
 ) -> None:
     """Assign new faces to clusters found before; no cluster changes, and none is made.
 
-    Writes labels.npy, clusters.parquet and run.json, all or none. The label of a face that fits no
-    cluster is -1.
+    Writes labels.npy, clusters.parquet and run.json, all or none; and bad_rows.npy if rows are skipped.
+    The label of a face that fits no cluster is -1.
     """
     from nsrfc.known import KnownFaces
     from nsrfc.storage.fingerprints import check_fingerprint
     from nsrfc.storage.locks import locked_output
-    from nsrfc.storage.runs import FILES, check_folder, write_run
+    from nsrfc.storage.runs import BAD_ROWS, FILES, check_folder, check_id_key, write_run
 
     started = time.perf_counter()
-    check_folder(output, FILES, [embeddings, faces, *(clusters / name for name in FILES)])
+    kept = (clusters / name for name in FILES)
+    check_folder(output, (*FILES, BAD_ROWS), [embeddings, faces, *kept])
+    check_id_key(id_key)
     progress = ConsoleProgress()
     with locked_output(output):
-        new, described = read_faces(embeddings, key, dimension, progress)
+        new, described = read_faces(embeddings, key, dimension, id_key, skip_bad, progress)
         with progress.stage("clusters", 1) as advance:
             known = KnownFaces.load(clusters, faces=faces, model=model, device=device)
             advance(1)
-        found = _placed(known, new, embeddings, progress)
+        found = _placed(known, new, embeddings, skip_bad, progress)
         check_fingerprint(new.vectors, described["sha256"])
         record = {
             "command": "predict",
@@ -82,21 +86,23 @@ def run(
             "input": described,
             **_ran(known, progress, started),
         }
-        record = write_run(output, found, record, ids=new.ids)
+        record = write_run(output, found, record, ids=new.ids, id_key=new.id_key)
     if as_json:
         print_json(record)
     else:
         _print_summary(output, record)
 
 
-def _placed(known: KnownFaces, new: Embeddings, path: Path, progress: Progress) -> Clustering:
+def _placed(
+    known: KnownFaces, new: Embeddings, path: Path, skip_bad: bool, progress: Progress
+) -> Clustering:
     """Assign new faces to the clusters, block by block; the confidence is that of the assignment."""
     import numpy as np
 
     from nsrfc.chunks import ROWS, chunks, read_rows
     from nsrfc.errors import InputError
-    from nsrfc.records import Clustering
-    from nsrfc.vectors import normalize
+    from nsrfc.records import BAD_ROW, Clustering
+    from nsrfc.vectors import normalize_good
 
     n, dimension = new.vectors.shape
     if dimension != known.vectors.shape[1]:
@@ -107,12 +113,13 @@ def _placed(known: KnownFaces, new: Embeddings, path: Path, progress: Progress) 
     with progress.stage("known faces", len(known.vectors)) as advance:
         placement = known.placement()
         advance(len(known.vectors))
-    labels, probability = np.empty(n, np.int64), np.empty(n, np.float32)
+    labels, probability = np.full(n, BAD_ROW, np.int64), np.zeros(n, np.float32)
     with progress.stage("new faces", n) as advance:
         for rows in chunks(n, ROWS):
-            block = normalize(read_rows(new.vectors, rows), str(path))
-            labels[rows], probability[rows] = placement.scored(block)
-            advance(len(block))
+            block, good = normalize_good(read_rows(new.vectors, rows), str(path), skip=skip_bad)
+            if len(block):
+                labels[rows][good], probability[rows][good] = placement.scored(block)
+            advance(len(good))
     return Clustering(labels, probability)
 
 
@@ -132,9 +139,11 @@ def _print_summary(output: Path, record: dict[str, Any]) -> None:
     result = record["result"]
     rows = [
         ("faces", f"{result['faces']:,}"),
-        ("of known people", f"{result['faces'] - result['unclustered']:,}"),
+        ("of known people", f"{result['faces'] - result['unclustered'] - result['bad_rows']:,}"),
         ("of nobody known (-1)", f"{result['unclustered']:,}"),
         ("people among them", f"{result['people']:,}"),
-        ("time", seconds_text(record["seconds"]["total"])),
     ]
+    if result["bad_rows"]:
+        rows.append(("bad rows (-2)", f"{result['bad_rows']:,} rows"))
+    rows.append(("time", seconds_text(record["seconds"]["total"])))
     print_table(f"New faces, in {output}", ("", ""), rows)

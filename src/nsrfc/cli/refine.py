@@ -16,12 +16,14 @@ from nsrfc.cli.options import (
     DtypeOption,
     Embedder,
     EmbeddingsFile,
+    IdKey,
     Json,
     Key,
     ModelName,
     Search,
     SearchOption,
     Seed,
+    SkipBad,
 )
 
 
@@ -43,10 +45,15 @@ def run(
     device: Device = "auto",
     dtype: DtypeOption = Dtype.FLOAT32,
     cache: Cache = None,
+    skip_bad: SkipBad = False,
+    id_key: IdKey = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Refine embeddings by the neighbours of each face with a trained model."""
+    """Refine embeddings by the neighbours of each face with a trained model.
+
+    With --skip-bad, bad rows take no part and are NaN in the output.
+    """
     from nsrfc.chunks import check_unchanged
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
@@ -59,20 +66,28 @@ def run(
 
     known_suffix(output, SUFFIXES, "embeddings")
     check_outputs([output], [embeddings, knn])
+    config = ClusterConfig.of(
+        search=search.value,
+        seed=seed,
+        embedder=embedder,
+        on_bad_rows="skip" if skip_bad else "error",
+    )
     with locked_files([output]):
         loaded = load_model(model)
-        faces = read_embeddings(embeddings, key=key, dimension=dimension)
+        faces = read_embeddings(
+            embeddings, key=key, dimension=dimension, id_key=id_key, bad_rows=skip_bad
+        )
         progress = ConsoleProgress()
         refined = refine_embeddings(
             faces.vectors,
             loaded,
-            ClusterConfig.of(search=search.value, seed=seed, embedder=embedder),
+            config,
             graph=None if knn is None else read_neighbors(knn),
             run=Run(device, dtype.value, cache, progress),
         )
         named = faces.ids if output.suffix.lower() in (".npz", ".parquet") else None
         check_unchanged(faces.vectors)
-        write_embeddings(output, refined, ids=named)
+        write_embeddings(output, refined, ids=named, id_key=faces.id_key, bad_rows=skip_bad)
     record = {
         "output": str(output),
         "faces": len(refined),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nsrfc.cli.console import ConsoleProgress, announce, print_json, print_table, seconds_text
-from nsrfc.cli.options import MOST_SEED, Dimension, EmbeddingsFile, Json, Key, MaxMemory
+from nsrfc.cli.options import MOST_SEED, Dimension, EmbeddingsFile, Json, Key, MaxMemory, SkipBad
 
 if TYPE_CHECKING:
     from nsrfc.model.bundle import NSRFC
@@ -66,6 +66,7 @@ def run(
     ] = Preset.DEFAULT,
     config: TrainingFile = None,
     only: Only = None,
+    skip_bad: SkipBad = False,
     start: Start = None,
     seed: Annotated[
         int | None,
@@ -82,9 +83,12 @@ def run(
 ) -> None:
     """Train a model on labelled faces.
 
+    Faces of unknown identity (-1, empty or null) are left out.
+
     Writes the model with its record and learning curves. An interrupted training resumes when the same
     command is given again.
     """
+    from nsrfc.identities import is_known
     from nsrfc.model.bundle import load_model
     from nsrfc.resources.machine import parse_bytes, peak_memory
     from nsrfc.resources.training import check_training_plan, plan_training
@@ -100,21 +104,23 @@ def run(
     name: NetworkName | None = None if only is None else only.value
     first = None if start is None else load_model(start)
     progress = ConsoleProgress()
-    faces = read_embeddings(embeddings, key=key, dimension=dimension)
+    faces = read_embeddings(embeddings, key=key, dimension=dimension, bad_rows=skip_bad)
     n, d = faces.vectors.shape
+    named = read_identities(identities, n=n)
     learned = settings if first is None else started_from(settings, first)
-    planned = plan_training(n, d, learned, name)
+    planned = plan_training(max(1, int(is_known(named).sum())), d, learned, name)
     announce(planned)
     check_training_plan(planned, learned, limit, name)
     model = train(
         faces.vectors,
-        read_identities(identities, n=n),
+        named,
         settings,
         output,
         progress,
         only=name,
         start=first,
         device=device,
+        on_bad_rows="skip" if skip_bad else "error",
     )
     seconds = time.perf_counter() - started
     if as_json:

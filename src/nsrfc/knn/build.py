@@ -178,11 +178,17 @@ def known_neighbors(
     Raises
     ------
     InputError
-        If both are given, or do not fit these rows.
+        If both are given, or do not fit these rows; or if rows were left out and an index is given, as
+        the rows that it numbers are then not known.
     """
     if graph is not None and index is not None:
         raise InputError("graph and index both bring the neighbours: give one of them.")
     if index is not None:
+        if faces.skipped.any():
+            raise InputError(
+                "index: rows of these faces were left out, and an index cannot number the others: give "
+                "a graph, or remove the bad rows."
+            )
         unit = faces.vectors[faces.place]
         graph = build_neighbor_graph(unit, k, index=index, progress=progress)
     if graph is None:

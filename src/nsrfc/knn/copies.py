@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +12,12 @@ from numba import prange
 from nsrfc.chunks import release
 from nsrfc.records import NeighborGraph
 from nsrfc.runtime import compiled
-from nsrfc.vectors import normalize
-
-if TYPE_CHECKING:
-    pass
+from nsrfc.vectors import normalize_good, refuse_none
 
 __all__ = [
     "Copies",
     "DistinctFaces",
+    "among_all",
     "canonical_rows",
     "distinct_faces",
     "find_copies",
@@ -267,38 +265,72 @@ class DistinctFaces:
     rows : ndarray of int64, shape (g,)
         One of the user's rows for each of them.
     place : ndarray of int64, shape (n,)
-        The distinct face of each of the user's rows.
+        The distinct face of each of the user's rows; -1 for a bad row that was left out.
     """
 
     vectors: _Floats
     rows: _Rows
     place: _Rows
 
+    @property
+    def skipped(self) -> npt.NDArray[np.bool_]:
+        """Mask (n,) of the user's rows that were left out."""
+        skipped: npt.NDArray[np.bool_] = self.place < 0
+        return skipped
+
+    def each_row(self, values: npt.NDArray[Any], fill: float) -> npt.NDArray[Any]:
+        """Return for each of the user's rows the value (g, ...) of its face; ``fill`` if left out."""
+        spread = values[self.place]
+        spread[self.skipped] = fill
+        return spread
+
     def spread(self, ids: npt.NDArray[np.int32], similarities: _Floats) -> NeighborGraph:
-        """Turn lists of the distinct faces, in any order, into a graph of the user's rows."""
+        """Turn lists of the distinct faces, in any order, into a graph of the user's rows.
+
+        A row that was left out has no neighbour but itself, and is nobody's neighbour.
+        """
         key = np.where(ids >= 0, -similarities, np.float32(np.inf))
         key[:, 0] = -np.inf
         order = np.argsort(key, axis=1, kind="stable")
         lists = np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
-        copies, n = Copies.of(self.place.astype(np.int32)), len(self.place)
-        k = min(ids.shape[1], n)
-        return NeighborGraph(*copies.spread(*lists, np.arange(n), self.place, k))
+        rows = np.flatnonzero(~self.skipped)
+        place = self.place[rows]
+        copies, k = Copies.of(place.astype(np.int32)), min(ids.shape[1], len(rows))
+        graph = NeighborGraph(*copies.spread(*lists, np.arange(len(rows)), place, k))
+        return among_all(graph, rows, len(self.place))
 
 
-def distinct_faces(X: npt.ArrayLike) -> DistinctFaces:
+def among_all(graph: NeighborGraph, rows: _Rows, n: int) -> NeighborGraph:
+    """Turn a graph of some rows (g,), ascending, into one of all ``n``; the others have no neighbour."""
+    if graph.n == n:
+        return graph
+    ids = np.full((n, graph.k), -1, np.int32)
+    similarities = np.zeros((n, graph.k), np.float32)
+    ids[:, 0], similarities[:, 0] = np.arange(n), 1
+    ids[rows] = np.where(graph.ids >= 0, rows[graph.ids], -1)
+    similarities[rows] = graph.similarities
+    return NeighborGraph(ids, similarities)
+
+
+def distinct_faces(X: npt.ArrayLike, *, skip: bool = False) -> DistinctFaces:
     """Scale embeddings to unit length and find the distinct faces.
 
     Parameters
     ----------
     X : array-like of float, shape (n, d)
         May be memory-mapped; its pages are freed.
+    skip : bool
+        Whether bad rows are left out; by default they are refused.
 
     Raises
     ------
     InputError
-        As :func:`nsrfc.vectors.normalize`.
+        As :func:`nsrfc.vectors.normalize`; and if no row is good.
     """
-    unit = normalize(X)
+    unit, good = normalize_good(X, skip=skip)
+    refuse_none(good, "X")
     release(X)
-    rows, place = canonical_rows(unit)
-    return DistinctFaces(unit[rows], rows, place)
+    rows, of_good = canonical_rows(unit)
+    place = np.full(len(good), -1, np.int64)
+    place[good] = of_good
+    return DistinctFaces(unit[rows], np.flatnonzero(good)[rows], place)

@@ -82,7 +82,8 @@ def fold_near_copies(
     leaders, group = np.unique(leader, return_inverse=True)
     if len(leaders) == graph.n:
         return faces
-    return DistinctFaces(_means(faces.vectors, group), faces.rows[leaders], group[faces.place])
+    place = faces.each_row(group, -1)
+    return DistinctFaces(_means(faces.vectors, group), faces.rows[leaders], place)
 
 
 def _means(X: _Floats, group: npt.NDArray[np.int64]) -> _Floats:

@@ -28,8 +28,8 @@ class Merge:
         Number of faces.
     n_identities : int
         Number of identities among them, at least 2.
-    first_identity, second_identity : int
-        The two with most faces in the cluster; the lower number first among equals.
+    first_identity, second_identity : int or str
+        The two with most faces in the cluster; the lower number or name first among equals.
     first_count, second_count : int
         Number of their faces in the cluster.
     wrong_pairs : int
@@ -39,9 +39,9 @@ class Merge:
     cluster: int
     size: int
     n_identities: int
-    first_identity: int
+    first_identity: int | str
     first_count: int
-    second_identity: int
+    second_identity: int | str
     second_count: int
     wrong_pairs: int
 
@@ -52,19 +52,19 @@ class Split:
 
     Attributes
     ----------
-    identity : int
-        Its number.
+    identity : int or str
+        Its number or name.
     size : int
         Number of faces.
     n_clusters : int
-        Number of clusters they are in, at least 2; each unclustered face counts as one.
+        Number of clusters they are in, at least 2; each face in no cluster counts as one.
     largest_piece : int
         Number of faces in the cluster that has most of them.
     lost_pairs : int
         Number of genuine pairs that are in different clusters.
     """
 
-    identity: int
+    identity: int | str
     size: int
     n_clusters: int
     largest_piece: int
@@ -76,8 +76,8 @@ def worst_merges(identities: npt.ArrayLike, labels: npt.ArrayLike, top: int = 10
 
     Parameters
     ----------
-    identities, labels : array_like of integers, shape (n,)
-        True identity and cluster of each face; label -1 = unclustered.
+    identities, labels : array_like, shape (n,)
+        As for :func:`nsrfc.metrics.contingency`.
     top : int
         Maximum number to return.
 
@@ -105,9 +105,9 @@ def worst_merges(identities: npt.ArrayLike, labels: npt.ArrayLike, top: int = 10
                 cluster=int(table.clusters[column]),
                 size=int(table.column_size[column]),
                 n_identities=int(n_cells[column]),
-                first_identity=int(table.identities[table.row[one]]),
+                first_identity=table.identities[table.row[one]].item(),
                 first_count=int(table.count[one]),
-                second_identity=int(table.identities[table.row[two]]),
+                second_identity=table.identities[table.row[two]].item(),
                 second_count=int(table.count[two]),
                 wrong_pairs=int(wrong[column]),
             )
@@ -120,8 +120,8 @@ def worst_splits(identities: npt.ArrayLike, labels: npt.ArrayLike, top: int = 10
 
     Parameters
     ----------
-    identities, labels : array_like of integers, shape (n,)
-        True identity and cluster of each face; label -1 = unclustered.
+    identities, labels : array_like, shape (n,)
+        As for :func:`nsrfc.metrics.contingency`.
     top : int
         Maximum number to return.
 
@@ -142,7 +142,7 @@ def worst_splits(identities: npt.ArrayLike, labels: npt.ArrayLike, top: int = 10
     largest = np.maximum.reduceat(table.count, first)
     return [
         Split(
-            identity=int(table.identities[row]),
+            identity=table.identities[row].item(),
             size=int(table.row_size[row]),
             n_clusters=int(n_pieces[row]),
             largest_piece=int(largest[row]),

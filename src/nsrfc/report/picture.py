@@ -211,6 +211,6 @@ def _with_most(person: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> 
     """Whether a face is in the cluster that holds most faces of its identity."""
     clusters, cluster = np.unique(labels, return_inverse=True)
     count = np.zeros((person.max() + 1, len(clusters)), np.int64)
-    np.add.at(count, (person, cluster), 1)
-    main: npt.NDArray[np.bool_] = count.argmax(axis=1)[person] == cluster
+    np.add.at(count, (person, cluster), labels >= 0)
+    main: npt.NDArray[np.bool_] = (count.argmax(axis=1)[person] == cluster) & (labels >= 0)
     return main

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import read_rows
-from nsrfc.errors import InputError, shortened, shown
+from nsrfc.errors import InputError, shown
+from nsrfc.identities import NO_NAME, UNKNOWN, check_identities, identity_array, numbered
 from nsrfc.storage.files import (
     PathLike,
     atomic_path,
@@ -34,7 +35,7 @@ from nsrfc.storage.files import (
 )
 from nsrfc.storage.parquet import read_scalar_column, write_scalar_column
 
-__all__ = ["read_identities", "write_identities"]
+__all__ = ["read_identities", "read_names", "write_identities"]
 
 SUFFIXES = (".meta", ".npy", ".npz", ".parquet")
 PREFERRED_KEYS = ("identity", "label")
@@ -44,7 +45,7 @@ ID_KEY = "id"
 def read_identities(
     path: PathLike, *, key: str | None = None, n: int | None = None
 ) -> npt.NDArray[np.int64]:
-    """Read the identity of every face.
+    """Read the identity of every face as a number.
 
     Parameters
     ----------
@@ -59,12 +60,31 @@ def read_identities(
     Returns
     -------
     ndarray of int64, shape (n,)
-        Integers unchanged; names as 0, 1, ... in sorted order.
+        Integers unchanged; names as 0, 1, ... in sorted order. -1 for a face of unknown identity: -1,
+        empty text or null in the file.
 
     Raises
     ------
     InputError
         If there is no such file, it is damaged, holds no integers or strings, or not ``n`` of them.
+    """
+    return numbered(read_names(path, key=key, n=n))
+
+
+def read_names(
+    path: PathLike, *, key: str | None = None, n: int | None = None
+) -> npt.NDArray[np.int64 | np.str_]:
+    """Read the identity of every face as it stands in the file, see `read_identities`.
+
+    Returns
+    -------
+    ndarray of int64 or str, shape (n,)
+        -1 or empty text for a face whose identity is not known.
+
+    Raises
+    ------
+    InputError
+        As `read_identities`.
     """
     path = existing_file(path, SUFFIXES, "identities")
     suffix = path.suffix.lower()
@@ -77,18 +97,16 @@ def read_identities(
     elif suffix == ".npz":
         identities = _read_npz(path, key)
     else:
-        identities = read_scalar_column(path, key, PREFERRED_KEYS, ID_KEY)
-    _check(identities.shape, identities.dtype, str(path))
-    _check_values(identities, str(path))
+        identities = read_scalar_column(path, key, PREFERRED_KEYS, ID_KEY, (UNKNOWN, NO_NAME))
+    check_text(identities, str(path))
+    identities = identity_array(identities, str(path))
     if n is not None and len(identities) != n:
         relation = "more labels than faces" if len(identities) > n else "fewer labels than faces"
         raise InputError(
             f"{path} has {len(identities)} identities, but there are {n} faces ({relation}): "
             f"give the file that belongs to these embeddings."
         )
-    if identities.dtype.kind in "US":
-        _, identities = np.unique(identities, return_inverse=True)
-    return np.array(identities, dtype=np.int64)
+    return identities
 
 
 def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:
@@ -100,7 +118,7 @@ def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:
         An ``.npy``, ``.npz`` (array ``identity``), ``.parquet`` (column ``identity``) or ``.meta``
         file.
     identities : array-like of int or str, shape (n,)
-        Strings cannot be written to ``.meta``.
+        Strings cannot be written to ``.meta``. Missing ones are written as -1 or empty text.
 
     Raises
     ------
@@ -108,11 +126,8 @@ def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:
         If the identities are invalid, the suffix is unknown, or the file cannot be written.
     """
     suffix = known_suffix(path, SUFFIXES, "identities")
-    identities = np.asarray(identities)
-    _check(identities.shape, identities.dtype, "identities")
-    _check_values(identities, "identities")
-    if identities.dtype.kind == "S":
-        identities = identities.astype(str)
+    identities = identity_array(identities)
+    check_text(identities, "identities")
     if suffix == ".npy":
         write_npy(path, identities)
     elif suffix == ".npz":
@@ -126,33 +141,12 @@ def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:
             np.savetxt(temporary, identities, fmt="%d")
 
 
-def _check(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
-    if len(shape) != 1:
-        raise InputError(
-            f"{name} has shape {shown(shape)}, but identities are an array (faces,): "
-            f"give one identity per face."
-        )
-    if shape[0] == 0:
-        raise InputError(f"{name} is empty: give the identity of at least one face.")
-    if dtype.kind not in "iuUS":
-        raise InputError(
-            f"{name} holds {shortened(dtype)}, but identities are integers or strings: "
-            f'convert it with .astype("int64").'
-        )
-
-
-def _check_values(identities: npt.NDArray[Any], name: str) -> None:
-    check_text(identities, name)
-    if identities.dtype.kind == "u" and identities.max() > np.iinfo(np.int64).max:
-        raise InputError(f"{name} holds integers beyond int64: number the identities anew.")
-
-
 def _read_npz(path: Path, key: str | None) -> npt.NDArray[Any]:
     headers = npz_headers(path)
     fitting = [name for name, header in headers.items() if len(header.shape) == 1 and name != ID_KEY]
     key = choose(path, key, list(headers), fitting, PREFERRED_KEYS, "1-D array")
     # Before the array is read, as it may be larger than identities are.
-    _check(headers[key].shape, headers[key].dtype, str(path))
+    check_identities(headers[key].shape, headers[key].dtype, str(path), gaps=True)
     return read_npz_array(path, key)
 
 
@@ -165,9 +159,9 @@ def _read_meta(path: Path) -> npt.NDArray[np.int64]:
         number, text = next(
             (number, line) for number, line in enumerate(lines, 1) if not _is_int64(line)
         )
-        shown = text[:40].decode("utf-8", "replace")
+        line = shown(text.decode("utf-8", "replace"))
         raise InputError(
-            f"{path}: line {number} is {shown!r}, not an integer of 64 bits: write one integer a line."
+            f"{path}: line {number} is {line}, not an integer of 64 bits: write one integer a line."
         ) from error
 
 

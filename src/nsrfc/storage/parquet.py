@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-__all__ = ["read_list_column", "read_scalar_column", "write_list_column", "write_scalar_column"]
+__all__ = [
+    "BATCH_ROWS",
+    "BATCH_VALUES",
+    "check_count",
+    "is_text",
+    "joined",
+    "open_parquet",
+    "read_scalar_column",
+    "scalar_block",
+    "stated_values",
+    "write_list_column",
+    "write_scalar_column",
+]
 
 BATCH_ROWS = 8192
 BATCH_VALUES = 1 << 19
@@ -37,69 +50,12 @@ BATCH_VALUES = 1 << 19
 ROW_GROUP_ROWS = 65536
 
 
-def read_list_column(
-    path: Path, key: str | None, preferred: Sequence[str], id_key: str
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-    """Read a list or fixed-size-list column of floats, and the ``id_key`` column if there is one.
-
-    The array is filled batch by batch: memory is about one copy of the result.
-
-    Parameters
-    ----------
-    path : Path
-        The Parquet file.
-    key : str or None
-        The column; by default the first of ``preferred`` that the file has, or the only one that fits.
-    preferred : sequence of str
-        Names chosen by default.
-    id_key : str
-        Name of the column of integers or strings.
-
-    Returns
-    -------
-    values : ndarray of float16, float32 or float64, shape (n, d)
-    ids : ndarray of int or str, shape (n,), or None
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, no column fits, entries are null, or rows differ in length.
-    """
-    with _open(path) as file:
-        types = {field.name: field.type for field in file.schema_arrow}
-        fitting = [name for name, kind in types.items() if _is_float_list(kind)]
-        key = choose(path, key, list(types), fitting, preferred, "list column of floats")
-        if not _is_float_list(types[key]):
-            raise InputError(
-                f"{path}: column {shown(key)} is {shortened(types[key])}, not lists of floats: "
-                f"convert it or name another column."
-            )
-        columns = [key] + ([id_key] if id_key in types else [])
-        n, listed = file.metadata.num_rows, _stated_values(file, key)
-        name = f"{path}: column {shown(key)}"
-        check_room(listed * types[key].value_type.bit_width // 8, name)
-        rows = min(BATCH_ROWS, max(1, BATCH_VALUES * n // max(1, listed)))
-        values: npt.NDArray[Any] = np.empty((0, 0))
-        ids = []
-        filled = 0
-        for batch in file.iter_batches(rows, columns=columns):
-            width = values.shape[1] if filled else None
-            block = _list_block(batch.column(key), name, filled, width)
-            if not filled:
-                check_room(n * block.shape[1] * block.itemsize, name)
-                values = np.empty((n, block.shape[1]), dtype=block.dtype)
-            _check_count(path, n, filled + len(block), short=False)
-            values[filled : filled + len(block)] = block
-            if id_key in types:
-                name_of_ids = f"{path}: column {id_key!r}"
-                ids.append(_scalar_block(batch.column(id_key), name_of_ids, filled))
-            filled += len(block)
-        _check_count(path, n, filled)
-    return values, _joined(ids, str(path)) if ids else None
-
-
 def read_scalar_column(
-    path: Path, key: str | None, preferred: Sequence[str], id_key: str
+    path: Path,
+    key: str | None,
+    preferred: Sequence[str],
+    id_key: str,
+    gaps: tuple[int, str] | None = None,
 ) -> npt.NDArray[Any]:
     """Read a column of integers or strings; the caller checks other numeric types.
 
@@ -113,6 +69,9 @@ def read_scalar_column(
         Names chosen by default.
     id_key : str
         Name of a column that is never chosen by default.
+    gaps : (int, str), optional
+        What stands for null among integers and among strings; among floats it is NaN. By default null is
+        refused.
 
     Returns
     -------
@@ -121,9 +80,9 @@ def read_scalar_column(
     Raises
     ------
     InputError
-        If the file is damaged, no column fits, entries are null or neither numbers nor strings.
+        If the file is damaged, no column fits, or entries are neither numbers nor strings.
     """
-    with _open(path) as file:
+    with open_parquet(path) as file:
         names = file.schema_arrow.names
         fitting = [name for name in names if name != id_key]
         key = choose(path, key, names, fitting, preferred, "column of identities")
@@ -133,10 +92,10 @@ def read_scalar_column(
         blocks = []
         filled = 0
         for batch in file.iter_batches(BATCH_ROWS, columns=[key]):
-            blocks.append(_scalar_block(batch.column(key), name, filled))
+            blocks.append(scalar_block(batch.column(key), name, filled, gaps=gaps))
             filled += len(batch)
-        _check_count(path, n, filled)
-    return _joined(blocks, name) if blocks else np.empty(0, dtype=np.int64)
+        check_count(path, n, filled)
+    return joined(blocks, name) if blocks else np.empty(0, dtype=np.int64)
 
 
 def write_list_column(
@@ -177,7 +136,8 @@ def write_scalar_column(path: PathLike, values: npt.NDArray[Any], key: str) -> N
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a file whose columns are read batch by batch, text as a dictionary."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -187,7 +147,7 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
         metadata = pq.read_metadata(path)
         _check_metadata(metadata, path)
         # A text that a file holds once, and refers to from many rows, would be repeated in memory.
-        texts = [field.name for field in metadata.schema.to_arrow_schema() if _is_text(field.type)]
+        texts = [field.name for field in metadata.schema.to_arrow_schema() if is_text(field.type)]
         try:
             with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts, **options) as file:
                 yield file
@@ -212,7 +172,7 @@ def _check_metadata(metadata: pq.FileMetaData, path: Path) -> None:
             )
 
 
-def _stated_values(file: pq.ParquetFile, key: str) -> int:
+def stated_values(file: pq.ParquetFile, key: str) -> int:
     """Return the number of values of a list column, as far as the file tells the truth."""
     metadata = file.metadata
     leaves = [
@@ -224,70 +184,57 @@ def _stated_values(file: pq.ParquetFile, key: str) -> int:
     return sum(max(0, group.column(leaf).num_values) for group in groups for leaf in leaves)
 
 
-def _check_count(path: Path, n: int, filled: int, *, short: bool = True) -> None:
+def check_count(path: Path, n: int, filled: int, *, short: bool = True) -> None:
     """Refuse more rows than are stated, or with ``short`` fewer."""
     if filled > n or (short and filled < n):
         raise InputError(f"{path} states {n} rows but has {filled}: write or copy it anew.")
 
 
-def _joined(blocks: list[npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
+def joined(blocks: list[npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
     """Concatenate blocks of numbers, or of strings, which all take the room of the longest."""
     check_room(sum(map(len, blocks)) * max(block.itemsize for block in blocks), name)
     return np.concatenate(blocks)
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Tell columns of strings, also those that are read as a dictionary."""
     import pyarrow as pa
 
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view")
 
 
-def _is_float_list(kind: pa.DataType) -> bool:
-    import pyarrow as pa
+def scalar_block(
+    column: pa.Array, name: str, first: int, *, gaps: tuple[int, str] | None = None
+) -> npt.NDArray[Any]:
+    """Turn a batch of numbers, strings or UUIDs, starting at row ``first``, into an array.
 
-    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(check(kind) for check in lists) and pa.types.is_floating(kind.value_type)
-
-
-def _list_block(column: pa.Array, name: str, first: int, width: int | None) -> npt.NDArray[Any]:
-    """Turn a batch of lists, starting at row ``first``, into an array (rows, width)."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    _refuse_nulls(column, name, first, 1)
-    if pa.types.is_fixed_size_list(column.type):
-        width = column.type.list_size
-    else:
-        lengths = pc.list_value_length(column).to_numpy()
-        width = int(lengths[0]) if width is None else width
-        if (lengths != width).any():
-            row = int(np.flatnonzero(lengths != width)[0])
-            raise InputError(
-                f"{name} is ragged: row {first + row}, counted from 0, has length {lengths[row]}, "
-                f"but row 0 has {width}; give every face the same dimension."
-            )
-    values = column.flatten()
-    _refuse_nulls(values, name, first, width)
-    block: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False)
-    return block.reshape(len(column), width)
-
-
-def _scalar_block(column: pa.Array, name: str, first: int) -> npt.NDArray[Any]:
-    """Turn a batch of numbers or strings into an array; strings become numpy ``str``."""
+    Strings and UUIDs become numpy ``str``. Nulls are refused, unless ``gaps`` says what stands for them
+    among integers and among strings.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    _refuse_nulls(column, name, first, 1)
     if pa.types.is_dictionary(column.type):
-        used = column.dictionary.take(pc.unique(column.indices))
-        _refuse_long(used, name)
+        _refuse_long(column.dictionary.take(pc.unique(column.indices)), name)
         column = column.dictionary_decode()
-        _refuse_nulls(column, name, first, 1)
-    if _is_text(column.type):
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    if column.null_count and gaps is None:
+        row = first + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+        raise InputError(f"{name} has a null in row {row}, counted from 0: fill it or remove that face.")
+    number, text = gaps or (0, "")
+    if pa.types.is_fixed_size_binary(column.type) and column.type.byte_width == 16:
+        texts = [text if each is None else str(UUID(bytes=each)) for each in column.to_pylist()]
+        return np.array(texts, np.str_)
+    if is_text(column.type):
         _refuse_long(column, name)
-        names: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False).astype(str)
-        return names
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return np.asarray(column.fill_null(text).to_numpy(zero_copy_only=False), np.str_)
+    if pa.types.is_integer(column.type):
+        if column.null_count:  # unsigned integers have no -1
+            column = column.cast(pa.int64()).fill_null(number)
+        return np.asarray(column)
+    if not pa.types.is_floating(column.type):
         raise InputError(f"{name} is {shortened(column.type)}: convert it to integers or strings.")
     values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values
@@ -297,7 +244,7 @@ def _refuse_long(texts: pa.Array, name: str) -> None:
     """Refuse strings of more letters than a name has."""
     import pyarrow.compute as pc
 
-    if not _is_text(texts.type) or not len(texts):
+    if not is_text(texts.type) or not len(texts):
         return
     texts.validate(full=True)  # valid UTF-8
     longest = pc.max(pc.utf8_length(texts)).as_py() or 0
@@ -305,14 +252,4 @@ def _refuse_long(texts: pa.Array, name: str) -> None:
         raise InputError(
             f"{name} holds text of {longest} letters, and names have at most {MOST_LETTERS}: "
             f"shorten them."
-        )
-
-
-def _refuse_nulls(column: pa.Array, name: str, first: int, width: int) -> None:
-    """Refuse nulls among values, of which ``width`` make a row."""
-    if column.null_count:
-        missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0]
-        raise InputError(
-            f"{name} has a null in row {first + missing // width}, counted from 0: "
-            f"fill it or remove that face."
         )

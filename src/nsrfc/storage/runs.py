@@ -3,10 +3,11 @@
 | file               | content                                                                    |
 |--------------------|----------------------------------------------------------------------------|
 | `labels.npy`       | int64 (n,)                                                                 |
-| `clusters.parquet` | ``id`` (if the input had them) or ``row``, ``label``, ``confidence``       |
+| `clusters.parquet` | the ids (if the input had them) or ``row``, ``label``, ``confidence``      |
+| `bad_rows.npy`     | int64 (b,), the rows that were left out, ascending; only if there are any  |
 | `run.json`         | configuration, versions, input, plan, seconds, memory, hashes of the others |
 
-The three are made elsewhere and moved into place together, `run.json` last: a folder with a
+They are made elsewhere and moved into place together, `run.json` last: a folder with a
 `run.json` holds a complete run, and the hashes in it show whether a file was changed since.
 """
 
@@ -27,7 +28,7 @@ import numpy.typing as npt
 
 from nsrfc import __version__
 from nsrfc.errors import InputError
-from nsrfc.records import Clustering
+from nsrfc.records import BAD_ROW, UNCLUSTERED, Clustering
 from nsrfc.storage.files import (
     PathLike,
     atomic_path,
@@ -44,11 +45,13 @@ from nsrfc.storage.identities import read_identities
 from nsrfc.storage.locks import clear, locked
 
 __all__ = [
+    "BAD_ROWS",
     "FILES",
     "RECORD",
     "TABLE",
     "UNFINISHED",
     "check_folder",
+    "check_id_key",
     "read_labels",
     "read_run",
     "summarize",
@@ -59,6 +62,8 @@ __all__ = [
 
 FILES = LABELS, TABLE, RECORD = "labels.npy", "clusters.parquet", "run.json"
 _MOST_RECORD_BYTES = 1 << 22
+BAD_ROWS = "bad_rows.npy"
+COLUMNS = "label", "confidence"
 LIBRARIES = ("numpy", "scipy", "sklearn", "faiss", "numba", "pyarrow")
 
 UNFINISHED = ".unfinished"
@@ -71,6 +76,7 @@ def write_run(
     record: Mapping[str, Any],
     *,
     ids: npt.NDArray[Any] | None = None,
+    id_key: str = "id",
 ) -> dict[str, Any]:
     """Write a run into a folder, whole or not at all; an older run there is replaced.
 
@@ -86,6 +92,8 @@ def write_run(
         Content of `run.json` besides the summary and the hashes.
     ids : ndarray of int or str, shape (n,), optional
         Names of the faces.
+    id_key : str
+        Name of their column in the table.
 
     Returns
     -------
@@ -100,13 +108,18 @@ def write_run(
     folder = Path(folder)
     with _staging(folder) as staging:
         np.save(staging / LABELS, found.labels, allow_pickle=False)
-        _write_table(staging / TABLE, found, ids)
-        files = {name: file_hash(staging / name) for name in (LABELS, TABLE)}
+        bad = np.flatnonzero(found.labels == BAD_ROW)
+        if len(bad):
+            np.save(staging / BAD_ROWS, bad, allow_pickle=False)
+        _write_table(staging / TABLE, found, ids, id_key)
+        made = [LABELS, *([BAD_ROWS] if len(bad) else []), TABLE]
+        files = {name: file_hash(staging / name) for name in made}
         whole = {**record, "result": summarize(found.labels), "sha256": files}
         (staging / RECORD).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
         # Remove the record of the older run first, so that a reader never sees a mixture of two runs.
         (folder / RECORD).unlink(missing_ok=True)
-        for name in FILES:
+        (folder / BAD_ROWS).unlink(missing_ok=True)
+        for name in (*made, RECORD):
             sync(staging / name)
             (staging / name).replace(folder / name)
         sync(folder)
@@ -196,14 +209,31 @@ def check_folder(
     check_outputs([Path(folder) / name for name in names], inputs)
 
 
+def check_id_key(id_key: str | None) -> None:
+    """Refuse, before any work, a name for the column of ids that the table has for another column.
+
+    Raises
+    ------
+    InputError
+    """
+    if id_key in COLUMNS:
+        raise InputError(
+            f"--id: the output has a column {id_key!r} of its own: give the faces' names another name."
+        )
+
+
 def summarize(labels: npt.NDArray[np.int64]) -> dict[str, int]:
-    """Count faces, clusters ("people"), singletons, unclustered faces (-1), and the largest cluster."""
+    """Count faces, clusters ("people"), singletons, faces in no cluster, and the largest cluster.
+
+    These are unclustered faces (-1) and bad rows that were left out (-2).
+    """
     sizes = np.bincount(labels[labels >= 0])
     return {
         "faces": len(labels),
         "people": int(np.count_nonzero(sizes)),
         "singletons": int(np.count_nonzero(sizes == 1)),
-        "unclustered": int(np.count_nonzero(labels < 0)),
+        "unclustered": int(np.count_nonzero(labels == UNCLUSTERED)),
+        "bad_rows": int(np.count_nonzero(labels == BAD_ROW)),
         "largest": int(sizes.max(initial=0)),
     }
 
@@ -242,12 +272,12 @@ def _staging(folder: Path) -> Iterator[Path]:
             place.rmdir()
 
 
-def _write_table(path: Path, found: Clustering, ids: npt.NDArray[Any] | None) -> None:
+def _write_table(path: Path, found: Clustering, ids: npt.NDArray[Any] | None, id_key: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = {"row": np.arange(len(found.labels))} if ids is None else {"id": ids}
-    columns = {**names, "label": found.labels, "confidence": found.confidence}
+    names = {"row": np.arange(len(found.labels))} if ids is None else {id_key: ids}
+    columns = {**names, **dict(zip(COLUMNS, (found.labels, found.confidence), strict=True))}
     # pyarrow only takes UTF-8 paths, and its error for a full disk says less.
     with path.open("wb") as stream:
         pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), stream)

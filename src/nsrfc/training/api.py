@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from nsrfc.config import check_config
+from nsrfc.config import ClusterConfig, check_config
 from nsrfc.errors import InputError
+from nsrfc.identities import identity_array, is_known, unknown_in_words
 from nsrfc.knn.copies import canonical_rows
 from nsrfc.model.bundle import FILES, NSRFC, load_model, tensors_fingerprint
 from nsrfc.model.settings import NETWORKS, NetworkName
@@ -40,9 +42,11 @@ from nsrfc.training.result import (
 )
 from nsrfc.training.split import Split, split_identities
 from nsrfc.training.trainer import Trainer
-from nsrfc.vectors import normalize
+from nsrfc.vectors import normalize_good, skipped_in_words
 
 __all__ = ["train"]
+
+_logger = logging.getLogger(__name__)
 
 _Floats = npt.NDArray[np.float32]
 _Identities = npt.NDArray[np.int64]
@@ -59,6 +63,7 @@ def train(
     only: NetworkName | None = None,
     start: NSRFC | str | Path | None = None,
     device: str = "auto",
+    on_bad_rows: Literal["error", "skip"] = "error",
 ) -> NSRFC:
     """Train the networks on labelled faces.
 
@@ -68,9 +73,9 @@ def train(
     Parameters
     ----------
     X : array-like of float, shape (n, d)
-        Embeddings; need not be normalised. Never written to.
+        As for :func:`nsrfc.cluster`.
     identities : array-like of int or str, shape (n,)
-        Identity of each face. Those with one photo are useful, as they occur in clustering too.
+        Those with one photo are useful, too. Faces of unknown identity (-1, empty, null) are left out.
     config : TrainingConfig, optional
         The preset "default" by default.
     output : path-like, optional
@@ -78,14 +83,15 @@ def train(
         started again with the same arguments.
     progress : Progress, optional
     only : {"cgcn", "pairs", "lcenet", "pcenet"}, optional
-        Train only this network and use it; those before it are taken from the model in ``output``, if
-        there is one.
+        Train only this network and use it; those before it are taken from the model in ``output``.
     start : NSRFC, path-like or str, optional
         Model whose weights training starts from, such as "universal". Its family and networks replace
         those of ``config``, and a network whose validation score does not improve is left unchanged. Its
         steps, thresholds and C-GCN are kept too, unless ``only`` is given or it has no other network.
     device : str
         "auto", "cpu", "cuda", ...
+    on_bad_rows : {"error", "skip"}
+        As in :class:`nsrfc.ClusterConfig`.
 
     Returns
     -------
@@ -96,12 +102,12 @@ def train(
     Raises
     ------
     InputError
-        If the faces are invalid, the identities do not match them or are too few, a network cannot be
-        made from ``config``, or ``output`` cannot be used or is in use.
+        If faces or identities are invalid, do not match or are too few, a network cannot be made from
+        ``config``, or ``output`` cannot be used or is in use.
     """
     first = None if start is None else load_model(start)
     config, place = _settings(config, only, first), find_device(device)
-    faces, identity = _distinct(X, identities)
+    faces, identity = _distinct(X, identities, on_bad_rows)
     dimension, wanted = faces.shape[1], _wanted(only, first)
     for name in wanted:
         outline(config, name, dimension)
@@ -181,20 +187,26 @@ def _facts(faces: _Floats, identity: _Identities, split: Split) -> dict[str, Any
     }
 
 
-def _distinct(X: npt.ArrayLike, identities: npt.ArrayLike) -> tuple[_Floats, _Identities]:
-    """Return the distinct faces in canonical order, and their identities as numbers.
+def _distinct(
+    X: npt.ArrayLike, identities: npt.ArrayLike, on_bad_rows: str
+) -> tuple[_Floats, _Identities]:
+    """Return the distinct faces of known identity in canonical order, and their identities as numbers.
 
     Copies labelled with several identities count for the first of them.
     """
-    unit = normalize(X)
-    named = np.asarray(identities)
-    if named.shape != (len(unit),):
+    skip = ClusterConfig.of(on_bad_rows=on_bad_rows).on_bad_rows == "skip"
+    unit, good = normalize_good(X, skip=skip)
+    named = identity_array(identities)
+    if named.shape != good.shape:
         raise InputError(
-            f"There are {len(unit)} faces and identities of shape {named.shape}: give one per face."
+            f"There are {len(good)} faces and identities of shape {named.shape}: give one per face."
         )
-    if named.dtype.kind not in "iuUS":
-        raise InputError(f"Identities are integers or strings, got {named.dtype}.")
-    identity = np.unique(named, return_inverse=True)[1]
+    known = is_known(named)
+    for left_out in (skipped_in_words(good), unknown_in_words(known)):
+        if left_out is not None:
+            _logger.warning(left_out)
+    unit = unit[known[good]]
+    identity = np.unique(named[good & known], return_inverse=True)[1]
     faces, place = canonical_rows(unit)
     of_faces = np.full(len(faces), np.iinfo(np.int64).max)
     np.minimum.at(of_faces, place, identity)

@@ -1,0 +1,259 @@
+"""Embeddings in columns of a Parquet file: lists, text as databases write it, or a column per number.
+
+pyarrow is imported inside the functions, so that a run without Parquet files does not load it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.errors import InputError, shortened, shown
+from nsrfc.forms import vector_of_text
+from nsrfc.storage.files import check_room, choose
+from nsrfc.storage.parquet import (
+    BATCH_ROWS,
+    BATCH_VALUES,
+    check_count,
+    is_text,
+    joined,
+    open_parquet,
+    scalar_block,
+    stated_values,
+)
+from nsrfc.vectors import refuse_missing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+__all__ = ["read_vector_columns"]
+
+WANTED = "list column of floats, or group of numbered columns of floats"
+
+TEXTS = 512
+"""Rows of text that are decoded at a time: how many numbers they hold is not known before."""
+
+_Array = npt.NDArray[Any]
+
+
+def read_vector_columns(
+    path: Path, key: str | None, preferred: Sequence[str], id_key: str | None, *, missing: bool = False
+) -> tuple[_Array, _Array | None]:
+    """Read one vector per row, and a column of ids.
+
+    The array is filled batch by batch: memory is about one copy of the result.
+
+    Parameters
+    ----------
+    path : Path
+        The Parquet file.
+    key : str or None
+        The column of lists of floats, or of text such as ``[0.1,0.2]``; or what columns named ``e0``,
+        ``e1``, ... of one number each start with. By default the first of ``preferred`` that the file
+        has, or the only column of lists, or the only such group of columns.
+    preferred : sequence of str
+        Names chosen by default.
+    id_key : str or None
+        Column of integers, strings or UUIDs; none by default.
+    missing : bool
+        Whether rows and numbers that are null, and lists of no length, are read as NaN.
+
+    Returns
+    -------
+    values : ndarray of float16, float32 or float64, shape (n, d)
+    ids : ndarray of int or str, shape (n,), or None
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, no column fits, entries are null, or rows differ in length.
+    """
+    with open_parquet(path) as file:
+        source = _source(path, file, key, preferred)
+        n, name = file.metadata.num_rows, source.name
+        check_room(source.values * source.item_bytes, name)
+        named = [] if id_key is None else [id_key]
+        values: _Array | None = None
+        present, ids, filled = np.zeros(n, np.bool_), [], 0
+        for batch in file.iter_batches(source.rows, columns=[*source.columns, *named]):
+            check_count(path, n, filled + len(batch), short=False)
+            rows = slice(filled, filled + len(batch))
+            width = None if values is None else values.shape[1]
+            vectors, present[rows] = source.read(batch, filled, width)
+            if len(vectors):
+                if values is None:
+                    check_room(n * vectors.shape[1] * vectors.itemsize, name)
+                    values = np.full((n, vectors.shape[1]), np.nan, vectors.dtype)
+                values[rows][present[rows]] = vectors
+            for column in named:
+                ids.append(scalar_block(batch.column(column), f"{path}: column {shown(column)}", filled))
+            filled = rows.stop
+        check_count(path, n, filled)
+    if not missing:
+        refuse_missing(~present, name)
+    return np.empty((n, 0)) if values is None else values, joined(ids, str(path)) if ids else None
+
+
+def numbered_columns(types: Mapping[str, pa.DataType]) -> dict[str, list[str]]:
+    """Find columns of one number each, such as ``e0``, ``e1``, ..., by what their names start with.
+
+    Numbers start at 0 or 1 and have no gap; columns are in their order.
+    """
+    import pyarrow as pa
+
+    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for name, kind in types.items():
+        match = re.fullmatch(r"(.*?)(\d{1,9})", name, re.DOTALL)
+        if match and pa.types.is_floating(kind):
+            found[match[1]].append((int(match[2]), name))
+    groups = {start: sorted(columns) for start, columns in found.items() if len(columns) > 1}
+    return {
+        start: [name for _, name in columns]
+        for start, columns in groups.items()
+        for first in (0, 1)
+        if [number for number, _ in columns] == list(range(first, first + len(columns)))
+    }
+
+
+_Reader = Callable[["pa.RecordBatch", int, int | None], tuple[_Array, npt.NDArray[np.bool_]]]
+"""Returns the vectors (v, d) of a batch, and which of its rows (m,) they are; is given the number of the
+first row, and d once it is known."""
+
+
+class _Source(NamedTuple):
+    """Where the vectors are, and how many values a file states there."""
+
+    columns: list[str]
+    name: str
+    read: _Reader
+    values: int
+    item_bytes: int
+    rows: int
+
+
+def _source(path: Path, file: pq.ParquetFile, key: str | None, preferred: Sequence[str]) -> _Source:
+    """Choose the columns, their name in messages, and what reads a batch of how many rows."""
+    types: dict[str, pa.DataType] = {field.name: field.type for field in file.schema_arrow}
+    groups = numbered_columns(types)
+    lists = [name for name, kind in types.items() if _is_float_list(kind)]
+    key = choose(path, key, [*types, *groups], lists or list(groups), preferred, WANTED)
+    n = file.metadata.num_rows
+    name = f"{path}: column {shown(key)}"
+    if key not in types:
+        columns = groups[key]
+        name = f"{path}: columns {shown(columns[0])} to {shown(columns[-1])}"
+        read, values, kind = partial(_numbers_block, columns), n * len(columns), types[columns[0]]
+    elif _is_float_list(types[key]):
+        columns, kind = [key], types[key].value_type
+        read, values = partial(_list_block, key, name), stated_values(file, key)
+    elif is_text(types[key]):
+        return _Source([key], name, partial(_text_block, key, name), n, 1, TEXTS)
+    else:
+        raise InputError(
+            f"{name} is {shortened(types[key])}, not lists of floats: convert it or name another column."
+        )
+    rows = min(BATCH_ROWS, max(1, BATCH_VALUES * n // max(1, values)))
+    return _Source(columns, name, read, values, kind.bit_width // 8, rows)
+
+
+def _is_float_list(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(check(kind) for check in lists) and pa.types.is_floating(kind.value_type)
+
+
+def _list_block(
+    key: str, name: str, batch: pa.RecordBatch, first: int, width: int | None
+) -> tuple[_Array, npt.NDArray[np.bool_]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = batch.column(key)
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    present = lengths > 0
+
+    def numbers() -> pa.Array:
+        return (column if present.all() else column.filter(pa.array(present))).flatten()
+
+    flat = numbers()
+    if flat.null_count:
+        holes = flat.is_null().to_numpy(zero_copy_only=False)
+        present[np.repeat(np.flatnonzero(present), lengths[present])[holes]] = False
+        flat = numbers()
+    width = _one_width(lengths, present, name, first, width)
+    block: _Array = flat.to_numpy(zero_copy_only=False)
+    return block.reshape(np.count_nonzero(present), width), present
+
+
+def _text_block(
+    key: str, name: str, batch: pa.RecordBatch, first: int, width: int | None
+) -> tuple[_Array, npt.NDArray[np.bool_]]:
+    import pyarrow as pa
+
+    # A text that is in the file once may be that of many rows.
+    column = batch.column(key)
+    places = column.indices.cast(pa.int64()).fill_null(-1).to_numpy()
+    used, rows, place = np.unique(places, return_index=True, return_inverse=True)
+    texts = [None if each < 0 else column.dictionary[each].as_py() for each in used.tolist()]
+    vectors = [_of_text(text, name, first + row) for text, row in zip(texts, rows, strict=True)]
+    lengths = np.array([len(vector) for vector in vectors], np.int64)[place]
+    present = lengths > 0
+    width = _one_width(lengths, present, name, first, width)
+    block = np.empty((np.count_nonzero(present), width), np.float32)
+    for row, vector in enumerate(place[present].tolist()):
+        block[row] = vectors[vector]
+    return block, present
+
+
+def _of_text(text: str | None, name: str, row: int) -> _Array:
+    """Read a text as a vector, of no length if there is none."""
+    try:
+        return np.empty(0, np.float32) if text is None else vector_of_text(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{name}: row {row}, counted from 0, is {shown(text)}, not a vector such as '[0.1,0.2]': "
+            f"convert it or name another column."
+        ) from error
+
+
+def _numbers_block(
+    columns: Sequence[str], batch: pa.RecordBatch, first: int, width: int | None
+) -> tuple[_Array, npt.NDArray[np.bool_]]:
+    del first, width
+    present = np.ones(len(batch), np.bool_)
+    for name in columns:
+        if batch.column(name).null_count:
+            present &= batch.column(name).is_valid().to_numpy(zero_copy_only=False)
+    block = np.stack([batch.column(name).to_numpy(zero_copy_only=False) for name in columns], axis=1)
+    return block[present], present
+
+
+def _one_width(
+    lengths: npt.NDArray[np.integer],
+    present: npt.NDArray[np.bool_],
+    name: str,
+    first: int,
+    width: int | None,
+) -> int:
+    """Return the length of the rows of a batch that starts at row ``first``, which must be one."""
+    rows = np.flatnonzero(present)
+    if not len(rows):
+        return 0
+    width = int(lengths[rows[0]]) if width is None else width
+    ragged = rows[lengths[rows] != width]
+    if len(ragged):
+        row = int(ragged[0])
+        raise InputError(
+            f"{name} is ragged: row {first + row}, counted from 0, has length {lengths[row]}, "
+            f"but those before it have {width}; give every face the same dimension."
+        )
+    return width
