@@ -29,7 +29,7 @@ def found_in(labels: list[int]) -> Clustering:
     return Clustering(np.array(labels), np.linspace(0, 1, len(labels), dtype=np.float32))
 
 
-@given(st.lists(st.integers(-1, 6), min_size=1, max_size=40))
+@given(st.lists(st.integers(-2, 6), min_size=1, max_size=40))
 def test_counts_are_those_of_the_labels(labels: list[int]) -> None:
     sizes = {label: labels.count(label) for label in labels if label >= 0}
     assert summarize(np.array(labels)) == {
@@ -37,6 +37,7 @@ def test_counts_are_those_of_the_labels(labels: list[int]) -> None:
         "people": len(sizes),
         "singletons": sum(size == 1 for size in sizes.values()),
         "unclustered": labels.count(-1),
+        "bad_rows": labels.count(-2),
         "largest": max(sizes.values(), default=0),
     }
 

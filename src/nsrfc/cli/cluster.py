@@ -41,8 +41,10 @@ from nsrfc.cli.options import (
 
 if TYPE_CHECKING:
     import faiss
+    import numpy.typing as npt
 
     from nsrfc.config import ClusterConfig
+    from nsrfc.methods.base import Run
     from nsrfc.model.bundle import NSRFC
     from nsrfc.records import Clustering
     from nsrfc.resources.plan import Plan
@@ -105,10 +107,8 @@ def run(
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
-    from nsrfc.pipeline import cluster
     from nsrfc.storage.fingerprints import check_fingerprint
     from nsrfc.storage.locks import locked_output
-    from nsrfc.storage.neighbors import read_neighbors
     from nsrfc.storage.runs import BAD_ROWS, FILES, check_folder, check_id_key, write_run
     from nsrfc.vectors import usable_shape
 
@@ -143,14 +143,8 @@ def run(
             "index": None if index is None else str(index),
             "plan": planned.as_dict(),
         }
-        found = cluster(
-            faces.vectors,
-            trained,
-            config,
-            graph=None if knn is None else read_neighbors(knn),
-            index=None if index is None else _read_index(index),
-            run=Run(device, dtype.value, kept, progress),
-        )
+        how = Run(device, dtype.value, kept, progress)
+        found = _clustered(faces.vectors, trained, config, knn, index, how)
         check_fingerprint(faces.vectors, described["sha256"])
         record |= _ran(found, progress, started)
         record = write_run(output, found, record, ids=faces.ids, id_key=faces.id_key)
@@ -195,6 +189,22 @@ def _plan(
     check_plan(planned, config, limit, given_k=given_k, model=settings)
     check_disk(kept, planned.disk_bytes)
     return planned
+
+
+def _clustered(
+    vectors: npt.NDArray[Any],
+    model: NSRFC | None,
+    config: ClusterConfig,
+    knn: Path | None,
+    index: Path | None,
+    how: Run,
+) -> Clustering:
+    from nsrfc.pipeline import cluster
+    from nsrfc.storage.neighbors import read_neighbors
+
+    graph = None if knn is None else read_neighbors(knn)
+    found = None if index is None else _read_index(index)
+    return cluster(vectors, model, config, graph=graph, index=found, run=how)
 
 
 def _ran(found: Clustering, progress: ConsoleProgress, started: float) -> dict[str, Any]:

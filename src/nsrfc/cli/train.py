@@ -81,9 +81,7 @@ def run(
     max_memory: MaxMemory = None,
     as_json: Json = False,
 ) -> None:
-    """Train a model on labelled faces.
-
-    Faces of unknown identity (-1, empty or null) are left out.
+    """Train a model on labelled faces; those of unknown identity (-1, empty or null) are left out.
 
     Writes the model with its record and learning curves. An interrupted training resumes when the same
     command is given again.
