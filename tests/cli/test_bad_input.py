@@ -246,9 +246,9 @@ EMBEDDINGS = {
     "shape of hundreds of axes": Case(
         "faces.npy", content(stating("<f4", (1,) * 30)), ("shape (1, 1, 1, 1,", "faces.npy")
     ),
-    "ids of a billion letters": Case(
+    "ids of half a billion letters": Case(
         "faces.npz",
-        packed("id.npy", stating("<U1000000000", (4,)), zipfile.ZIP_DEFLATED),
+        packed("id.npy", stating("<U500000000", (4,)), zipfile.ZIP_DEFLATED),
         ("faces.npz[id]", "at most 1000 letters"),
     ),
     "ids of another length, stated": Case(
