@@ -331,6 +331,8 @@ def _member(data: bytes, others: Sequence[bytes], rng: Rng) -> bytes:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             arrays = {name: archive.read(name) for name in archive.namelist()}
     except Exception:  # damaged before
+        arrays = {}
+    if not arrays:
         return _flip(data, others, rng)
     name = _one_of(sorted(arrays), rng)
     if rng.random() < 0.15:
