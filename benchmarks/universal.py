@@ -71,7 +71,7 @@ EMBEDDER = "ov256"
 
 BINS = (0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1)
 
-PRECISIONS = (0.99, 0.992, 0.993, 0.994)
+PRECISIONS = (0.95, 0.97, 0.98, 0.99)
 
 LABELLED = (0, 50, 200, 1000, 5000)
 """Numbers of labelled people."""
