@@ -58,6 +58,22 @@ def _embeddings(suffix: str, *, named: bool = False) -> Reader:
     )
 
 
+def _columns(*, text: bool) -> Reader:
+    """Vectors as text of databases, the first of them missing, or a column per number."""
+    file = "faces.parquet"
+    several = [str(row) for row in FACES.tolist()]
+    numbers = {f"e{column}": FACES[:, column] for column in range(D)}
+    columns = {"id": NAMES, **({"embedding": [None, *several[1:]]} if text else numbers)}
+
+    def make(folder: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table(columns), folder / file)
+
+    return Reader(make, lambda folder: read_embeddings(folder / file, bad_rows=True), (file,))
+
+
 def _identities(suffix: str, people: np.ndarray[Any, Any] = PEOPLE) -> Reader:
     file = f"people{suffix}"
     return Reader(
@@ -174,6 +190,8 @@ READERS: dict[str, Reader] = {
     "npy": _embeddings(".npy"),
     "npz": _embeddings(".npz", named=True),
     "parquet": _embeddings(".parquet", named=True),
+    "parquet-text": _columns(text=True),
+    "parquet-numbers": _columns(text=False),
     "bin": _embeddings(".bin"),
     "identities-npy": _identities(".npy", NAMES),
     "identities-npz": _identities(".npz", NAMES),

@@ -76,6 +76,18 @@ def test_predictions_are_the_same_after_loading(
     np.testing.assert_array_equal(loaded.predict(3 * known), fitted.labels_)
 
 
+def test_bad_rows_stay_left_out_after_loading(faces: tuple[Floats, Floats], tmp_path: Path) -> None:
+    known, new = (np.insert(each, [0, 7], np.nan, axis=0) for each in faces)
+    fitted = FaceClusterer(model=None, on_bad_rows="skip").fit(known)
+    fitted.save(tmp_path / "saved")
+    loaded = FaceClusterer.load(tmp_path / "saved")
+    assert loaded.get_params() == fitted.get_params()
+    np.testing.assert_array_equal(loaded.labels_, fitted.labels_)
+    np.testing.assert_array_equal(loaded.predict(known), fitted.labels_)
+    np.testing.assert_array_equal(loaded.predict(new), fitted.predict(new))
+    assert loaded.predict(new)[[0, 8]].tolist() == [-2, -2]
+
+
 @pytest.mark.parametrize("fitted", ["universal", "own"], indirect=True)
 def test_predictions_are_the_same_in_another_process(
     fitted: FaceClusterer, faces: tuple[Floats, Floats], tmp_path: Path

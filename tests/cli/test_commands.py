@@ -277,6 +277,15 @@ def test_evaluate_shows_scores_and_the_worst_errors(tmp_path: Path) -> None:
     assert record["worst_splits"][0]["identity"] == 9
 
 
+def test_evaluate_shows_names_as_they_are_and_short(tmp_path: Path) -> None:
+    np.save(tmp_path / "true.npy", np.array(["[/bold]"] * 2 + ["b\n\x1b[31m"] + ["c" * 900] * 2))
+    np.save(tmp_path / "found.npy", np.array([0, 0, 0, 1, 2]))
+    shown = run("evaluate", tmp_path / "found.npy", tmp_path / "true.npy")
+    assert "[/bold] (2), b\\n\\x1b[31m (1)" in shown
+    assert f"{'c' * 17}..." in shown
+    assert "\x1b" not in shown
+
+
 def test_evaluate_refuses_labels_changed_since_the_run(tmp_path: Path, faces: Path) -> None:
     run("cluster", faces, "-o", tmp_path)
     np.save(tmp_path / "labels.npy", np.zeros(1000, np.int64))

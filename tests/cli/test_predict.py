@@ -76,6 +76,41 @@ def test_every_format_of_new_faces(here: Path, tmp_path: Path) -> None:
     assert ids == list(range(100, 150))
 
 
+def test_bad_rows_of_new_faces_are_left_out_and_ids_have_any_name(here: Path, tmp_path: Path) -> None:
+    new = np.load(here / "new.npy")
+    holed = np.insert(new, [0, 30], np.nan, axis=0)
+    np.savez(tmp_path / "new.npz", face=holed, path=np.arange(52), id=np.ones(9))
+    command = "predict", here / "saved", tmp_path / "new.npz", "--id", "path", "-o"
+    assert "2 of 52 rows hold NaN" in refused(*command, tmp_path / "out")
+    record = run_json(*command, tmp_path / "out", "--skip-bad")
+    run("predict", here / "saved", here / "new.npy", "-o", tmp_path / "alone")
+    labels = np.load(tmp_path / "out" / "labels.npy")
+    assert np.load(tmp_path / "out" / "bad_rows.npy").tolist() == [0, 31]
+    assert labels[[0, 31]].tolist() == [-2, -2]
+    np.testing.assert_array_equal(np.delete(labels, [0, 31]), np.load(tmp_path / "alone" / "labels.npy"))
+    assert record["result"]["bad_rows"] == 2
+    assert read_run(tmp_path / "out") == record
+    assert "bad_rows.npy" in record["sha256"]
+    table = pq.read_table(tmp_path / "out" / "clusters.parquet")
+    assert table["path"].to_pylist() == list(range(52))
+    assert table["confidence"].to_numpy()[[0, 31]].tolist() == [0, 0]
+    assert "bad rows (-2)" in run(*command, tmp_path / "again", "--skip-bad")
+    assert "label" in refused(*command[:-3], "--id", "label", "-o", tmp_path / "other")
+
+
+def test_clusters_of_faces_with_bad_rows(here: Path, tmp_path: Path) -> None:
+    faces = np.load(here / "faces.npz")["first"]
+    np.savez(
+        tmp_path / "faces.npz", first=np.insert(faces, [3], 0, axis=0), n=np.arange(N + 1), id=faces
+    )
+    given = ["-m", "none", "--min-cluster-size", "2", "--id", "n", "--key", "first", "--skip-bad"]
+    run("cluster", tmp_path / "faces.npz", *given, "-o", tmp_path / "clusters")
+    run("predict", tmp_path / "clusters", here / "new.npy", "-o", tmp_path / "holed")
+    run("predict", here / "none", here / "new.npy", "-o", tmp_path / "whole")
+    holed, whole = (np.load(tmp_path / name / "labels.npy") for name in ("holed", "whole"))
+    np.testing.assert_array_equal(holed, whole)
+
+
 def copied(here: Path, folder: Path) -> Path:
     """Copy what a run needs, and cluster in that folder with relative names."""
     for name in ("faces.npz", "new.npy", "wider.npy"):

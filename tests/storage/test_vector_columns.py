@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from nsrfc.errors import InputError
 from nsrfc.storage.embeddings import read_embeddings
 
 from ..commands import refused, run
@@ -78,6 +79,24 @@ def test_missing_rows_are_named_or_read_as_bad(columns: dict[str, pa.Array], tmp
     found = read_embeddings(path, bad_rows=True).vectors
     assert np.flatnonzero(np.isnan(found).any(axis=1)).tolist() == [0, 1, 9]
     np.testing.assert_allclose(np.delete(found, [0, 1, 9], 0), np.delete(X, [0, 1, 9], 0))
+
+
+def test_a_text_of_many_rows_is_read_once(tmp_path: Path) -> None:
+    texts = pa.DictionaryArray.from_arrays(pa.array([1, 0, None] * 500), pa.array(TEXT[:2]))
+    pq.write_table(pa.table({"embedding": texts}), tmp_path / "faces.parquet")
+    found = read_embeddings(tmp_path / "faces.parquet", bad_rows=True).vectors
+    expected = np.tile([X[1], X[0], np.full(D, np.nan)], (500, 1))
+    np.testing.assert_array_equal(found, expected.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "text", ["[1e400, true]", "[1, 1" + "0" * 400 + "]", "[" * 10_000, "[[1], [2]]"]
+)
+def test_text_that_is_no_vector_is_named(text: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"embedding": ["[1, 2]"] * 9 + [text]}), tmp_path / "faces.parquet")
+    with pytest.raises(InputError, match=r"row 9, counted from 0, is '.*not a vector such as") as caught:
+        read_embeddings(tmp_path / "faces.parquet")
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize(

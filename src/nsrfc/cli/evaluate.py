@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from nsrfc.metrics import Scores
     from nsrfc.report.errors import Merge, Split
 
+LETTERS = 20
+"""Of a name, so that a row fits a terminal."""
+
 
 def run(
     labels: Annotated[
@@ -100,8 +103,8 @@ def _print_merges(merges: list[Merge]) -> None:
                     str(m.cluster),
                     f"{m.size:,}",
                     f"{m.n_identities:,}",
-                    f"{shortened(m.first_identity)} ({m.first_count:,}), "
-                    f"{shortened(m.second_identity)} ({m.second_count:,})",
+                    f"{shortened(m.first_identity, LETTERS)} ({m.first_count:,}), "
+                    f"{shortened(m.second_identity, LETTERS)} ({m.second_count:,})",
                     f"{m.wrong_pairs:,}",
                 )
                 for m in merges
@@ -116,7 +119,7 @@ def _print_splits(splits: list[Split]) -> None:
             ("identity", "faces", "clusters", "largest piece", "lost pairs"),
             [
                 (
-                    shortened(s.identity),
+                    shortened(s.identity, LETTERS),
                     f"{s.size:,}",
                     f"{s.n_clusters:,}",
                     f"{s.largest_piece:,}",
