@@ -2,15 +2,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CONSTRAINTS ?= constraints.txt
 DEMO_FACES ?= 20000
 
-.PHONY: demo test lint docs readme bench clean
+.PHONY: demo test test-oldest lint docs readme bench clean
 
 demo: $(VENV)/plot.extra
 	$(BIN)/nsrfc demo --faces $(DEMO_FACES)
 
 test: $(VENV)/test.extra
 	$(BIN)/python -m pytest -q
+
+# The tests with the oldest versions that are allowed, in an environment of its own.
+test-oldest:
+	PYTEST_ADDOPTS="-W default" $(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
 
 lint: $(VENV)/test.extra $(VENV)/lint.extra
 	$(BIN)/ruff check .
@@ -25,8 +30,8 @@ docs: $(VENV)/docs.extra
 readme: $(VENV)/plot.extra
 	$(BIN)/python docs/tools/refresh.py
 
-$(VENV)/%.extra: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+$(VENV)/%.extra: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[$*]'
 	touch $@
 
 $(BIN)/python:
@@ -37,4 +42,4 @@ bench: $(VENV)/bench.extra
 	$(BIN)/python -m benchmarks --json docs/performance.json --page $(BENCH)
 
 clean:
-	rm -rf $(VENV) site demo
+	rm -rf $(VENV) .venv-oldest site demo
