@@ -58,7 +58,7 @@ def _embeddings(suffix: str, *, named: bool = False) -> Reader:
     )
 
 
-def _columns(*, text: bool) -> Reader:
+def _vector_columns(*, text: bool) -> Reader:
     """Vectors as text of databases, the first of them missing, or a column per number."""
     file = "faces.parquet"
     several = [str(row) for row in FACES.tolist()]
@@ -190,8 +190,8 @@ READERS: dict[str, Reader] = {
     "npy": _embeddings(".npy"),
     "npz": _embeddings(".npz", named=True),
     "parquet": _embeddings(".parquet", named=True),
-    "parquet-text": _columns(text=True),
-    "parquet-numbers": _columns(text=False),
+    "parquet-text": _vector_columns(text=True),
+    "parquet-numbers": _vector_columns(text=False),
     "bin": _embeddings(".bin"),
     "identities-npy": _identities(".npy", NAMES),
     "identities-npz": _identities(".npz", NAMES),
