@@ -106,8 +106,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(folder: Path, to: Path, name: str, value: object) -> Path:
-    """Copy a model with another setting."""
+    """Copy a model with another setting, as if it had been written with it by an earlier version."""
     config = json.loads((folder / "config.json").read_text())
+    del config["sha256"]
     place = config
     *above, last = name.split(".")
     for each in above:

@@ -217,7 +217,7 @@ def test_people_with_one_photo_and_copies_are_welcome(
         ({"device": "meta"}, "There is no device 'meta' that can compute here: take auto"),
         ({"config": {"k": 20}}, "config must be a TrainingConfig, got dict"),
         ({"identities": np.zeros(3, int)}, r"900 faces and identities of shape \(3,\)"),
-        ({"identities": np.zeros(900)}, "Identities are integers or strings"),
+        ({"identities": np.zeros(900)}, "identities are integers or strings"),
         ({"identities": np.zeros(900, int)}, "at least 4 identities"),
     ],
 )
@@ -235,18 +235,22 @@ def test_refusals_are_sentences_and_leave_nothing(
     ("name", "network", "message"),
     [
         ("pairs", {"bogus": 1}, "pairs .* has no setting 'bogus': it has width, layers, heads, hidden"),
-        ("pairs", {"width": -4}, "pairs .* width must be a whole number from 1, got -4"),
-        ("pairs", {"width": 6.5}, r"width must be a whole number from 1, got 6\.5"),
+        ("pairs", {"width": -4}, "pairs .* width must be a whole number from 1 to 65536, got -4"),
+        ("pairs", {"width": 6.5}, r"width must be a whole number from 1 to 65536, got 6\.5"),
         (
             "lcenet",
             {"width": 63, "heads": 4},
             "lcenet .* width must be a multiple of heads, got 63",
         ),
-        ("pcenet", {"reach": 0}, "pcenet .* reach must be a whole number from 1, got 0"),
-        ("cgcn", {"whitening": []}, "cgcn .* whitening must be one power or several, ascending"),
-        ("cgcn", {"whitening": [0.5, 0.0]}, "cgcn .* whitening must be one power or several, ascending"),
+        ("pcenet", {"reach": 0}, "pcenet .* reach must be a whole number from 1 to 65536, got 0"),
+        ("cgcn", {"whitening": []}, "cgcn .* whitening must be one or several powers, ascending"),
+        (
+            "cgcn",
+            {"whitening": [0.5, 0.0]},
+            "cgcn .* whitening must be one or several powers, ascending",
+        ),
         ("cgcn", {"whitening": 2.0}, r"cgcn .* whitening must be a number in 0\.\.0\.5, got 2\.0"),
-        ("cgcn", {"own": float("inf")}, "cgcn .* own must be a number from 0, got inf"),
+        ("cgcn", {"own": float("inf")}, r"cgcn .* own must be a number in 0\.\.1000, got inf"),
     ],
 )
 def test_networks_that_cannot_be_made_are_refused_before_any_work(
