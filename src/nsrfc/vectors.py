@@ -260,7 +260,7 @@ def row_peaks(vectors: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
     check_matrix(vectors, name)
     with np.errstate(invalid="ignore"):
         peaks = np.concatenate([np.abs(block).max(axis=1) for block in blocks(vectors)])
-    return peaks.astype(np.float64)
+        return peaks.astype(np.float64)
 
 
 def has_direction(peaks: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:

@@ -75,14 +75,14 @@ def test_killed_while_networks_learn_and_at_the_end_it_ends_with_the_same_weight
         number = int(rng.integers(2, 8))
         killed(output, made, number=number)
         assert changes(output).count(made) == number - 1
-        assert names(output) == [".training"]
+        assert names(output) == [".output.lock", ".training"]
     with pytest.raises(InputError, match="holds an unfinished training that differs in config"):
         trained(folder, output, 9)()
     killed(output, "rename .incoming/part/training.json")
-    assert names(output) == [".incoming", ".training"], "curves wait for the model"
+    assert names(output) == [".incoming", ".output.lock", ".training"], "curves wait for the model"
     # The record of the training is removed, its checkpoints are not.
     killed(output, r"remove \.training/[\w-]+\.safetensors")
-    assert names(output) == [".training", *FILES]
+    assert names(output) == [".output.lock", ".training", *FILES]
     assert len(list((output / ".training").glob("*.safetensors"))) == 5
     assert weights(output) == weights(whole)
     other = folder / "other"

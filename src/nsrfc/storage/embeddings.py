@@ -123,7 +123,7 @@ def read_embeddings(
     else:
         found = _read_parquet(path, key, id_key, bad_rows)
     vectors = found.vectors
-    if not vectors.dtype.isnative:
+    if vectors.ndim and not vectors.dtype.isnative:
         vectors = read_rows(vectors, slice(None)).astype(vectors.dtype.newbyteorder("="))
     check_matrix(vectors, str(path))
     if dimension is not None and vectors.shape[1] != dimension:
