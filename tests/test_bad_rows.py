@@ -45,7 +45,7 @@ def holed(faces: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("model", [None, "universal"])
-@pytest.mark.parametrize("least", [1, 3])
+@pytest.mark.parametrize("least", [1, 8])
 def test_the_others_get_the_labels_of_a_run_without_bad_rows(
     faces: npt.NDArray[np.float32], holed: npt.NDArray[np.float32], model: str | None, least: int
 ) -> None:

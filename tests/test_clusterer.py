@@ -41,11 +41,12 @@ def test_scikit_learn_conventions(estimator: object, check: Callable[[object], N
     check(estimator)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 10])
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 30])
 def test_few_faces(n: int) -> None:
-    X = np.random.default_rng(0).normal(size=(n, 64)).astype(np.float32)
-    labels = nsrfc.FaceClusterer().fit_predict(X)
-    assert sorted(set(labels)) == list(range(n)), "random directions are different people"
+    for seed in range(4):
+        X = np.random.default_rng(seed).normal(size=(n, 128)).astype(np.float32)
+        labels = nsrfc.FaceClusterer().fit_predict(X)
+        assert sorted(set(labels)) == list(range(n)), "random directions are different people"
 
 
 def test_identical_faces_are_one_person() -> None:

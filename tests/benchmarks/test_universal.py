@@ -28,7 +28,7 @@ def model() -> NSRFC:
         networks={"pairs": {"layers": 1, "heads": 2, "hidden": 16}},
         used={"pairs": True},
         tau=2.0,
-        precision=((0.9925, 0.6),),
+        precision=((0.9725, 0.6),),
     )
     return NSRFC(settings).eval()
 
@@ -94,4 +94,4 @@ def test_it_runs_as_shown(
     assert 0 < row["results"]["universal"]["pairwise"]["f"] <= 1
     (row,) = parts["precision"]
     reached = {wanted: "pairwise" in found for wanted, found in row["results"].items()}
-    assert reached == {"0.99": True, "0.992": True, "0.993": False, "0.994": False}
+    assert reached == {"0.95": True, "0.97": True, "0.98": False, "0.99": False}

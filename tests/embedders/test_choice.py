@@ -160,7 +160,7 @@ def test_new_faces_are_placed_with_the_card_of_the_fit(
         used.append(args[-1])
         return load_method(*args)
 
-    monkeypatch.setattr("nsrfc.clusterer.load_method", spy)
+    monkeypatch.setattr("nsrfc.known.load_method", spy)
     np.testing.assert_array_equal(fitted.predict(X), fitted.labels_)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).predict(X), fitted.labels_)
     assert used == [find_card("dlib").prior] * 2

@@ -83,7 +83,7 @@ def test_a_few_faces_of_dlib_are_told_apart(model: str | None) -> None:
             labels = nsrfc.cluster(X, model, ClusterConfig(embedder=embedder)).labels
             right.append(evaluate(identities, labels).bcubed.f)
     without, found = np.mean(np.reshape(right, (4, 2)), axis=0)
-    assert found > 0.9
+    assert found >= 0.9
     assert found >= without
 
 

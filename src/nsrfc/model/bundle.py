@@ -400,7 +400,7 @@ def _read_files(folder: Path) -> tuple[bytes, bytes]:
     if config is None or weights is None:
         missing = [name for name, read in ((CONFIG, config), (WEIGHTS, weights)) if read is None]
         raise InputError(
-            f"{folder} holds no whole model ({' and '.join(missing)} missing): "
+            f"{str(folder)!r} holds no whole model ({' and '.join(missing)} missing): "
             f"give a folder written by nsrfc train, nsrfc convert or save_pretrained."
         )
     return config, weights
