@@ -91,7 +91,9 @@ def read_names(
     if key is not None and suffix in (".npy", ".meta"):
         raise InputError(f"{path} holds one array without a name: leave out the key {key!r}.")
     if suffix == ".npy":
-        identities = read_rows(open_npy(path), slice(None))
+        mapped = open_npy(path)
+        check_identities(mapped.shape, mapped.dtype, str(path), gaps=True)
+        identities = read_rows(mapped, slice(None))
     elif suffix == ".meta":
         identities = _read_meta(path)
     elif suffix == ".npz":
