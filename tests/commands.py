@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +37,16 @@ def refused(*args: str | Path) -> str:
     assert line.startswith("Error: ")
     assert line.endswith(".")
     return line
+
+
+def holder(code: str, path: Path) -> subprocess.Popen[str]:
+    """Start a process whose code locks a path, says "locked", and holds it until its stdin ends."""
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "locked\n"
+    return other

@@ -21,7 +21,7 @@ from nsrfc.storage.embeddings import read_embeddings, write_embeddings
 from nsrfc.synthetic import generate
 from nsrfc.vectors import check_vectors
 
-from ..commands import refused, run, run_json
+from ..commands import holder, refused, run, run_json
 from ..models import STRUCTURE, D, make_model
 
 HOLD = """
@@ -38,14 +38,7 @@ with locked_files([path]) if path.suffix else locked_output(path):
 @contextmanager
 def in_use(path: Path) -> Iterator[None]:
     """Let another process write a file or folder."""
-    other = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert other.stdout is not None
-    assert other.stdout.readline() == "locked\n"
+    other = holder(HOLD, path)
     try:
         yield
     finally:

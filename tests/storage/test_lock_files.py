@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from nsrfc.errors import InputError
 from nsrfc.storage.locks import LOCK, clear, locked
+
+from ..commands import holder
 
 HOLD = """
 import sys
@@ -22,19 +22,6 @@ with locked(Path(sys.argv[1]), "run"):
     print("locked", flush=True)
     sys.stdin.read()
 """
-
-
-def holder(folder: Path) -> subprocess.Popen[str]:
-    """Start a process that holds a folder until its stdin ends."""
-    other = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert other.stdout is not None
-    assert other.stdout.readline() == "locked\n"
-    return other
 
 
 def refused(folder: Path) -> bool:
@@ -69,7 +56,7 @@ def test_clearing_a_folder_keeps_the_lock_and_what_links_lead_to(tmp_path: Path)
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_killed_process_leaves_its_results_and_no_lock(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    other = holder(folder)
+    other = holder(HOLD, folder)
     assert refused(folder)
     assert other.poll() is None
     other.send_signal(signal.SIGKILL)
@@ -82,7 +69,7 @@ def test_a_killed_process_leaves_its_results_and_no_lock(tmp_path: Path) -> None
 
 def test_a_process_that_ends_lets_the_next_one_in(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    other = holder(folder)
+    other = holder(HOLD, folder)
     other.communicate("")
     assert other.returncode == 0
     assert results_in(folder) == ["result"]

@@ -37,6 +37,7 @@ from nsrfc.cli.options import (
     SearchOption,
     Seed,
     SkipBad,
+    on_bad_rows,
 )
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def run(
         threshold=threshold,
         tau=tau,
         precision=precision,
-        on_bad_rows="skip" if skip_bad else "error",
+        on_bad_rows=on_bad_rows(skip_bad),
     )
     check_folder(output, (*FILES, BAD_ROWS), [embeddings, knn, index])
     check_id_key(id_key)

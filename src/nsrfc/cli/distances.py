@@ -25,6 +25,7 @@ from nsrfc.cli.options import (
     SearchOption,
     Seed,
     SkipBad,
+    on_bad_rows,
 )
 
 
@@ -72,7 +73,7 @@ def run(
         search=search.value,
         seed=seed,
         embedder=embedder,
-        on_bad_rows="skip" if skip_bad else "error",
+        on_bad_rows=on_bad_rows(skip_bad),
     )
     with locked_files([output]):
         loaded = load_model(model)

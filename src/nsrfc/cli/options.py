@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,6 +36,7 @@ __all__ = [
     "SearchOption",
     "Seed",
     "SkipBad",
+    "on_bad_rows",
 ]
 
 MOST_FACES, MOST_DIMENSION, MOST_NEIGHBORS, MOST_SEED = 2**31 - 1, 65_536, 65_536, 2**63 - 1
@@ -148,3 +149,8 @@ MaxMemory = Annotated[
     typer.Option(help="Refuse to start if more memory is expected, such as 8GiB.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+def on_bad_rows(skip: bool) -> Literal["error", "skip"]:
+    """Return the setting that ``--skip-bad`` stands for."""
+    return "skip" if skip else "error"

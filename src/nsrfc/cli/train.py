@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nsrfc.cli.console import ConsoleProgress, announce, print_json, print_table, seconds_text
-from nsrfc.cli.options import MOST_SEED, Dimension, EmbeddingsFile, Json, Key, MaxMemory, SkipBad
+from nsrfc.cli.options import (
+    MOST_SEED,
+    Dimension,
+    EmbeddingsFile,
+    Json,
+    Key,
+    MaxMemory,
+    SkipBad,
+    on_bad_rows,
+)
 
 if TYPE_CHECKING:
     from nsrfc.model.bundle import NSRFC
@@ -118,7 +127,7 @@ def run(
         only=name,
         start=first,
         device=device,
-        on_bad_rows="skip" if skip_bad else "error",
+        on_bad_rows=on_bad_rows(skip_bad),
     )
     seconds = time.perf_counter() - started
     if as_json:
