@@ -21,6 +21,7 @@ from nsrfc.graph.list_features import list_features, list_structure
 from nsrfc.graph.neighborhood_means import average_neighbors, linkage
 from nsrfc.graph.reciprocal import k_reciprocal_sets
 from nsrfc.graph.reranking import rerank
+from nsrfc.graph.scores import impostor_scores
 from nsrfc.graph.subgraphs import local_adjacency, subgraphs
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.methods.base import Run
@@ -137,7 +138,7 @@ def graph_steps(folder: Path) -> Callable[[], Measurement]:
 def _steps(X: Floats, identities: Labels) -> Callable[[], Measurement]:
     n, d = X.shape
     graph = build_neighbor_graph(X, K)
-    structure = list_structure(X, graph.ids, graph.similarities)
+    structure = list_structure(graph.ids, graph.similarities, impostor_scores(X))
     weights = np.maximum(graph.similarities, 0)
     width, edges = min(AVERAGED, graph.k), 0
 

@@ -13,7 +13,7 @@ from nsrfc.graph import list_features, reciprocal, reranking
 from nsrfc.graph.density_graph import build_density_graph
 from nsrfc.graph.list_features import ListStructure, list_structure
 from nsrfc.methods.networks import padded
-from nsrfc.records import NeighborGraph
+from nsrfc.records import ImpostorScores, NeighborGraph
 from nsrfc.research import density_peaks
 
 K = 4
@@ -42,9 +42,7 @@ def peak_of(work: Callable[[], object]) -> int:
 
 
 def features_of_some_lists(n: int) -> Callable[[], object]:
-    s: ListStructure = list_structure(
-        np.tile(np.eye(8, dtype=np.float32), (n // 8, 1)), ring(n), descending(n)
-    )
+    s: ListStructure = list_structure(ring(n), descending(n), ImpostorScores(0.0, 0.1, 0.0))
     out = np.zeros((LISTS, K, len(list_features.LIST_FEATURES)), np.float32)
     known = s.ids, s.score, s.rank, s.curve, s.squared_length
     points = np.array([1, 2, 3])

@@ -152,7 +152,8 @@ def pair_probabilities(
     known = known_neighbors(faces, graph, None, method.k, run.progress)
     with run.results.locked():
         near = method.neighborhood(faces.vectors, known, run)
-        return faces.spread(near.ids, method.list_probability("pairs", near, run))
+        found = method.list_probability("pairs", near, run)
+        return faces.spread(near.ids[:, : found.shape[1]], found)
 
 
 def _distinct(X: npt.ArrayLike, config: ClusterConfig) -> tuple[DistinctFaces, ScorePrior | None]:

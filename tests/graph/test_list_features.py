@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nsrfc.graph.list_features import LIST_FEATURES, ListStructure, list_features, list_structure
-from nsrfc.graph.scores import fit_score_model
+from nsrfc.graph.scores import fit_score_model, impostor_scores
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.synthetic import generate
 
@@ -20,7 +20,7 @@ def vectors() -> np.ndarray:
 
 def structure_of(vectors: np.ndarray, k: int = K) -> ListStructure:
     graph = build_neighbor_graph(vectors, k)
-    return list_structure(vectors, graph.ids, graph.similarities)
+    return list_structure(graph.ids, graph.similarities, impostor_scores(vectors))
 
 
 def test_features_are_what_their_names_say(vectors: np.ndarray) -> None:
@@ -66,9 +66,11 @@ def test_rotation_and_zero_padding_change_nothing(vectors: np.ndarray) -> None:
     padded = np.pad(vectors, ((0, 0), (0, 16)))
     graph = build_neighbor_graph(vectors, K)
     rows = np.arange(len(vectors))
-    expected = list_features(list_structure(vectors, graph.ids, graph.similarities), rows)
-    for other in (vectors @ rotation, padded):
-        seen = list_features(list_structure(other, graph.ids, graph.similarities), rows)
+    expected, *found = (
+        list_features(list_structure(graph.ids, graph.similarities, impostor_scores(of)), rows)
+        for of in (vectors, vectors @ rotation, padded)
+    )
+    for seen in found:
         # Impostor scores are of coordinates rounded to 2^-12: strengths that differ by less may change
         # places, which moves ranks and shared neighbours of some pairs by one.
         assert np.quantile(np.abs(seen - expected), 0.99) < 2e-3
@@ -78,7 +80,7 @@ def test_short_lists_and_few_faces() -> None:
     vectors = generate(3, "wild", dimension=8, seed=0).embeddings
     ids = np.array([[0, 1, 2, -1], [1, 0, -1, -1], [2, -1, -1, -1]], np.int32)
     similarities = np.where(ids >= 0, (vectors @ vectors.T)[np.arange(3)[:, None], ids], 0)
-    known = list_structure(vectors, ids, similarities.astype(np.float32))
+    known = list_structure(ids, similarities.astype(np.float32), impostor_scores(vectors))
     features = list_features(known, np.arange(3))
     assert np.isfinite(features).all()
     assert not features[ids < 0].any()

@@ -15,6 +15,7 @@ from torch import nn
 from nsrfc.graph.list_features import LIST_FEATURES
 from nsrfc.graph.scores import fit_score_model, impostor_scores
 from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.knn.exact import recall
 from nsrfc.methods.base import Run
 from nsrfc.methods.networks import padded
 from nsrfc.methods.structure import StructureMethod
@@ -285,7 +286,8 @@ def test_whitened_faces_have_lists_of_their_own(unclear: Neighborhood) -> None:
     white = method_of(cgcn=StructureRefinement()).whitened(unclear, Run(device="cpu"))
     assert white is not unclear
     assert white.faces is unclear.faces
-    np.testing.assert_array_equal(white.ids, build_neighbor_graph(white.vectors, K).ids)
+    exact = build_neighbor_graph(white.vectors, K)
+    assert recall(exact.ids, white.ids) > 0.99
     np.testing.assert_array_equal(white.nearest, white.ids)
     assert not white.refined
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nsrfc.graph.list_features import LIST_FEATURES, ListStructure, list_features, list_structure
+from nsrfc.graph.scores import impostor_scores
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.networks.structure import TRUST, PairScorer
 from nsrfc.records import NeighborGraph
@@ -19,7 +20,7 @@ K = 25
 
 
 def structure_of(graph: NeighborGraph, vectors: npt.NDArray[np.float32]) -> ListStructure:
-    return list_structure(vectors, graph.ids, graph.similarities)
+    return list_structure(graph.ids, graph.similarities, impostor_scores(vectors))
 
 
 @pytest.fixture(scope="module")

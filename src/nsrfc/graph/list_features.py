@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import get_num_threads, prange
 
-from nsrfc.graph.scores import ScoreModel, fit_score_model, impostor_scores
-from nsrfc.records import ImpostorScores, ScorePrior
+from nsrfc.graph.scores import ScoreModel, fit_score_model
+from nsrfc.records import ImpostorScores
 from nsrfc.runtime import compiled
 
 __all__ = [
@@ -94,28 +94,23 @@ class ListStructure:
     place: _Ids
 
 
-def list_structure(
-    vectors: _Floats, ids: _Ids, similarities: _Floats, prior: ScorePrior | None = None
-) -> ListStructure:
+def list_structure(ids: _Ids, similarities: _Floats, impostors: ImpostorScores) -> ListStructure:
     """Compute the structure of neighbour lists.
 
     Parameters
     ----------
-    vectors : ndarray of float32, shape (n, d)
-        Unit vectors, used only for impostor score statistics.
     ids : ndarray of int32, shape (n, k)
         Neighbours in any order, except the face itself in column 0; -1 = none.
     similarities : ndarray of float32, shape (n, k)
         Cosines.
-    prior : ScorePrior, optional
-        What is known of the scores of these vectors.
+    impostors : ImpostorScores
+        Of the vectors that were compared.
 
     Returns
     -------
     ListStructure
         16 n k bytes, including ``ids``.
     """
-    impostors = impostor_scores(vectors, prior=prior)
     lists = _described(ids, impostors.normalized(similarities))
     model = fit_score_model(lists[2][:, 1:2].ravel(), len(ids), impostors.identical)
     return ListStructure(ids, *lists, impostors, model, _room(ids))
@@ -181,8 +176,8 @@ def _room(ids: _Ids) -> _Ids:
     return np.full((get_num_threads(), len(ids) + 1), ids.shape[1], np.int32)
 
 
-def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
-    """Compute the features of all pairs in some lists.
+def list_features(structure: ListStructure, rows: _Rows, width: int | None = None) -> _Floats:
+    """Compute the features of the pairs in some lists.
 
     Parameters
     ----------
@@ -190,18 +185,21 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
         Of n faces.
     rows : ndarray of int, shape (b,)
         The faces whose lists are used.
+    width : int, optional
+        Number of columns, from the first on, that are described; k by default.
 
     Returns
     -------
-    ndarray of float32, shape (b, k, f)
+    ndarray of float32, shape (b, width, f)
         In the order of `LIST_FEATURES`; 0 where there is no neighbour.
 
     Notes
     -----
-    O(k^2) time per list, independent of the number of faces.
+    O(k width) time per list, independent of the number of faces.
     """
     k = structure.ids.shape[1]
-    out = np.zeros((len(rows), k, len(LIST_FEATURES)), np.float32)
+    width = k if width is None else min(width, k)
+    out = np.zeros((len(rows), width, len(LIST_FEATURES)), np.float32)
     _describe(
         np.ascontiguousarray(rows, np.int64),
         structure.ids,
@@ -214,8 +212,9 @@ def list_features(structure: ListStructure, rows: _Rows) -> _Floats:
         structure.place,
         out,
     )
-    odds = np.clip(structure.score_model.log_odds(structure.score[rows]), -_MOST_ODDS, _MOST_ODDS)
-    listed = structure.ids[rows] >= 0
+    score = structure.score[rows, :width]
+    odds = np.clip(structure.score_model.log_odds(score), -_MOST_ODDS, _MOST_ODDS)
+    listed = structure.ids[rows, :width] >= 0
     out[..., -1] = odds * _SCORE_UNIT * listed
     return out
 
@@ -282,7 +281,7 @@ def _describe(
                 own_rank[c] = rank[i, c]
                 if ids[i, c] >= 0:
                     column_of[ids[i, c]] = c
-            for c in range(k):
+            for c in range(out.shape[1]):
                 j = ids[i, c]
                 if j < 0:
                     continue

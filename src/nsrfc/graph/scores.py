@@ -72,6 +72,9 @@ CARD_FACES, CARD_TAIL = 10.0, 4.0
 falls like 1 / n. Its tails are those of Student's t with so many degrees of freedom, so that faces which
 contradict a wrong card outvote it."""
 
+PAIRED = 2_048
+"""Size of the sample of faces whose pairs are counted."""
+
 _CHUNK = 1024
 _SHRINK = np.float32(1 - 2.0**-7)
 _BINS = 4096
@@ -88,7 +91,7 @@ def impostor_scores(X: _Floats, seed: int = 0, prior: ScorePrior | None = None) 
     X : ndarray of float32, shape (n, d)
         Unit vectors.
     seed : int
-        Seed of the sample, which is drawn if there are more than 4,096 faces.
+        Seed of the sample, which is drawn if there are more than 2,048 faces.
     prior : ScorePrior, optional
         What is known of the embedder, if X are its embeddings as given.
 
@@ -102,7 +105,7 @@ def impostor_scores(X: _Floats, seed: int = 0, prior: ScorePrior | None = None) 
     """
     # Scaled below 1, so that single precision holds every sum of products on this grid; rounding changes
     # a similarity by about 0.0001.
-    faces = on_grid(X[typical_faces(X, seed)] * _SHRINK, 12)
+    faces = on_grid(X[typical_faces(X, seed, PAIRED)] * _SHRINK, 12)
     columns = faces.T
     count = np.zeros(_BINS, np.int64)
     for start in range(0, len(faces), _CHUNK):
@@ -223,7 +226,7 @@ STARTS = (0.35, 0.5, 0.65, 0.8)
 PRIOR_EDGES, PRIOR_SHARE = 20, 0.05
 """The prior has the weight of 20 edges plus 5 % of all edges."""
 
-MAX_EDGES = 100_000
+MAX_EDGES = 5_000
 """If there are more edges, every second, third, ... in order of score is used, which keeps the
 distribution."""
 

@@ -261,7 +261,7 @@ class DistinctFaces:
     Attributes
     ----------
     vectors : ndarray of float32, shape (g, d)
-        Unit vectors in canonical order.
+        Unit vectors, in an order that does not depend on that of the user's rows.
     rows : ndarray of int64, shape (g,)
         One of the user's rows for each of them.
     place : ndarray of int64, shape (n,)
@@ -277,6 +277,13 @@ class DistinctFaces:
         """Mask (n,) of the user's rows that were left out."""
         skipped: npt.NDArray[np.bool_] = self.place < 0
         return skipped
+
+    def reordered(self, order: _Rows) -> DistinctFaces:
+        """Return the faces in another order, a permutation (g,) of their numbers."""
+        number = np.empty(len(order), np.int64)
+        number[order] = np.arange(len(order))
+        place = np.where(self.skipped, -1, number[self.place])
+        return DistinctFaces(self.vectors[order], self.rows[order], place)
 
     def each_row(self, values: npt.NDArray[Any], fill: float) -> npt.NDArray[Any]:
         """Return for each of the user's rows the value (g, ...) of its face; ``fill`` if left out."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import faiss
 
     from nsrfc.knn.gpu import Products
-from numba import prange
+from numba import get_num_threads, prange
 
 from nsrfc.progress import Progress
 from nsrfc.rowstore import RowStore
@@ -43,6 +43,7 @@ _HALVED_WIDENING = 2
 _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.int64]
+_Doubles = npt.NDArray[np.float64]
 _Largest = Callable[[_Rows, int], tuple[_Vectors, _Rows]]
 
 
@@ -160,10 +161,11 @@ def lists_among(
     ids, similarities
         As in :func:`index_lists`.
     """
-    near = around[rows, :width]
-    candidates = around[near]
-    candidates[near < 0] = -1
-    return ranked(vectors, rows, candidates.reshape(len(rows), -1), k)
+    ids = np.full((len(rows), k), -1, np.int32)
+    similarities = np.zeros((len(rows), k), np.float32)
+    seen = np.full((get_num_threads(), len(vectors)), -1, np.int32)
+    _rank_around(vectors, rows, around, min(width, around.shape[1]), seen, ids, similarities)
+    return ids, similarities
 
 
 def ranked(
@@ -176,9 +178,12 @@ def ranked(
     return ids, similarities
 
 
-@compiled(fastmath={"reassoc", "nsz"})
+@compiled(fastmath={"reassoc", "nsz", "contract"})
 def dot(vectors: _Vectors, i: int, j: int) -> float:
-    """Return the float64 dot product of rows i and j, equal to that of (j, i)."""
+    """Return the float64 dot product of rows i and j, equal to that of (j, i).
+
+    A product of two float32 is exact in float64, so that contracting it with the sum changes nothing.
+    """
     total = 0.0
     for c in range(vectors.shape[1]):
         total += np.float64(vectors[i, c]) * np.float64(vectors[j, c])
@@ -187,12 +192,9 @@ def dot(vectors: _Vectors, i: int, j: int) -> float:
 
 @compiled(parallel=True)
 def _rank(vectors: _Vectors, rows: _Rows, candidates: _Rows, ids: _Ids, similarities: _Vectors) -> None:
-    k = ids.shape[1]
     for r in prange(len(rows)):
         i = rows[r]
-        ids[r, 0] = i
-        similarities[r, 0] = 1
-        proposed = np.empty(candidates.shape[1], candidates.dtype)
+        proposed = np.empty(candidates.shape[1], np.int32)
         scores = np.empty(candidates.shape[1])
         found = 0
         for c in range(candidates.shape[1]):
@@ -201,19 +203,72 @@ def _rank(vectors: _Vectors, rows: _Rows, candidates: _Rows, ids: _Ids, similari
                 continue
             proposed[found], scores[found] = j, dot(vectors, i, j)
             found += 1
-        filled = 1
-        before = np.inf
-        for c in np.argsort(-scores[:found], kind="mergesort"):
-            if filled == k:
-                break
-            last = similarities[r, filled - 1]
-            similarity = np.float32(scores[c])
-            if similarity >= last:
-                similarity = np.nextafter(last, np.float32(-2)) if scores[c] < before else last
-            ids[r, filled] = proposed[c]
-            similarities[r, filled] = max(np.float32(-1), similarity)
-            before = scores[c]
-            filled += 1
+        _fill(i, proposed[:found], scores[:found], ids[r], similarities[r])
+
+
+@compiled(parallel=True)
+def _rank_around(
+    vectors: _Vectors,
+    rows: _Rows,
+    around: _Ids,
+    width: int,
+    seen: _Ids,
+    ids: _Ids,
+    similarities: _Vectors,
+) -> None:
+    tasks, k = len(seen), ids.shape[1]
+    for task in prange(tasks):
+        # Last row for which each face was a candidate.
+        last = seen[task]
+        proposed = np.empty(width * around.shape[1], np.int32)
+        scores = np.empty(len(proposed))
+        for r in range(task * len(rows) // tasks, (task + 1) * len(rows) // tasks):
+            i = rows[r]
+            last[i] = i
+            found = 0
+            for a in range(width):
+                near = around[i, a]
+                if near < 0:
+                    continue
+                for c in range(around.shape[1]):
+                    j = around[near, c]
+                    if j >= 0 and last[j] != i:
+                        last[j] = i
+                        proposed[found] = j
+                        found += 1
+            for c in range(found):
+                scores[c] = dot(vectors, i, proposed[c])
+            if found >= k:
+                least = np.partition(scores[:found], found - k)[found - k]
+                best = 0
+                for c in range(found):
+                    if scores[c] >= least:
+                        proposed[best], scores[best] = proposed[c], scores[c]
+                        best += 1
+                found = best
+            by_row = np.argsort(proposed[:found])
+            _fill(i, proposed[:found][by_row], scores[:found][by_row], ids[r], similarities[r])
+
+
+@compiled()
+def _fill(i: int, proposed: _Ids, scores: _Doubles, ids: _Ids, similarities: _Vectors) -> None:
+    """Fill the list of row i with rows that are proposed in ascending order."""
+    k = len(ids)
+    ids[0] = i
+    similarities[0] = 1
+    filled = 1
+    before = np.inf
+    for c in np.argsort(-scores, kind="mergesort"):
+        if filled == k:
+            break
+        last = similarities[filled - 1]
+        similarity = np.float32(scores[c])
+        if similarity >= last:
+            similarity = np.nextafter(last, np.float32(-2)) if scores[c] < before else last
+        ids[filled] = proposed[c]
+        similarities[filled] = max(np.float32(-1), similarity)
+        before = scores[c]
+        filled += 1
 
 
 Lists = Callable[[_Vectors, _Rows], tuple[_Ids, _Vectors]]

@@ -117,6 +117,11 @@ class NetworkMethod(ABC):
         """Length of a neighbour list, the face itself included."""
         return self.settings.k
 
+    @property
+    def width(self) -> int:
+        """Nearest neighbours w that networks score, the face itself included."""
+        return min(self.settings.scored or self.k, self.k)
+
     def record(self) -> Mapping[str, Any]:
         """Return name and settings of the method, and fingerprints of its networks, as JSON values."""
         return {
@@ -225,15 +230,15 @@ class NetworkMethod(ABC):
         return self._moved(near, vectors, lists, of)
 
     def affinity(self, near: Neighborhood, run: Run) -> _Floats:
-        """a_ij by the pair network; without it the cosine, negative ones as 0."""
+        """a_ij (n, w) by the pair network; without it the cosine, negative ones as 0."""
         if not self.settings.uses("pairs"):
-            return np.maximum(near.similarities, 0)
+            return np.maximum(near.similarities[:, : self.width], 0)
         return self.list_probability("pairs", near, run)
 
     # Step 2
 
     def genuine_probability(self, near: Neighborhood, affinity: _Floats, run: Run) -> _Floats:
-        """S_ij by LCENet; without it a_ij."""
+        """S_ij (n, w) by LCENet; without it a_ij."""
         if not self.settings.uses("density"):
             return affinity
         return self.list_probability("lcenet", near, run, affinity)
@@ -243,19 +248,20 @@ class NetworkMethod(ABC):
         return self.graph_of(near, affinity, self.genuine_probability(near, affinity, run))
 
     def graph_of(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> DensityGraph:
-        """Make the density graph from given a_ij and S_ij."""
-        settings = self.settings
-        weight = near.similarities if settings.weighted else None
-        return build_density_graph(near.ids, affinity, genuine, settings.tau, settings.mutual, weight)
+        """Make the density graph from given a_ij and S_ij (n, w)."""
+        settings, width = self.settings, affinity.shape[1]
+        weight = near.similarities[:, :width] if settings.weighted else None
+        ids = near.ids[:, :width]
+        return build_density_graph(ids, affinity, genuine, settings.tau, settings.mutual, weight)
 
     def list_probability(
         self, name: NetworkName, near: Neighborhood, run: Run, affinity: _Floats | None = None
     ) -> _Floats:
-        """Score every listed neighbour with a network.
+        """Score the listed neighbours with a network.
 
         Returns
         -------
-        ndarray of float32, shape (n, k)
+        ndarray of float32, shape (n, w)
             Probability of a genuine pair: 1 for the face itself, 0 where there is no neighbour.
         """
         key = self._key(name, near, run)
@@ -273,10 +279,10 @@ class NetworkMethod(ABC):
         name: str = "lists",
         store: RowStore | None = None,
     ) -> _Floats:
-        """Score every listed neighbour with a given network, see :meth:`list_probability`."""
-        n = len(near.ids)
-        store = store or MemoryRows()
-        scores: _Floats = store.array("probability", near.ids.shape)
+        """Score the listed neighbours with a given network, see :meth:`list_probability`."""
+        ids = near.ids[:, : self.width]
+        n, store = len(ids), store or MemoryRows()
+        scores: _Floats = store.array("probability", ids.shape)
         if store.done == n:
             return scores
         with torch.no_grad(), self.precision(run), run.progress.stage(name, n) as advance:
@@ -284,7 +290,7 @@ class NetworkMethod(ABC):
             advance(store.done)
             for part in store.remaining(n, run.batch):
                 found = self._probability(network, gather(np.arange(part.start, part.stop)))
-                found[near.ids[part] < 0] = 0
+                found[ids[part] < 0] = 0
                 found[:, 0] = 1
                 scores[part] = found
                 advance(len(found))
@@ -440,7 +446,10 @@ class NetworkMethod(ABC):
 
     def read_by(self, name: NetworkName, near: Neighborhood) -> Neighborhood:
         """Return the neighbourhood as a network reads it: refined vectors, or embeddings as given."""
-        return replace(near, vectors=near.faces) if name in self.settings.unrefined else near
+        if name not in self.settings.unrefined:
+            return near
+        impostors = None if near.impostors is None else (near.impostors[1], near.impostors[1])
+        return replace(near, vectors=near.faces, impostors=impostors)
 
     @contextmanager
     def precision(self, run: Run) -> Iterator[None]:

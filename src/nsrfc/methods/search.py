@@ -21,7 +21,8 @@ import numpy.typing as npt
 from nsrfc.chunks import chunks, release
 from nsrfc.graph.scores import best_impostor, impostor_scores
 from nsrfc.knn.build import build_neighbor_graph
-from nsrfc.knn.copies import DistinctFaces
+from nsrfc.knn.copies import DistinctFaces, renumber
+from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import Method, Run
 from nsrfc.records import NeighborGraph, ScorePrior
 from nsrfc.rowstore import RowStore
@@ -34,6 +35,13 @@ NEAR = 0.95
 
 CLEAR = 3.0
 """Best impostor scores must lie below it by so many times their scale."""
+
+TOGETHER = 10
+"""Neighbours by which faces are ordered."""
+
+LEFT, SHORT = 0.5, 0.1
+"""Neighbours of scenes are searched among all if less than half of the list is left of more than a tenth
+of the lists."""
 
 _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
@@ -136,7 +144,10 @@ def neighbors(
 def scenes_and_neighbors(
     faces: DistinctFaces, known: NeighborGraph | None, method: Method, run: Run
 ) -> tuple[DistinctFaces, NeighborGraph]:
-    """Fold near-copies, and find the neighbours of what is left.
+    """Fold near-copies, find the neighbours of what is left, and put neighbours beside each other.
+
+    Later steps gather what belongs to the neighbours of one face after the other. If these are gathered
+    for the faces before it as well, they are still in the cache of the processor, which halves the time.
 
     Parameters
     ----------
@@ -149,11 +160,47 @@ def scenes_and_neighbors(
     Returns
     -------
     DistinctFaces, NeighborGraph
-        Only if there are near-copies are neighbours searched a second time.
+        The neighbours of scenes are found among the neighbours of the neighbours of their faces; by
+        another search if near-copies fill most of many lists, or if the search is to be exact.
     """
     graph = known or search(faces.vectors, method, run)
     scenes = fold_near_copies(faces, graph, method.prior)
+    order = _beside_neighbors(graph.ids)
     if scenes is faces:
-        return faces, graph
+        return faces.reordered(order), _reordered(graph, order)
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    scenes = scenes.reordered(np.argsort(number[faces.place[scenes.rows]]))
+    around = renumber(graph, faces.place[scenes.rows], scenes.place[faces.rows]).ids
     del graph  # Two graphs at a time would be the peak of memory.
-    return scenes, search(scenes.vectors, method, run)
+    left = (around >= 0).sum(axis=1) / min(around.shape[1], len(around))
+    if method.search == "exact" or (left < LEFT).mean() > SHORT:
+        return scenes, search(scenes.vectors, method, run)
+    of = [run.results.fingerprint(array) for array in (scenes.vectors, around)]
+    store = run.results.pieces("neighbours", run.results.key("neighbours", {"around": of}))
+    return scenes, rebuild_neighbor_graph(scenes.vectors, around, progress=run.progress, pieces=store)
+
+
+def _beside_neighbors(ids: _Ids) -> npt.NDArray[np.int64]:
+    """Order the faces so that neighbours are near each other: by the lowest face of their lists.
+
+    Faces of one identity share most of their neighbours, and often the lowest. That lowest faces share
+    theirs is used once more.
+    """
+    near = ids[:, :TOGETHER]
+    lowest = np.where(near >= 0, near, len(ids)).min(axis=1)
+    of_near = np.where(near >= 0, lowest[near], len(ids)).min(axis=1)
+    return np.lexsort((lowest, of_near))
+
+
+def _reordered(graph: NeighborGraph, order: npt.NDArray[np.int64]) -> NeighborGraph:
+    """Return the graph of the faces in another order."""
+    number = np.empty(len(order) + 1, np.int32)
+    number[order], number[-1] = np.arange(len(order)), -1
+    ids, similarities = np.empty_like(graph.ids), np.empty_like(graph.similarities)
+    for part in chunks(len(order)):
+        ids[part] = number[graph.ids[order[part]]]
+        similarities[part] = graph.similarities[order[part]]
+        release(graph.ids)
+        release(graph.similarities)
+    return NeighborGraph(ids, similarities)

@@ -24,11 +24,11 @@ from nsrfc.graph.list_features import (
 )
 from nsrfc.graph.neighborhood_means import average_neighbors
 from nsrfc.graph.reverse import both_directions, columns_in_lists
+from nsrfc.graph.scores import impostor_scores
 from nsrfc.graph.whitening import neighborhood_scatter, whiten
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import Run
 from nsrfc.methods.networks import EdgeInputs, ListInputs, NetworkMethod, device_of, padded
-from nsrfc.methods.search import neighbors
 from nsrfc.networks.structure import (
     PairScorer,
     StructureEdges,
@@ -78,13 +78,15 @@ class StructureMethod(NetworkMethod):
         return self._averaged(self.refinement.second, self.whitened(near, run))
 
     def whitened(self, near: Neighborhood, run: Run) -> Neighborhood:
-        """Whiten embeddings by the scatter within neighbourhoods, and find their neighbours again."""
+        """Whiten embeddings by the scatter within neighbourhoods, and rebuild the graph on them."""
+        ids = near.ids[:, : self.width]
         weights = self._weights(self.refinement.first, near)
-        scatter = neighborhood_scatter(near.vectors, near.ids, weights)
+        scatter = neighborhood_scatter(near.vectors, ids, weights)
         white = whiten(near.vectors, scatter, self.refinement.powers)
         if white is near.vectors:
             return near
-        ids, similarities = padded(neighbors(white, self, run), self.k)
+        rebuilt = rebuild_neighbor_graph(white, near.ids, progress=run.progress)
+        ids, similarities = padded(rebuilt, self.k)
         return Neighborhood(near.faces, white, ids, similarities, ids)
 
     def rebuilt_graph(
@@ -104,30 +106,31 @@ class StructureMethod(NetworkMethod):
         more: _Floats | None = None
         if isinstance(network, StructureLists):
             assert affinity is not None
-            more = both_directions(near.ids, _log_odds(affinity)) * np.float32(0.1)
-        return _list_inputs(network, structure, near.vectors, more)
+            ids = near.ids[:, : affinity.shape[1]]
+            more = both_directions(ids, _log_odds(affinity)) * np.float32(0.1)
+        return _list_inputs(network, structure, self.width, near.vectors, more)
 
     def edge_inputs(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> EdgeInputs:
         """Gather the best neighbours of both ends by a_ij, and the log-odds of the edge."""
         network = self.networks["pcenet"]
         assert isinstance(network, StructureEdges)
-        structure = self._structure(near)
+        structure, ids = self._structure(near), near.ids[:, : affinity.shape[1]]
         best = np.argsort(-affinity, axis=1, kind="stable")[:, : network.reach].astype(np.int32)
-        read = np.take_along_axis(near.ids, best, axis=1)
+        read = np.take_along_axis(ids, best, axis=1)
         values = [affinity, genuine, np.log1p(structure.rank).astype(np.float32)]
         tokens = np.stack([np.take_along_axis(value, best, axis=1) for value in values], axis=-1)
         tokens[read < 0] = 0
 
         def gather(source: _Rows, target: _Rows) -> tuple[Tensor, ...]:
             ends = np.stack((source, target), axis=1)
-            ids = read[ends]
-            within = _similarity_within(near.vectors, structure, ids.reshape(len(ends), -1))
-            odds = _edge_odds(near.ids, (affinity, genuine), source, target)
+            near_ends = read[ends]
+            within = _similarity_within(near.vectors, structure, near_ends.reshape(len(ends), -1))
+            odds = _edge_odds(ids, (affinity, genuine), source, target)
             return (
                 torch.from_numpy(odds),
                 torch.from_numpy(tokens[ends]),
                 within,
-                torch.from_numpy(ids >= 0),
+                torch.from_numpy(near_ends >= 0),
             )
 
         return gather
@@ -150,50 +153,64 @@ class StructureMethod(NetworkMethod):
             similarities = np.pad(similarities, missing)
             structure = with_more_faces(known, ids, similarities)
             vectors = np.concatenate((faces, X)) if isinstance(network, StructurePairs) else faces
-            gather = _list_inputs(network, structure, vectors)
+            gather = _list_inputs(network, structure, self.width, vectors)
             rows = np.arange(len(faces), len(faces) + len(X))
+            found = np.zeros((len(X), width), np.float32)
             with torch.no_grad():
-                return self._probability(network, gather(rows))[:, 1 : 1 + width]
+                scored = self._probability(network, gather(rows))[:, 1 : 1 + width]
+            found[:, : scored.shape[1]] = scored
+            return found
 
         return chance
 
     def _structure(self, near: Neighborhood) -> ListStructure:
         """Structure of the lists; what is known of the scores holds for the embeddings as given."""
-        prior = self.prior if near.vectors is near.faces else None
-        return list_structure(near.vectors, near.ids, near.similarities, prior)
+        if near.impostors is None:
+            prior = self.prior if near.vectors is near.faces else None
+            impostors = impostor_scores(near.vectors, self.seed, prior)
+        else:
+            impostors = near.impostors[0]
+        return list_structure(near.ids, near.similarities, impostors)
 
     def _averaged(self, scorer: PairScorer, near: Neighborhood) -> _Floats:
         X = near.vectors
-        mean = average_neighbors(X, near.ids, self._weights(scorer, near)).mean
+        mean = average_neighbors(X, near.ids[:, : self.width], self._weights(scorer, near)).mean
         mean += np.float32(self.refinement.own) * X
         mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.float32(1e-12))
         return mean
 
     def _weights(self, scorer: PairScorer, near: Neighborhood) -> _Floats:
-        """Probability (n, k) that listed pairs are genuine; 1 for the face itself."""
+        """Probability (n, w) that listed pairs are genuine; 1 for the face itself."""
         gather, device = self.list_inputs(scorer, near), device_of(scorer)
-        weights = np.empty(near.ids.shape, np.float32)
+        ids = near.ids[:, : self.width]
+        weights = np.empty(ids.shape, np.float32)
         with torch.no_grad():
             for part in chunks(len(weights), LISTS):
                 (features,) = gather(np.arange(part.start, part.stop))
                 weights[part] = scorer(features.to(device)).sigmoid().cpu().numpy()
-        weights[near.ids < 0] = 0
+        weights[ids < 0] = 0
         weights[:, 0] = 1
         return weights
 
 
 def _list_inputs(
-    network: nn.Module, structure: ListStructure, vectors: _Floats, more: _Floats | None = None
+    network: nn.Module,
+    structure: ListStructure,
+    width: int,
+    vectors: _Floats,
+    more: _Floats | None = None,
 ) -> ListInputs:
-    """Gather features of lists, with further ones (n, k, m), and the similarities within the lists."""
+    """Gather what networks read of the first ``width`` neighbours in lists; ``more`` (n, width, m) are
+    further features.
+    """
     if isinstance(network, PairScorer):
-        return lambda rows: (torch.from_numpy(list_features(structure, rows)),)
+        return lambda rows: (torch.from_numpy(list_features(structure, rows, width)),)
 
     def gather(rows: _Rows) -> tuple[Tensor, ...]:
-        features = list_features(structure, rows)
+        features = list_features(structure, rows, width)
         if more is not None:
             features = np.concatenate((features, more[rows]), axis=-1)
-        ids = structure.ids[rows]
+        ids = structure.ids[rows, :width]
         within = _similarity_within(vectors, structure, ids)
         return torch.from_numpy(features), within, torch.from_numpy(ids >= 0)
 

@@ -106,6 +106,10 @@ class ModelSettings(BaseModel):
     k: Neighbors = 80
     """Neighbours per face, the face itself included."""
 
+    scored: Annotated[Neighbors, Field(ge=2)] | None = None
+    """Nearest neighbours that networks on structure score, the face itself included: the others only
+    describe the list. None: all of them."""
+
     search: Literal["auto", "exact", "approximate"] = "auto"
     """How neighbours were found in training."""
 
@@ -159,6 +163,8 @@ class ModelSettings(BaseModel):
     def _dimension_is_known(self) -> Self:
         if self.dimension is None and self.family == "coordinates":
             raise ValueError("networks on coordinates are for one dimension")
+        if self.scored is not None and self.family == "coordinates":
+            raise ValueError("networks on coordinates score whole lists: leave scored out")
         return self
 
     def uses(self, step: Step) -> bool:
