@@ -298,7 +298,8 @@ def learning_rate(settings: LoopSettings, step: int, total: int) -> float:
 def seed_of(seed: int, *place: str | int) -> int:
     """Derive the seed of a part of the training from that of the run."""
     words = [int.from_bytes(part.encode(), "big") if isinstance(part, str) else part for part in place]
-    return int(np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0] >> 1)
+    # As an int, as numpy 1 shifts no uint64 by an int.
+    return int(np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0]) >> 1
 
 
 def _ignore(name: str, number: int, epochs: int, epoch: Epoch) -> None:
