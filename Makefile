@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 DEMO_FACES ?= 20000
 
-.PHONY: demo test test-oldest lint docs readme bench clean
+.PHONY: demo test test-oldest test-wheel lint docs readme bench clean
 
 demo: $(VENV)/plot.extra
 	$(BIN)/nsrfc demo --faces $(DEMO_FACES)
@@ -16,6 +16,10 @@ test: $(VENV)/test.extra
 # The tests with the oldest versions that are allowed, in an environment of its own.
 test-oldest:
 	PYTEST_ADDOPTS="-W default" $(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
+
+# Builds sdist and wheel into dist/, and tries the wheel in a fresh environment, outside of this folder.
+test-wheel:
+	PYTHON=$(PYTHON) CONSTRAINTS=$(CONSTRAINTS) bash .ci/wheel
 
 lint: $(VENV)/test.extra $(VENV)/lint.extra
 	$(BIN)/ruff check .
@@ -42,4 +46,4 @@ bench: $(VENV)/bench.extra
 	$(BIN)/python -m benchmarks --json docs/performance.json --page $(BENCH)
 
 clean:
-	rm -rf $(VENV) .venv-oldest site demo
+	rm -rf $(VENV) .venv-oldest dist site demo

@@ -364,7 +364,8 @@ def _member(data: bytes, others: Sequence[bytes], rng: Rng) -> bytes:
         arrays[renamed] = arrays.pop(name)
     else:
         change = _one_of((_header, _header, _flip, _bits, _number, _truncate), rng)
-        arrays[name] = change(arrays[name], [arrays[name]], rng)
+        # Nothing may be left of it by an earlier damage.
+        arrays[name] = arrays[name] and change(arrays[name], [arrays[name]], rng)
     with zipfile.ZipFile(packed, "w", way) as archive:
         for each, content in arrays.items():
             archive.writestr(each, content)
@@ -379,7 +380,7 @@ def _columns(data: bytes, others: Sequence[bytes], rng: Rng) -> bytes:
     columns = [
         pa.array(FACES.tolist(), pa.list_(pa.float32())),
         pa.array(FACES.tolist(), pa.list_(pa.float64(), D)),
-        pa.array(FACES.astype(np.float16).tolist(), pa.large_list(pa.float16())),
+        pa.array([list(row) for row in FACES.astype(np.float16)], pa.large_list(pa.float16())),
         pa.array([None, [], [1.0], [2.0, None], [3.0], [4.0]], pa.list_(pa.float32())),
         pa.array([[]] * N, pa.list_(pa.float32(), 0)),
         pa.array(NAMES.tolist()),

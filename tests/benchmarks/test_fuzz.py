@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,14 @@ def test_mutants_depend_only_on_seed_and_number(tmp_path: Path) -> None:
         several = [damaged(name, mutant) for mutant in range(20)]
         assert len(set(several)) > 15
         assert several[7] == damaged(name, 7)
+
+
+def test_an_archive_whose_array_lost_all_its_bytes_is_damaged_further() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("empty.npy", b"")
+    for seed in range(200):
+        mutants.mutated(packed.getvalue(), [packed.getvalue()], np.random.default_rng(seed))
 
 
 def test_other_outcomes_are_faults(tmp_path: Path) -> None:

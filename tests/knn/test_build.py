@@ -261,6 +261,24 @@ def test_an_index_of_something_else_is_refused(faces: Vectors) -> None:
             build_neighbor_graph(faces, 5, index=index)  # type: ignore[arg-type]
 
 
+def test_an_index_with_a_wrong_number_among_many_is_refused(faces: Vectors) -> None:
+    numbers = np.arange(len(faces))
+    numbers[1] = len(faces) + 5
+    index = faiss.IndexIDMap(faiss.IndexFlatIP(48))
+    index.add_with_ids(faces, numbers)
+    with pytest.raises(InputError, match="under their row numbers"):
+        build_neighbor_graph(faces, 20, index=index)
+
+
+def test_an_index_that_fails_in_a_search_is_refused(faces: Vectors) -> None:
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(48), 48, 8, faiss.METRIC_INNER_PRODUCT)
+    index.train(faces)
+    index.add(faces)
+    index.nprobe = 0
+    with pytest.raises(InputError, match="cannot be searched"):
+        build_neighbor_graph(faces, 20, index=index)
+
+
 def test_recall_of_exact_lists_is_one_even_with_copies(faces: Vectors) -> None:
     X = np.concatenate((faces[:300], faces[:50], np.tile(faces[:1], (40, 1))))
     assert sampled_recall(build_neighbor_graph(X, 20), X, sample=200) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,10 @@ SETTINGS = LoopSettings(
     warm_up=0.1,
     clip=1.0,
 )
+
+
+Change = Callable[[dict[str, Tensor], dict[str, Any]], None]
+"""Of the tensors and the progress of a checkpoint, in place."""
 
 
 class StoppedError(Exception):
@@ -156,6 +161,65 @@ def test_any_flipped_bit_of_a_checkpoint_is_noticed_or_changes_nothing(tmp_path:
                 torch.equal(found.tensors[name], expected.tensors[name]) for name in found.tensors
             )
     assert refused > 90
+
+
+def without(name: str) -> Change:
+    def change(tensors: dict[str, Tensor], place: dict[str, Any]) -> None:
+        del (place if name in place else tensors)[name]
+
+    return change
+
+
+def with_place(**values: object) -> Change:
+    return lambda tensors, place: place.update(values)
+
+
+def with_tensor(name: str, value: Tensor) -> Change:
+    return lambda tensors, place: tensors.update({name: value})
+
+
+ROW = {"loss": 1.0, "score": -1.0, "rate": 0.1}
+MEANINGLESS: dict[str, Change] = {
+    "no step": without("step"),
+    "an unknown entry": with_place(speed=3),
+    "a step in words": with_place(step="seven"),
+    "a step that is true": with_place(step=True),
+    "a step before the first": with_place(step=-1, history=[]),
+    "a step beyond the last": with_place(step=10**9),
+    "a loss that is a list": with_place(loss=[]),
+    "no list of epochs": with_place(history=3),
+    "too few epochs": with_place(history=[]),
+    "an epoch without a score": with_place(history=[{"loss": 1.0, "rate": 0.1}]),
+    "an epoch with a score in words": with_place(history=[{**ROW, "score": "good"}]),
+    "finished in words": with_place(finished="yes"),
+    "finished without an epoch": with_place(finished=True, step=0, history=[]),
+    "no weights": without("network/0.weight"),
+    "no best weights": without("best/0.weight"),
+    "weights of another shape": with_tensor("network/0.weight", torch.zeros(3)),
+    "best weights of another shape": with_tensor("best/0.weight", torch.zeros(3)),
+    "best weights of another type": with_tensor("best/0.weight", torch.zeros(8, 4, dtype=torch.int32)),
+    "an unknown group": with_tensor("worst/0.weight", torch.zeros(3)),
+    "no moment": without("optimizer/0.exp_avg"),
+    "a moment of another shape": with_tensor("optimizer/0.exp_avg", torch.zeros(3)),
+    "a moment of no parameter": with_tensor("optimizer/99.exp_avg", torch.zeros(3)),
+    "a moment without a number": with_tensor("optimizer/x.exp_avg", torch.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("change", MEANINGLESS.values(), ids=MEANINGLESS.keys())
+def test_a_checkpoint_with_a_valid_checksum_but_no_meaning_is_refused(
+    tmp_path: Path, change: Change
+) -> None:
+    folder = CheckpointFolder(tmp_path, {})
+    with pytest.raises(StoppedError):
+        fit(Regression(lambda taken: taken == 8), SETTINGS, folder, seed=0, interval=0)
+    found = folder.read("sum")
+    assert found is not None
+    assert (found.place["step"], len(found.place["history"])) == (7, 1)
+    change(found.tensors, found.place)
+    folder.write("sum", found)
+    with pytest.raises(InputError, match=r"sum\.safetensors cannot be read, it is damaged: delete the"):
+        fit(Regression(), SETTINGS, folder, seed=0)
 
 
 def test_a_flipped_bit_of_the_record_is_not_taken_for_another_training(tmp_path: Path) -> None:

@@ -41,7 +41,6 @@ from nsrfc.cli.options import (
 )
 
 if TYPE_CHECKING:
-    import faiss
     import numpy.typing as npt
 
     from nsrfc.config import ClusterConfig
@@ -201,10 +200,11 @@ def _clustered(
     how: Run,
 ) -> Clustering:
     from nsrfc.pipeline import cluster
+    from nsrfc.storage.indexes import read_index
     from nsrfc.storage.neighbors import read_neighbors
 
     graph = None if knn is None else read_neighbors(knn)
-    found = None if index is None else _read_index(index)
+    found = None if index is None else read_index(index, vectors.shape[1])
     return cluster(vectors, model, config, graph=graph, index=found, run=how)
 
 
@@ -220,15 +220,6 @@ def _ran(found: Clustering, progress: ConsoleProgress, started: float) -> dict[s
         "seconds": progress.seconds | {"total": time.perf_counter() - started},
         "peak_bytes": peak_memory(),
     }
-
-
-def _read_index(path: Path) -> faiss.Index:
-    import faiss
-
-    from nsrfc.storage.files import existing_file, reading
-
-    with reading(existing_file(path)):
-        return faiss.read_index(str(path))
 
 
 def _print_summary(output: Path, record: dict[str, Any]) -> None:

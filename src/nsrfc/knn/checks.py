@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.errors import InputError
-from nsrfc.knn.exact import SPARE
+from nsrfc.knn.exact import SPARE, proposed
 from nsrfc.records import NeighborGraph
 
 if TYPE_CHECKING:
@@ -88,10 +88,9 @@ def check_index(index: faiss.Index, X: _Vectors, group: _Ids) -> None:
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise InputError("The index must use the inner product: build it with METRIC_INNER_PRODUCT.")
     rows = _probes(len(X))
-    _, ids = index.search(X[rows], min(SPARE, len(X)))
-    known = (ids >= 0) & (ids < len(X))
-    found = known & (group[np.where(known, ids, 0)] == group[rows, None])
-    if (ids >= len(X)).any() or found.any(axis=1).mean() < 0.5:
+    ids = proposed(index, X[rows], SPARE)
+    found = (ids >= 0) & (group[ids] == group[rows, None])
+    if found.any(axis=1).mean() < 0.5:
         raise InputError(
             "The index does not find the embeddings under their row numbers: build it from these "
             "rows in this order."

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import chunks
+from nsrfc.errors import InputError
 
 if TYPE_CHECKING:
     import faiss
@@ -29,6 +30,7 @@ __all__ = [
     "filled",
     "index_lists",
     "lists_among",
+    "proposed",
     "ranked",
     "recall",
 ]
@@ -136,10 +138,32 @@ def index_lists(
     ids, similarities
         As in :func:`exact_lists`, with -1 and 0 at the end of a list if too few were proposed.
     """
-    _, candidates = index.search(vectors[rows], min(k + SPARE, index.ntotal))
+    candidates = proposed(index, vectors[rows], k + SPARE)
     if group is not None:
         candidates = np.where(candidates >= 0, group[candidates], -1)
     return ranked(vectors, rows, candidates, k)
+
+
+def proposed(index: faiss.Index, vectors: _Vectors, width: int) -> _Rows:
+    """Return the ``width`` entries of a faiss index, at most, that it finds nearest; -1 = none.
+
+    Raises
+    ------
+    InputError
+        If it cannot be searched, or finds entries that are no row numbers, as a damaged one may.
+    """
+    try:
+        found: _Rows = index.search(vectors, min(width, index.ntotal))[1]
+    except RuntimeError as error:
+        raise InputError(
+            "The index cannot be searched, it is damaged or was not trained: build or copy it anew."
+        ) from error
+    if (found >= index.ntotal).any():
+        raise InputError(
+            "The index does not find the embeddings under their row numbers: build it from these "
+            "rows in this order."
+        )
+    return found
 
 
 def lists_among(

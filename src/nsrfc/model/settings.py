@@ -51,7 +51,8 @@ UNCHANGED: Calibration = (1.0, 0.0, 0.0)
 
 Family = Literal["structure", "coordinates"]
 
-Hyperparameters = dict[str, int | float | bool | Annotated[list[Number], Field(max_length=100)]]
+# bool first: pydantic 2.7 writes false as 0.0 where numbers come before it.
+Hyperparameters = dict[str, bool | int | float | Annotated[list[Number], Field(max_length=100)]]
 """Arguments of a network, whose class checks their ranges."""
 
 

@@ -577,7 +577,7 @@ def check_header(header: ArrayHeader, size: int, name: str) -> int:
             f"{name} holds pickled Python objects, which are never loaded: "
             f"write it anew as plain numbers or strings (array.astype(...))."
         )
-    if min(shape, default=0) < 0 or dtype.itemsize == 0:
+    if min(shape, default=0) < 0 or dtype.itemsize < 1:  # numpy 1 takes negative ones of text
         raise InputError(
             f"{name} states the impossible shape {shown(shape)} of {shortened(dtype)}: write it anew."
         )

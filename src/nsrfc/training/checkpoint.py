@@ -28,11 +28,22 @@ from nsrfc.storage.files import atomic_path, reading, remove_temporaries
 from nsrfc.storage.locks import clear, locked
 from nsrfc.storage.runs import write_json
 
-__all__ = ["Checkpoint", "CheckpointFolder", "flatten_optimizer", "restore_optimizer"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointFolder",
+    "check_state",
+    "flatten_optimizer",
+    "restore_optimizer",
+    "state_of",
+]
 
 _RUN = "run.json"
 _PLACE = "place"
 _SHA256 = "sha256"
+
+_STEP = "step"
+_SGD, _ADAM = ("momentum_buffer",), (_STEP, "exp_avg", "exp_avg_sq")
+"""What optimisers keep of a parameter: the number of its steps, and tensors of its shape."""
 
 
 class Checkpoint(NamedTuple):
@@ -104,7 +115,7 @@ class CheckpointFolder:
         """Return the latest checkpoint of a network, if there is one."""
         from safetensors import safe_open
 
-        path = self.folder / f"{name}.safetensors"
+        path = self._path(name)
         if not path.exists():
             return None
         with self._reading(path), safe_open(path, framework="pt") as file:
@@ -117,12 +128,21 @@ class CheckpointFolder:
         """Replace the checkpoint of a network."""
         from safetensors.torch import save_file
 
-        with atomic_path(self.folder / f"{name}.safetensors") as temporary:
+        with atomic_path(self._path(name)) as temporary:
             given = sorted(checkpoint.tensors.items())
             tensors = {key: value.detach().cpu().contiguous() for key, value in given}
             place = json.dumps(checkpoint.place)
             about = {_PLACE: place, _SHA256: tensors_fingerprint(tensors, place)}
             save_file(tensors, temporary, about)
+
+    @contextmanager
+    def restoring(self, name: str) -> Iterator[None]:
+        """Turn any error of using a checkpoint of a network into an `InputError` that names its file."""
+        with self._reading(self._path(name)):
+            yield
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
 
     @contextmanager
     def _reading(self, path: Path) -> Iterator[None]:
@@ -158,12 +178,38 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Load the state that :func:`flatten_optimizer` returned into an optimiser of the same kind."""
+    """Load the state that :func:`flatten_optimizer` returned into an optimiser of the same kind.
+
+    Raises
+    ------
+    ValueError
+        If it is of another kind, or of other parameters.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, _, kind = name.partition(".")
         state.setdefault(int(number), {})[kind] = value
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    kinds = _SGD if isinstance(optimizer, torch.optim.SGD) else _ADAM
+    for at, found in state.items():
+        shapes = {kind: value.shape for kind, value in found.items()}
+        of = parameters[at].shape if 0 <= at < len(parameters) else None
+        if shapes != {kind: torch.Size() if kind == _STEP else of for kind in kinds}:
+            raise ValueError(f"the state of parameter {at} is {shapes}")
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+
+def check_state(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights and buffers that are not those of a network.
+
+    Raises
+    ------
+    ValueError
+        If a name, shape or type differs.
+    """
+    wanted = {name: (value.shape, value.dtype) for name, value in network.state_dict().items()}
+    if {name: (value.shape, value.dtype) for name, value in tensors.items()} != wanted:
+        raise ValueError("its weights are of another network")
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:

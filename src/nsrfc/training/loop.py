@@ -10,14 +10,16 @@ rest.
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor, nn
 
 from nsrfc.errors import NsrfcError
@@ -25,6 +27,7 @@ from nsrfc.progress import Progress
 from nsrfc.training.checkpoint import (
     Checkpoint,
     CheckpointFolder,
+    check_state,
     flatten_optimizer,
     restore_optimizer,
     state_of,
@@ -87,15 +90,27 @@ class Epoch:
 class _Place:
     """Progress of training, stored in a checkpoint besides tensors."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     step: int = 0
     loss: float = 0.0  # sum over the steps of the current epoch
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)
     finished: bool = False
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any], steps: int, total: int) -> Self:
+        """Check what a checkpoint says of a training of ``total`` steps, ``steps`` in an epoch."""
+        # Read as JSON, as only there strict types take a mapping for a record.
+        place = TypeAdapter(cls).validate_json(json.dumps(found), strict=True)
+        known = 0 <= place.step <= total and len(place.history) == place.step // steps
+        if not known or (place.finished and not place.history):
+            raise ValueError(f"step {place.step} does not go with {len(place.history)} epochs")
+        return place
 
     @property
     def best(self) -> int:
         """Epoch with the best score, the first of equals."""
-        return int(np.argmax([epoch["score"] for epoch in self.history]))
+        return int(np.argmax([epoch.score for epoch in self.history]))
 
 
 def fit(
@@ -133,6 +148,8 @@ def fit(
 
     Raises
     ------
+    InputError
+        If the checkpoint is damaged, or of another network.
     NsrfcError
         If the loss becomes infinite or NaN.
     """
@@ -150,7 +167,7 @@ def fit(
         run.finish()
     task.network.load_state_dict(run.best)
     task.network.eval()
-    return [Epoch(**epoch) for epoch in run.place.history]
+    return run.place.history
 
 
 class _Run:
@@ -172,7 +189,8 @@ class _Run:
         self.place = _Place()
         self.best = state_of(task.network)
         if (found := checkpoints.read(task.name)) is not None:
-            self._restore(found)
+            with checkpoints.restoring(task.name):
+                self._restore(found)
 
     def goes_on(self) -> bool:
         """Whether there are steps left and patience is not exhausted."""
@@ -233,7 +251,7 @@ class _Run:
         with torch.no_grad():
             score = task.score()
         ended = Epoch(loss, score, rate)
-        place.history.append(asdict(ended))
+        place.history.append(ended)
         place.loss = 0.0
         if place.best == len(place.history) - 1:
             self.best = state_of(task.network)
@@ -250,7 +268,8 @@ class _Run:
         for key, value in found.tensors.items():
             group, _, name = key.partition("/")
             groups[group][name] = value
-        self.place = _Place(**found.place)
+        self.place = _Place.of(found.place, self.task.steps, self.total)
+        check_state(self.task.network, groups["best"])
         self.best = groups["best"]
         if not self.place.finished:
             self.task.network.load_state_dict(groups["network"])
@@ -279,7 +298,8 @@ def learning_rate(settings: LoopSettings, step: int, total: int) -> float:
 def seed_of(seed: int, *place: str | int) -> int:
     """Derive the seed of a part of the training from that of the run."""
     words = [int.from_bytes(part.encode(), "big") if isinstance(part, str) else part for part in place]
-    return int(np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0] >> 1)
+    # As an int, as numpy 1 shifts no uint64 by an int.
+    return int(np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0]) >> 1
 
 
 def _ignore(name: str, number: int, epochs: int, epoch: Epoch) -> None:
