@@ -27,7 +27,7 @@ from nsrfc.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["compiled", "find_device", "fork_safe", "note_forks"]
+__all__ = ["compiled", "find_device", "fork_safe", "may_have_gpu", "note_forks"]
 
 _logger = logging.getLogger(__name__)
 
@@ -52,6 +52,17 @@ def find_device(name: str) -> torch.device:
         able = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu"
         raise InputError(f"There is no device {name!r} that can compute here: take {able}.") from error
     return device
+
+
+_GPU_FILES = "nvidia*", "kfd", "dxg"
+"""Names in /dev of GPUs that torch can use, on Linux: of CUDA, of ROCm, and under Windows."""
+
+
+def may_have_gpu() -> bool:
+    """Whether to ask torch for a GPU: if there is surely none, the second of importing it is saved."""
+    return sys.platform != "linux" or any(
+        next(Path("/dev").glob(name), None) is not None for name in _GPU_FILES
+    )
 
 
 _THREADS = {

@@ -37,10 +37,13 @@ from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
 from nsrfc.vectors import on_grid, typical_faces
 
-__all__ = ["Scatter", "neighbor_entropy", "neighborhood_scatter", "whiten"]
+__all__ = ["MEASURED", "Scatter", "neighbor_entropy", "neighborhood_scatter", "whiten"]
 
 _Floats = npt.NDArray[np.float32]
 _Doubles = npt.NDArray[np.float64]
+
+MEASURED = 16_384
+"""Faces whose scatter is measured, at most."""
 
 _LIKELY = 0.5
 _MIN_TOTAL = 1.5
@@ -174,9 +177,9 @@ def neighborhood_scatter(X: _Floats, ids: npt.NDArray[np.int32], weights: _Float
     ----------
     X : ndarray of float32, shape (n, d)
         Unit vectors.
-    ids : ndarray of int32, shape (n, k)
-        Neighbours, the face itself in column 0; -1 = none.
-    weights : ndarray of float32, shape (n, k)
+    ids : ndarray of int32, shape (m, k)
+        Neighbours of some faces, the face itself in column 0; -1 = none.
+    weights : ndarray of float32, shape (m, k)
         Probability that the pair is genuine.
 
     Returns
@@ -184,9 +187,9 @@ def neighborhood_scatter(X: _Floats, ids: npt.NDArray[np.int32], weights: _Float
     Scatter or None
         None if no face has a likely neighbour.
     """
-    n, d = X.shape
+    d = X.shape[1]
     products, count = np.zeros((d, d)), 0
-    for part in chunks(n, _ROWS):
+    for part in chunks(len(ids), _ROWS):
         near = ids[part]
         chosen = np.where((near >= 0) & (weights[part] > _LIKELY), weights[part], np.float32(0))
         chosen[:, 0] = 1
@@ -195,7 +198,7 @@ def neighborhood_scatter(X: _Floats, ids: npt.NDArray[np.int32], weights: _Float
         total = total[measured, None]
         mean = weighted_sums(X, np.maximum(near, 0)[measured], chosen[measured]) / total
         # Sums are exact, so that the result does not depend on how the product is split.
-        residual = ((X[part][measured] - mean) * np.sqrt(total / (total - 1))).astype(np.float64)
+        residual = ((X[near[measured, 0]] - mean) * np.sqrt(total / (total - 1))).astype(np.float64)
         residual = on_grid(residual, 16)
         products += residual.T @ residual
         count += len(residual)

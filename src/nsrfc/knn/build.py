@@ -30,7 +30,7 @@ from nsrfc.knn.rebuilt import lists_around
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.rowstore import MemoryRows, RowStore
-from nsrfc.runtime import fork_safe
+from nsrfc.runtime import fork_safe, may_have_gpu
 from nsrfc.vectors import check_unit
 
 if TYPE_CHECKING:
@@ -243,7 +243,9 @@ def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: 
 
 def _products(vectors: _Vectors, device: str) -> Products | None:
     """Products on the GPU; None if the search runs on the CPU."""
-    if device == "cpu" or (device == "auto" and len(vectors) < GPU_FROM):
+    if device == "cpu":
+        return None
+    if device == "auto" and (len(vectors) < GPU_FROM or not may_have_gpu()):
         return None
     from nsrfc.knn.gpu import products_on
 

@@ -14,7 +14,7 @@ No threshold depends on the scale of an embedder.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from nsrfc.graph.scores import (
     impostor_scores,
     probability,
 )
-from nsrfc.graph.whitening import neighborhood_scatter, whiten
+from nsrfc.graph.whitening import MEASURED, neighborhood_scatter, whiten
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import EdgeScorer, Run
 from nsrfc.methods.search import search
@@ -50,6 +50,7 @@ from nsrfc.records import (
     ScorePrior,
 )
 from nsrfc.rowstore import RowStore
+from nsrfc.vectors import typical_faces
 
 if TYPE_CHECKING:
     from nsrfc.methods.placement import Placement
@@ -123,13 +124,13 @@ class Rules:
         del lists
         with run.progress.stage("whitening", len(faces)) as advance:
             model = scored.model()
-            vectors = whiten(
-                faces, neighborhood_scatter(faces, scored.ids, scored.weights(model)), self.whitening
-            )
+            some = scored.of(typical_faces(faces, self.seed, MEASURED))
+            scatter = neighborhood_scatter(faces, some.ids, some.weights(model))
+            vectors = whiten(faces, scatter, self.whitening)
             advance(len(faces))
         if vectors is not faces:
             # Free the first scores before they are replaced.
-            del scored
+            del scored, some
             lists = steps.rebuilt(vectors, nearest)
             scored = steps.scored(lists, lists.similarities.copy(), vectors)
             nearest, model = lists.ids, scored.model()
@@ -237,6 +238,10 @@ class _Scored:
     score: _Floats
     impostors: ImpostorScores
     identical: float
+
+    def of(self, rows: npt.NDArray[np.int64]) -> _Scored:
+        """Return the lists of some faces."""
+        return replace(self, ids=self.ids[rows], score=self.score[rows])
 
     @property
     def top(self) -> _Floats:

@@ -25,7 +25,7 @@ from nsrfc.graph.list_features import (
 from nsrfc.graph.neighborhood_means import average_neighbors
 from nsrfc.graph.reverse import both_directions, columns_in_lists
 from nsrfc.graph.scores import impostor_scores
-from nsrfc.graph.whitening import neighborhood_scatter, whiten
+from nsrfc.graph.whitening import MEASURED, neighborhood_scatter, whiten
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import Run
 from nsrfc.methods.networks import EdgeInputs, ListInputs, NetworkMethod, device_of, padded
@@ -38,6 +38,7 @@ from nsrfc.networks.structure import (
 )
 from nsrfc.records import NeighborGraph, Neighborhood
 from nsrfc.rowstore import RowStore
+from nsrfc.vectors import typical_faces
 
 if TYPE_CHECKING:
     from nsrfc.methods.placement import Chance
@@ -79,9 +80,9 @@ class StructureMethod(NetworkMethod):
 
     def whitened(self, near: Neighborhood, run: Run) -> Neighborhood:
         """Whiten embeddings by the scatter within neighbourhoods, and rebuild the graph on them."""
-        ids = near.ids[:, : self.width]
-        weights = self._weights(self.refinement.first, near)
-        scatter = neighborhood_scatter(near.vectors, ids, weights)
+        rows = typical_faces(near.vectors, self.seed, MEASURED)
+        weights = self._weights(self.refinement.first, near, rows)
+        scatter = neighborhood_scatter(near.vectors, near.ids[rows, : self.width], weights)
         white = whiten(near.vectors, scatter, self.refinement.powers)
         if white is near.vectors:
             return near
@@ -174,19 +175,20 @@ class StructureMethod(NetworkMethod):
 
     def _averaged(self, scorer: PairScorer, near: Neighborhood) -> _Floats:
         X = near.vectors
-        mean = average_neighbors(X, near.ids[:, : self.width], self._weights(scorer, near)).mean
+        weights = self._weights(scorer, near, np.arange(len(X)))
+        mean = average_neighbors(X, near.ids[:, : self.width], weights).mean
         mean += np.float32(self.refinement.own) * X
         mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.float32(1e-12))
         return mean
 
-    def _weights(self, scorer: PairScorer, near: Neighborhood) -> _Floats:
-        """Probability (n, w) that listed pairs are genuine; 1 for the face itself."""
+    def _weights(self, scorer: PairScorer, near: Neighborhood, rows: _Rows) -> _Floats:
+        """Probability (m, w) that pairs in some lists are genuine; 1 for the face itself."""
         gather, device = self.list_inputs(scorer, near), device_of(scorer)
-        ids = near.ids[:, : self.width]
+        ids = near.ids[rows, : self.width]
         weights = np.empty(ids.shape, np.float32)
         with torch.no_grad():
             for part in chunks(len(weights), LISTS):
-                (features,) = gather(np.arange(part.start, part.stop))
+                (features,) = gather(rows[part])
                 weights[part] = scorer(features.to(device)).sigmoid().cpu().numpy()
         weights[ids < 0] = 0
         weights[:, 0] = 1
@@ -200,9 +202,7 @@ def _list_inputs(
     vectors: _Floats,
     more: _Floats | None = None,
 ) -> ListInputs:
-    """Gather what networks read of the first ``width`` neighbours in lists; ``more`` (n, width, m) are
-    further features.
-    """
+    """Gather the first ``width`` neighbours of lists; ``more`` are further features (n, width, m)."""
     if isinstance(network, PairScorer):
         return lambda rows: (torch.from_numpy(list_features(structure, rows, width)),)
 
