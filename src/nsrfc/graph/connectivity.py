@@ -212,8 +212,8 @@ def _follow(
                     a, b = b, a
                 parent[b] = a
                 size[a] += size[b]
-                if compared:
-                    sums[a] += sums[b]
+                for c in range(sums.shape[1]):
+                    sums[a, c] += sums[b, c]
                 optimistic[root(optimistic, b)] = root(optimistic, a)
         else:
             one, other = root(optimistic, a), root(optimistic, b)

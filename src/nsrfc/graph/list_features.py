@@ -209,6 +209,7 @@ def list_features(structure: ListStructure, rows: _Rows, width: int | None = Non
         structure.squared_length,
         _DEPTHS,
         np.minimum(_CURVE, k - 1),
+        (np.log1p(np.arange(k + 1)) * _RANK_UNIT).astype(np.float32),
         structure.place,
         out,
     )
@@ -259,21 +260,21 @@ def _describe(
     squared_length: _Floats,
     depths: npt.NDArray[np.int64],
     points: npt.NDArray[np.int64],
+    log_rank: _Floats,
     place: _Ids,
     out: _Floats,
 ) -> None:
     k = ids.shape[1]
     at = 4 + len(depths)
-    log_rank = (np.log1p(np.arange(k + 1)) * _RANK_UNIT).astype(np.float32)
     tasks = len(place)
     for task in prange(tasks):
         # Column k stands for faces that are not listed, so that the lookup needs no branch and can be
         # vectorised. The last entry is for the id -1.
         column_of = place[task]
-        weight = np.zeros(k + 1, np.float32)
-        own_rank = np.full(k + 1, k, np.int32)
-        columns, deepest = np.full(k, k, np.int32), np.empty(k, np.int32)
-        products = np.empty(k, np.float32)
+        weight, products = np.empty(k + 1, np.float32), np.empty(k, np.float32)
+        own_rank, columns = np.empty(k + 1, np.int32), np.empty(k, np.int32)
+        deepest = np.empty(k, np.int32)
+        weight[k], own_rank[k], columns[0] = 0, k, k
         for r in range(task * len(rows) // tasks, (task + 1) * len(rows) // tasks):
             i = rows[r]
             for c in range(k):

@@ -32,7 +32,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import prange
 from scipy.special import betaincinv, expit
-from scipy.stats import norm
 
 from nsrfc.records import ImpostorScores, ScorePrior
 from nsrfc.runtime import compiled
@@ -77,7 +76,7 @@ PAIRED = 2_048
 
 _CHUNK = 1024
 _SHRINK = np.float32(1 - 2.0**-7)
-_BINS = 4096
+_BINS, _TASKS = 4096, 16
 _SHARES = np.linspace(0.01, 0.5, 50)
 _FLOOR = 1e-7
 _LEAST_WIDTH = 0.05
@@ -107,10 +106,11 @@ def impostor_scores(X: _Floats, seed: int = 0, prior: ScorePrior | None = None) 
     # a similarity by about 0.0001.
     faces = on_grid(X[typical_faces(X, seed, PAIRED)] * _SHRINK, 12)
     columns = faces.T
-    count = np.zeros(_BINS, np.int64)
+    count = np.zeros((_TASKS, _BINS), np.int64)
     for start in range(0, len(faces), _CHUNK):
         rows = faces[start : start + _CHUNK]
         _count_pairs(rows @ columns[:, : start + len(rows)], start, count)
+    count = count.sum(axis=0)
     # One pair tells nothing: the prior alone decides.
     share = count / count.sum() if count.sum() > 1 else np.zeros(_BINS)
     return _impostors_of(share, len(X), prior)
@@ -188,7 +188,9 @@ def _off_card(prior: ScorePrior, mean: _Doubles, deviation: _Doubles) -> _Double
 
 def _normal(x: _Doubles, mean: _Doubles, deviation: _Doubles) -> _Doubles:
     """Return normal densities (m, bins) with means (m,) and deviations (m,)."""
-    density: _Doubles = norm.pdf(x, mean[:, None], deviation[:, None])
+    deviation = deviation[:, None]
+    density: _Doubles = np.exp(((x - mean[:, None]) / deviation) ** 2 / -2)
+    density /= deviation * np.sqrt(2 * np.pi)
     return density
 
 
@@ -196,17 +198,15 @@ def _normal(x: _Doubles, mean: _Doubles, deviation: _Doubles) -> _Doubles:
 def _count_pairs(similarities: _Floats, first: int, count: npt.NDArray[np.int64]) -> None:
     """Add to the histogram of values in [-1, 1] those of pairs, each face with the faces before it.
 
-    Row r holds the similarities of face ``first + r``.
+    Row r holds the similarities of face ``first + r``. Every row of ``count`` (tasks, bins) belongs to
+    one task.
     """
-    rows = len(similarities)
-    tasks = 16
-    found = np.zeros((tasks, _BINS), np.int64)
+    rows, tasks = len(similarities), len(count)
     for task in prange(tasks):
         for r in range(task * rows // tasks, (task + 1) * rows // tasks):
             for c in range(first + r):
                 value = int((similarities[r, c] + np.float32(1)) * np.float32(0.5 * _BINS))
-                found[task, min(max(value, 0), _BINS - 1)] += 1
-    count += found.sum(axis=0)
+                count[task, min(max(value, 0), _BINS - 1)] += 1
 
 
 TAIL = 2.0

@@ -188,7 +188,9 @@ def lists_among(
     ids = np.full((len(rows), k), -1, np.int32)
     similarities = np.zeros((len(rows), k), np.float32)
     seen = np.full((get_num_threads(), len(vectors)), -1, np.int32)
-    _rank_around(vectors, rows, around, min(width, around.shape[1]), seen, ids, similarities)
+    scores = np.empty((len(seen), k))
+    width = min(width, around.shape[1])
+    _rank_around(vectors, rows, around, width, seen, scores, ids, similarities)
     return ids, similarities
 
 
@@ -198,7 +200,8 @@ def ranked(
     """Return the k best candidates of each row, the row itself first."""
     ids = np.full((len(rows), k), -1, np.int32)
     similarities = np.zeros((len(rows), k), np.float32)
-    _rank(vectors, rows, np.sort(candidates, axis=1), ids, similarities)
+    scores = np.empty((get_num_threads(), k))
+    _rank(vectors, rows, np.sort(candidates, axis=1), scores, ids, similarities)
     return ids, similarities
 
 
@@ -215,19 +218,25 @@ def dot(vectors: _Vectors, i: int, j: int) -> float:
 
 
 @compiled(parallel=True)
-def _rank(vectors: _Vectors, rows: _Rows, candidates: _Rows, ids: _Ids, similarities: _Vectors) -> None:
-    for r in prange(len(rows)):
-        i = rows[r]
-        proposed = np.empty(candidates.shape[1], np.int32)
-        scores = np.empty(candidates.shape[1])
-        found = 0
-        for c in range(candidates.shape[1]):
-            j = candidates[r, c]
-            if j < 0 or j == i or (c > 0 and candidates[r, c - 1] == j):
-                continue
-            proposed[found], scores[found] = j, dot(vectors, i, j)
-            found += 1
-        _fill(i, proposed[:found], scores[:found], ids[r], similarities[r])
+def _rank(
+    vectors: _Vectors,
+    rows: _Rows,
+    candidates: _Rows,
+    scores: _Doubles,
+    ids: _Ids,
+    similarities: _Vectors,
+) -> None:
+    tasks = len(scores)
+    for task in prange(tasks):
+        for r in range(task * len(rows) // tasks, (task + 1) * len(rows) // tasks):
+            i = rows[r]
+            ids[r, 0] = i
+            held = 1
+            for c in range(candidates.shape[1]):
+                j = candidates[r, c]
+                if j >= 0 and j != i and (c == 0 or candidates[r, c - 1] != j):
+                    held = _insert(j, dot(vectors, i, j), held, ids[r], scores[task])
+            _round(held, scores[task], similarities[r])
 
 
 @compiled(parallel=True)
@@ -237,62 +246,57 @@ def _rank_around(
     around: _Ids,
     width: int,
     seen: _Ids,
+    scores: _Doubles,
     ids: _Ids,
     similarities: _Vectors,
 ) -> None:
-    tasks, k = len(seen), ids.shape[1]
+    """Rank the neighbours of neighbours; ``seen`` is the last row for which a face was a candidate."""
+    tasks = len(scores)
     for task in prange(tasks):
-        # Last row for which each face was a candidate.
-        last = seen[task]
-        proposed = np.empty(width * around.shape[1], np.int32)
-        scores = np.empty(len(proposed))
         for r in range(task * len(rows) // tasks, (task + 1) * len(rows) // tasks):
             i = rows[r]
-            last[i] = i
-            found = 0
+            ids[r, 0] = i
+            seen[task, i] = i
+            held = 1
             for a in range(width):
                 near = around[i, a]
                 if near < 0:
                     continue
                 for c in range(around.shape[1]):
                     j = around[near, c]
-                    if j >= 0 and last[j] != i:
-                        last[j] = i
-                        proposed[found] = j
-                        found += 1
-            for c in range(found):
-                scores[c] = dot(vectors, i, proposed[c])
-            if found >= k:
-                least = np.partition(scores[:found], found - k)[found - k]
-                best = 0
-                for c in range(found):
-                    if scores[c] >= least:
-                        proposed[best], scores[best] = proposed[c], scores[c]
-                        best += 1
-                found = best
-            by_row = np.argsort(proposed[:found])
-            _fill(i, proposed[:found][by_row], scores[:found][by_row], ids[r], similarities[r])
+                    if j >= 0 and seen[task, j] != i:
+                        seen[task, j] = i
+                        held = _insert(j, dot(vectors, i, j), held, ids[r], scores[task])
+            _round(held, scores[task], similarities[r])
 
 
 @compiled()
-def _fill(i: int, proposed: _Ids, scores: _Doubles, ids: _Ids, similarities: _Vectors) -> None:
-    """Fill the list of row i with rows that are proposed in ascending order."""
-    k = len(ids)
-    ids[0] = i
+def _insert(j: int, score: float, held: int, ids: _Ids, scores: _Doubles) -> int:
+    """Insert a face into a list by descending score, then by number; return the number of faces held."""
+    if held == len(ids):
+        last = held - 1
+        if last == 0 or score < scores[last] or (score == scores[last] and j > ids[last]):
+            return held
+    else:
+        last = held
+    while last > 1 and (score > scores[last - 1] or (score == scores[last - 1] and j < ids[last - 1])):
+        ids[last], scores[last] = ids[last - 1], scores[last - 1]
+        last -= 1
+    ids[last], scores[last] = j, score
+    return max(held, min(held + 1, len(ids)))
+
+
+@compiled()
+def _round(held: int, scores: _Doubles, similarities: _Vectors) -> None:
+    """Round the scores of a list so that those which differ stay different."""
     similarities[0] = 1
-    filled = 1
     before = np.inf
-    for c in np.argsort(-scores, kind="mergesort"):
-        if filled == k:
-            break
-        last = similarities[filled - 1]
-        similarity = np.float32(scores[c])
+    for c in range(1, held):
+        last, similarity = similarities[c - 1], np.float32(scores[c])
         if similarity >= last:
             similarity = np.nextafter(last, np.float32(-2)) if scores[c] < before else last
-        ids[filled] = proposed[c]
-        similarities[filled] = max(np.float32(-1), similarity)
+        similarities[c] = max(np.float32(-1), similarity)
         before = scores[c]
-        filled += 1
 
 
 Lists = Callable[[_Vectors, _Rows], tuple[_Ids, _Vectors]]

@@ -20,8 +20,9 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,9 @@ from nsrfc.storage.files import (
 from nsrfc.storage.identities import read_identities
 from nsrfc.storage.locks import clear, locked
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = [
     "BAD_ROWS",
     "FILES",
@@ -64,7 +68,7 @@ FILES = LABELS, TABLE, RECORD = "labels.npy", "clusters.parquet", "run.json"
 _MOST_RECORD_BYTES = 1 << 22
 BAD_ROWS = "bad_rows.npy"
 COLUMNS = "label", "confidence"
-LIBRARIES = ("numpy", "scipy", "sklearn", "faiss", "numba", "pyarrow")
+LIBRARIES = ("numpy", "scipy", "faiss", "numba", "pyarrow")
 
 UNFINISHED = ".unfinished"
 """Subfolder of the output folder for intermediate results, from which an interrupted run resumes."""
@@ -245,7 +249,9 @@ def versions(*, torch: bool = False) -> dict[str, str]:
     """
     names = (*LIBRARIES, "torch") if torch else LIBRARIES
     found = {"nsrfc": __version__, "python": platform.python_version()}
-    return found | {name: str(import_module(name).__version__) for name in names}
+    found |= {name: str(import_module(name).__version__) for name in names}
+    # Asked without importing it, which takes half a second: a run does not need it.
+    return found | {"sklearn": version("scikit-learn")}
 
 
 def write_json(path: PathLike, record: Mapping[str, Any]) -> None:
@@ -277,7 +283,22 @@ def _write_table(path: Path, found: Clustering, ids: npt.NDArray[Any] | None, id
     import pyarrow.parquet as pq
 
     names = {"row": np.arange(len(found.labels))} if ids is None else {id_key: ids}
-    columns = {**names, **dict(zip(COLUMNS, (found.labels, found.confidence), strict=True))}
+    columns: dict[str, npt.NDArray[Any]] = {
+        **names,
+        **dict(zip(COLUMNS, (found.labels, found.confidence), strict=True)),
+    }
     # pyarrow only takes UTF-8 paths, and its error for a full disk says less.
     with path.open("wb") as stream:
-        pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), stream)
+        pq.write_table(pa.table({name: _column(values) for name, values in columns.items()}), stream)
+
+
+def _column(values: npt.NDArray[Any]) -> pa.Array:
+    """Return numbers as a column, without a copy."""
+    import pyarrow as pa
+
+    if values.dtype.kind not in "iuf":
+        return pa.array(values)
+    # Given an ndarray, pa.array imports pandas, which takes a quarter of a second.
+    values = np.ascontiguousarray(values)
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
