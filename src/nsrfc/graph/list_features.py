@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import get_num_threads, prange
 
+from nsrfc.chunks import ROWS, chunks
 from nsrfc.graph.scores import ScoreModel, fit_score_model
 from nsrfc.records import ImpostorScores
 from nsrfc.runtime import compiled
@@ -156,20 +157,28 @@ def with_more_faces(
 
 
 def _described(ids: _Ids, score: _Floats) -> tuple[_Floats, _Ids, _Floats, _Floats]:
-    """Bounded scores, ranks, curves and squared lengths of lists (n, k)."""
-    score = np.clip(score, *_BOUNDS)
+    """Bounded scores, ranks, curves and squared lengths of lists (n, k); ``score`` is overwritten."""
+    rank, curve = np.empty_like(ids), np.empty_like(score)
+    squared_length = np.empty(len(ids), np.float32)
+    for part in chunks(len(ids), ROWS):
+        _describe_lists(ids[part], score[part], rank[part], curve[part], squared_length[part])
+    return score, rank, curve, squared_length
+
+
+def _describe_lists(
+    ids: _Ids, score: _Floats, rank: _Ids, curve: _Floats, squared_length: _Floats
+) -> None:
+    np.clip(score, *_BOUNDS, out=score)
     score[:, 0] = _BOUNDS[1]
     score[ids < 0] = _ABSENT
     order = np.argsort(-score, axis=1, kind="stable")
-    rank = np.empty_like(ids)
     np.put_along_axis(rank, order, np.arange(ids.shape[1], dtype=np.int32)[None], axis=1)
-    curve = np.take_along_axis(score, order, axis=1)
+    descending = np.take_along_axis(score, order, axis=1)
     last = np.maximum((ids >= 0).sum(axis=1) - 1, 0)
-    end = np.where(last > 0, curve[np.arange(len(ids)), last], 0).astype(np.float32)
-    curve = np.where(curve == _ABSENT, end[:, None], curve)
+    end = np.where(last > 0, descending[np.arange(len(ids)), last], 0).astype(np.float32)
+    curve[:] = np.where(descending == _ABSENT, end[:, None], descending)
     score[ids < 0] = 0
-    squared_length = np.einsum("nk,nk,nk,nk->n", *(score[:, 1:],) * 4)
-    return score, rank, curve, squared_length
+    squared_length[:] = np.einsum("nk,nk,nk,nk->n", *(score[:, 1:],) * 4)
 
 
 def _room(ids: _Ids) -> _Ids:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from nsrfc.chunks import chunks, release
 from nsrfc.graph.scores import best_impostor, impostor_scores
 from nsrfc.knn.build import build_neighbor_graph
-from nsrfc.knn.copies import DistinctFaces, renumber
+from nsrfc.knn.copies import DistinctFaces
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import Method, Run
 from nsrfc.records import NeighborGraph, ScorePrior
@@ -118,6 +118,24 @@ def _lead(ids: _Ids, near: _Ids, order: npt.NDArray[np.int64], leader: _Ids) -> 
                     leader[ids[face, c]] = face
 
 
+@compiled()
+def _fold_lists(
+    ids: _Ids, leaders: npt.NDArray[np.int64], group: npt.NDArray[np.int64], around: _Ids
+) -> None:
+    """Turn the lists of leaders into lists of groups, each once; -1 where too few are left."""
+    seen = np.full(len(leaders), -1, np.int32)
+    for row in range(len(leaders)):
+        held = 0
+        for c in range(ids.shape[1]):
+            face = ids[leaders[row], c]
+            if face >= 0 and seen[group[face]] != row:
+                seen[group[face]] = row
+                around[row, held] = group[face]
+                held += 1
+        for c in range(held, ids.shape[1]):
+            around[row, c] = -1
+
+
 def search(vectors: _Floats, method: Method, run: Run) -> NeighborGraph:
     """Find the neighbours of unit vectors (n, d), in lists of the method's k; the lists are kept."""
     of = run.results.key("embeddings", {"sha256": run.results.fingerprint(vectors)})
@@ -171,7 +189,8 @@ def scenes_and_neighbors(
     number = np.empty_like(order)
     number[order] = np.arange(len(order))
     scenes = scenes.reordered(np.argsort(number[faces.place[scenes.rows]]))
-    around = renumber(graph, faces.place[scenes.rows], scenes.place[faces.rows]).ids
+    around = np.empty((len(scenes.rows), graph.k), np.int32)
+    _fold_lists(graph.ids, faces.place[scenes.rows], scenes.place[faces.rows], around)
     del graph  # Two graphs at a time would be the peak of memory.
     left = (around >= 0).sum(axis=1) / min(around.shape[1], len(around))
     if method.search == "exact" or (left < LEFT).mean() > SHORT:
