@@ -45,9 +45,9 @@ def features_of_some_lists(n: int) -> Callable[[], object]:
     s: ListStructure = list_structure(ring(n), descending(n), ImpostorScores(0.0, 0.1, 0.0))
     out = np.zeros((LISTS, K, len(list_features.LIST_FEATURES)), np.float32)
     known = s.ids, s.score, s.rank, s.curve, s.squared_length
-    points, log_rank = np.array([1, 2, 3]), np.zeros(K + 1, np.float32)
+    log_rank = np.zeros(K + 1, np.float32)
     return lambda: list_features._describe.__wrapped__(
-        np.arange(LISTS), *known, np.array([2, 4]), points, log_rank, s.place, out
+        np.arange(LISTS), *known, np.array([2, 4]), log_rank, s.place, out
     )
 
 

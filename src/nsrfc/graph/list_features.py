@@ -74,8 +74,9 @@ class ListStructure:
         Normalised scores in the order of ``ids``, bounded to -5..40; the upper bound in column 0.
     rank : ndarray of int32, shape (n, k)
         Rank of each column by descending score; 0 for the face itself.
-    curve : ndarray of float32, shape (n, k)
-        Scores, descending; where there is no neighbour, the last score of the list (0 if empty).
+    curve : ndarray of float32, shape (n, 8)
+        Scores of the neighbours of some ranks, those of the features "own r"; of the last neighbour if
+        the list is shorter (0 if empty).
     squared_length : ndarray of float32, shape (n,)
         Of the list as a sparse vector of squared scores, without the face itself.
     impostors : ImpostorScores
@@ -110,10 +111,10 @@ def list_structure(ids: _Ids, similarities: _Floats, impostors: ImpostorScores) 
     Returns
     -------
     ListStructure
-        16 n k bytes, including ``ids``.
+        12 n k + 36 n bytes, including ``ids``.
     """
     lists = _described(ids, impostors.normalized(similarities))
-    model = fit_score_model(lists[2][:, 1:2].ravel(), len(ids), impostors.identical)
+    model = fit_score_model(lists[2][:, 0], len(ids), impostors.identical)
     return ListStructure(ids, *lists, impostors, model, _room(ids))
 
 
@@ -158,7 +159,7 @@ def with_more_faces(
 
 def _described(ids: _Ids, score: _Floats) -> tuple[_Floats, _Ids, _Floats, _Floats]:
     """Bounded scores, ranks, curves and squared lengths of lists (n, k); ``score`` is overwritten."""
-    rank, curve = np.empty_like(ids), np.empty_like(score)
+    rank, curve = np.empty_like(ids), np.empty((len(ids), len(_CURVE)), np.float32)
     squared_length = np.empty(len(ids), np.float32)
     for part in chunks(len(ids), ROWS):
         _describe_lists(ids[part], score[part], rank[part], curve[part], squared_length[part])
@@ -175,8 +176,8 @@ def _describe_lists(
     np.put_along_axis(rank, order, np.arange(ids.shape[1], dtype=np.int32)[None], axis=1)
     descending = np.take_along_axis(score, order, axis=1)
     last = np.maximum((ids >= 0).sum(axis=1) - 1, 0)
-    end = np.where(last > 0, descending[np.arange(len(ids)), last], 0).astype(np.float32)
-    curve[:] = np.where(descending == _ABSENT, end[:, None], descending)
+    chosen = np.minimum(np.minimum(_CURVE, ids.shape[1] - 1), last[:, None])
+    curve[:] = np.where(last[:, None] > 0, np.take_along_axis(descending, chosen, axis=1), 0)
     score[ids < 0] = 0
     squared_length[:] = np.einsum("nk,nk,nk,nk->n", *(score[:, 1:],) * 4)
 
@@ -217,7 +218,6 @@ def list_features(structure: ListStructure, rows: _Rows, width: int | None = Non
         structure.curve,
         structure.squared_length,
         _DEPTHS,
-        np.minimum(_CURVE, k - 1),
         (np.log1p(np.arange(k + 1)) * _RANK_UNIT).astype(np.float32),
         structure.place,
         out,
@@ -268,7 +268,6 @@ def _describe(
     curve: _Floats,
     squared_length: _Floats,
     depths: npt.NDArray[np.int64],
-    points: npt.NDArray[np.int64],
     log_rank: _Floats,
     place: _Ids,
     out: _Floats,
@@ -317,9 +316,10 @@ def _describe(
                         total += deepest[d] < depth
                     row[4 + m] = total / depth
                 row[at] = common / np.sqrt(squared_length[i] * squared_length[j] + np.float32(1e-6))
-                for p in range(len(points)):
-                    row[at + 1 + p] = curve[i, points[p]] * _SCORE_UNIT
-                    row[at + 1 + len(points) + p] = curve[j, points[p]] * _SCORE_UNIT
+                points = curve.shape[1]
+                for p in range(points):
+                    row[at + 1 + p] = curve[i, p] * _SCORE_UNIT
+                    row[at + 1 + points + p] = curve[j, p] * _SCORE_UNIT
             for c in range(k):
                 if ids[i, c] >= 0:
                     column_of[ids[i, c]] = k
