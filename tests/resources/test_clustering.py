@@ -22,7 +22,7 @@ from nsrfc.synthetic import generate
 
 
 def test_memory_grows_in_proportion_to_the_faces() -> None:
-    at = [plan(n, 256).peak_bytes for n in (100_000, 200_000, 300_000)]
+    at = [plan(n, 256).peak_bytes for n in (200_000, 300_000, 400_000)]
     assert at[1] - at[0] == at[2] - at[1] > 0
 
 
@@ -146,7 +146,6 @@ def test_a_model_for_any_dimension_is_planned_by_that_of_the_data(every_step: di
 
 
 def test_networks_on_structure_rebuild_graphs_in_linear_time(every_step: dict[str, Any]) -> None:
-    """But for whitened vectors, which are searched like embeddings."""
     from nsrfc.model.settings import ModelSettings
 
     def refinement(n: int, family: str, *, whiten: bool = False) -> float:
@@ -157,7 +156,7 @@ def test_networks_on_structure_rebuild_graphs_in_linear_time(every_step: dict[st
 
     assert refinement(100_000, "structure") == pytest.approx(2 * refinement(50_000, "structure"))
     white = [refinement(n, "structure", whiten=True) for n in (50_000, 100_000)]
-    assert white[1] > 2.1 * white[0], "all pairs"
+    assert white[1] == pytest.approx(2 * white[0])
     assert refinement(100_000, "coordinates") > 2.1 * refinement(50_000, "coordinates"), "all pairs"
 
 

@@ -149,7 +149,8 @@ def plan(
 def _known(search: Plan, given_k: int | None) -> tuple[Stage, Stage, Stage]:
     """Stages of a search, or of given neighbours, and of a second search if there are near-copies."""
     vectors, searched = search.stages
-    work = searched.work_bytes + 4 * search.n * search.dimension
+    # The faces and their lists are put in another order as well.
+    work = searched.work_bytes + 4 * search.n * search.dimension + searched.held_bytes
     again = replace(searched, name="near-copies", work_bytes=work)
     if given_k is None:
         return vectors, searched, replace(again, held_bytes=0)
@@ -218,11 +219,14 @@ def _plan_networks(
 ) -> Plan:
     search = plan_search(n, dimension, config.model_copy(update={"k": model.k}))
     known = _known(search, given_k)
-    entries, cores, costs = n * model.k, available_cores(), COSTS[model.family]
+    cores, costs = available_cores(), COSTS[model.family]
+    # The whole list describes a face, of which networks score the nearest.
+    nearest = min(model.scored or model.k, model.k)
+    entries = n * nearest
     width = model.width("pcenet", dimension)
     scoring = costs.list_seconds(entries, model.k, width) / cores
-    lists = costs.list_bytes(entries)
-    batch = 4 * min(n, BATCH) * model.k * costs.token_values(model.k, width)
+    lists = costs.list_bytes(n * model.k)
+    batch = 4 * min(n, BATCH) * nearest * costs.token_values(nearest, width)
     scores = PROBABILITY_BYTES_PER_NEIGHBOR * entries
     stages = [Stage("model", TORCH_BYTES, 0, 0.0), *known]
     if model.uses("refine"):
@@ -247,12 +251,12 @@ def _refinement(search: Plan, model: ModelSettings, width: int) -> Stage:
     """Refining the embeddings, and rebuilding the graph."""
     n, dimension, entries = search.n, search.dimension, search.n * model.k
     costs, cores, neighbors = COSTS[model.family], available_cores(), search.stages[1]
-    refining = costs.refining_seconds(n, model.k, dimension) / cores
+    refining = costs.refining_seconds(n, model.scored or model.k, dimension) / cores
     whitened, rebuilt = model.uses("whiten"), model.uses("rebuild")
     again = REBUILD_SECONDS * entries * dimension / cores
     if costs.searches_anew:
         again = neighbors.seconds
-    seconds = (1 + whitened) * refining + whitened * neighbors.seconds + rebuilt * again
+    seconds = refining + (whitened + rebuilt) * again
     # Whitened vectors and their lists, in addition to the first ones.
     beside = (4 * n * dimension + GRAPH_BYTES_PER_NEIGHBOR * entries) * whitened
     held = 4 * n * width + GRAPH_BYTES_PER_NEIGHBOR * entries * rebuilt

@@ -13,7 +13,7 @@ CONVOLVED_BYTES_PER_VALUE = 72
 """Per face and dimension, besides the vectors: layers of a C-GCN."""
 
 STRUCTURE_BYTES_PER_NEIGHBOR = 40
-"""Per face and neighbour, besides the graph: normalised scores, ranks and their order."""
+"""Per face and neighbour, besides the graph: normalised scores, ranks, and lists being searched."""
 
 LAYER_VALUES = 2560
 """Values that a published network keeps per token, besides four vectors."""
