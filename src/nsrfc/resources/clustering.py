@@ -149,8 +149,9 @@ def plan(
 def _known(search: Plan, given_k: int | None) -> tuple[Stage, Stage, Stage]:
     """Stages of a search, or of given neighbours, and of a second search if there are near-copies."""
     vectors, searched = search.stages
-    # The faces and their lists are put in another order as well.
-    work = searched.work_bytes + 4 * search.n * search.dimension + searched.held_bytes
+    # Faces and lists in another order, or scenes and what another search of them takes.
+    beside = max(searched.work_bytes, searched.held_bytes)
+    work = beside + 4 * search.n * search.dimension
     again = replace(searched, name="near-copies", work_bytes=work)
     if given_k is None:
         return vectors, searched, replace(again, held_bytes=0)
