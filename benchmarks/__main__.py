@@ -40,6 +40,8 @@ METHODS: dict[str, Callable[[Path], Callable[[], Measurement]]] = {
     "DBSCAN": rivals.dbscan,
     "HDBSCAN": rivals.hdbscan,
     "fast_hdbscan": rivals.fast_hdbscan,
+    "fast_hdbscan, leaf": partial(rivals.fast_hdbscan, selection="leaf"),
+    "fast_hdbscan, given": partial(rivals.fast_hdbscan, selection="leaf", given=True),
     "Infomap": rivals.infomap,
     "HAC": rivals.linkage,
 }

@@ -10,6 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
 
 from nsrfc.errors import OptionalDependencyError
 from nsrfc.knn.build import build_neighbor_graph
@@ -35,6 +39,8 @@ SETTINGS = {
     "DBSCAN": f"cosine {COSINE['DBSCAN']}, min {CLOSE_FACES}",
     "HDBSCAN": f"min {CLUSTER_SIZE}",
     "fast_hdbscan": f"min {CLUSTER_SIZE}",
+    "fast_hdbscan, leaf": f"min {CLUSTER_SIZE}, selection leaf",
+    "fast_hdbscan, given": f"min {CLUSTER_SIZE}, selection leaf",
     "Infomap": f"cosine {COSINE['Infomap']}",
     "HAC": f"cosine {COSINE['HAC']}",
 }
@@ -60,19 +66,35 @@ def linkage(folder: Path) -> Callable[[], Measurement]:
     return _on_vectors(folder, lambda X: baselines.average_linkage(X, COSINE["HAC"]))
 
 
-def fast_hdbscan(folder: Path) -> Callable[[], Measurement]:
-    """Prepare fast_hdbscan, which takes the vectors; beyond 30 dimensions it searches by pynndescent."""
+def fast_hdbscan(
+    folder: Path, selection: str = "eom", *, given: bool = False
+) -> Callable[[], Measurement]:
+    """Prepare fast_hdbscan, which searches by itself (pynndescent), or is given the neighbours.
+
+    By default ("eom") it returns a few clusters of most of the faces if there are many: a density of
+    faces that are near each other across identities outlasts the single ones. "leaf" returns the finest.
+    """
     try:
         import pynndescent  # noqa: F401
         from fast_hdbscan import HDBSCAN
     except ImportError as error:
         raise OptionalDependencyError(error.name or "fast_hdbscan", "bench") from None
+    settings: dict[str, Any] = {
+        "min_cluster_size": CLUSTER_SIZE,
+        "cluster_selection_method": selection,
+    }
 
-    def cluster(X: Floats) -> Labels:
-        labels: Labels = HDBSCAN(min_cluster_size=CLUSTER_SIZE).fit_predict(X)
-        return labels
+    def of_vectors(X: Floats) -> Labels:
+        return np.asarray(HDBSCAN(**settings).fit_predict(X), np.int64)
 
-    return _on_vectors(folder, cluster)
+    def of_graph(graph: NeighborGraph) -> Labels:
+        n, k = graph.ids.shape
+        distance = np.sqrt(np.maximum(0, 2 - 2 * graph.similarities)).astype(np.float64)
+        starts = np.arange(0, n * k + 1, k)
+        near = csr_matrix((distance.ravel(), graph.ids.ravel(), starts), shape=(n, n))
+        return np.asarray(HDBSCAN(metric="precomputed", **settings).fit_predict(near), np.int64)
+
+    return _on_graph(folder, of_graph) if given else _on_vectors(folder, of_vectors)
 
 
 def _on_graph(folder: Path, cluster: Callable[[NeighborGraph], Labels]) -> Callable[[], Measurement]:

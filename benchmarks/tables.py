@@ -53,7 +53,9 @@ TITLES = {
     "subgraphs": "C-GCN alone, on subgraphs of 801 faces",
     "DBSCAN": "DBSCAN (scikit-learn)",
     "HDBSCAN": "HDBSCAN (scikit-learn)",
-    "fast_hdbscan": "fast_hdbscan",
+    "fast_hdbscan": "fast_hdbscan, by default",
+    "fast_hdbscan, leaf": "fast_hdbscan, leaves",
+    "fast_hdbscan, given": "fast_hdbscan, leaves, same neighbours",
     "Infomap": "Infomap",
     "HAC": "average linkage (scipy)",
 }
