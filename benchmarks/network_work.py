@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from nsrfc.graph.whitening import MEASURED
 from nsrfc.model.bundle import NSRFC
 from nsrfc.model.settings import NetworkName
 from nsrfc.networks.published.cgcn import CGCN
@@ -69,15 +70,15 @@ def learned(model: NSRFC, n: int, d: int, edges: int, method: str = "auto") -> d
             "lcenet": n * lcenet(network("lcenet", LCENet)),
             "edges": edges * pcenet(network("pcenet", PCENet)),
         }
+    scored = min(settings.scored or k, k)
     return compared | {
-        # Whitened vectors are searched like embeddings, means of them among neighbours of neighbours.
-        "neighbours": 2 * searched + rebuilding(n, d, k),
-        "refinement": structure_refinement(network("cgcn", StructureRefinement), n, d, k),
-        # All three read the same impostor scores, and two of them the same features.
-        "pairs": impostor_scores(n, d)
-        + list_features(n, k)
-        + n * structure_lists(network("pairs", StructurePairs), k, d),
-        "lcenet": list_features(n, k) + n * structure_lists(network("lcenet", StructurePairs), k, d),
+        # Whitened vectors and means of them are searched among neighbours of neighbours.
+        "neighbours": searched + 2 * rebuilding(n, d, k),
+        "refinement": structure_refinement(network("cgcn", StructureRefinement), n, d, k, scored),
+        "pairs": list_features(n, k, scored)
+        + n * structure_lists(network("pairs", StructurePairs), scored, d),
+        "lcenet": list_features(n, k, scored)
+        + n * structure_lists(network("lcenet", StructurePairs), scored, d),
         "edges": edges * structure_edges(network("pcenet", StructureEdges), d),
     }
 
@@ -122,10 +123,12 @@ def pcenet(network: PCENet) -> Work:
     return layers + Work(flop=attention + cosines, bytes=gathered(tokens, w))
 
 
-def structure_refinement(network: StructureRefinement, n: int, d: int, k: int) -> Work:
-    """Count impostor scores, features, scores and average, each twice, and whitening once."""
-    twice = impostor_scores(n, d) + list_features(n, k) + averages(n, d, k)
-    return 2 * twice + whitening(n, d) + linear_layers(network, n * k)
+def structure_refinement(network: StructureRefinement, n: int, d: int, k: int, scored: int) -> Work:
+    """Count features and scores of a sample for whitening, then of all faces and their averages."""
+    some = min(n, MEASURED)
+    lists = list_features(some, k, scored) + linear_layers(network.first, some * scored)
+    lists += list_features(n, k, scored) + linear_layers(network.second, n * scored)
+    return lists + 2 * impostor_scores(n, d) + whitening(n, d, scored) + averages(n, d, scored)
 
 
 def structure_lists(network: StructurePairs, k: int, d: int) -> Work:

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nsrfc.chunks import SAMPLE
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.list_features import LIST_FEATURES
+from nsrfc.graph.scores import PAIRED
+from nsrfc.graph.whitening import ASKED, MEASURED
 from nsrfc.knn.rebuilt import REBUILD_WIDTH
 from nsrfc.methods.rules import Rules
 from nsrfc.resources.clustering import plan_search
@@ -72,7 +73,7 @@ def label_free(n: int, d: int, k: int) -> dict[str, Work]:
     return {
         # As of faces that are whitened: a graph more, and its scores.
         "neighbours": search(n, d, k) + (1 + len(WIDTHS)) * rebuilding(n, d, k),
-        "whitening": len(Rules.whitening) * entropy(n, d) + averages(n, d, k) + whitening(n, d),
+        "whitening": len(Rules.whitening) * entropy(n, d) + whitening(n, d, k),
         "scores": (2 + len(WIDTHS)) * impostor_scores(n, d),
         "refinement": total(averages(n, d, min(width, k)) for width in WIDTHS),
         # ids and scores of every list.
@@ -126,13 +127,13 @@ def rebuilding(n: int, d: int, k: int) -> Work:
 
 def impostor_scores(n: int, d: int) -> Work:
     """Count products of the pairs in a sample of m faces: m^2 d FLOP."""
-    sample = float(min(n, SAMPLE))
+    sample = float(min(n, PAIRED))
     return Work(sample * sample * d, 4.0 * sample * d)
 
 
 def entropy(n: int, d: int) -> Work:
     """Count the lists of a sample of m faces, 2 n m d FLOP, and impostor scores."""
-    return Work(2.0 * n * min(n, SAMPLE) * d, 4.0 * n * d) + impostor_scores(n, d)
+    return Work(2.0 * n * min(n, ASKED) * d, 4.0 * n * d) + impostor_scores(n, d)
 
 
 def averages(n: int, d: int, width: int) -> Work:
@@ -140,9 +141,11 @@ def averages(n: int, d: int, width: int) -> Work:
     return Work(flop=2.0 * n * width * d, bytes=4.0 * n * (width + 1) * d)
 
 
-def whitening(n: int, d: int) -> Work:
-    """Count the scatter and the product with its root: 4 n d^2 FLOP; vectors are read twice."""
-    return Work(flop=4.0 * n * d * d, bytes=12.0 * n * d)
+def whitening(n: int, d: int, k: int) -> Work:
+    """Count the scatter of a sample of m faces, 2 m d^2 FLOP, and the product with its root, 2 n d^2."""
+    measured = min(n, MEASURED)
+    scatter = Work(flop=2.0 * measured * d * d) + averages(measured, d, k)
+    return scatter + Work(flop=2.0 * n * d * d, bytes=8.0 * n * d)
 
 
 def linkage(n: int, k: int, width: int) -> Work:
@@ -150,9 +153,10 @@ def linkage(n: int, k: int, width: int) -> Work:
     return Work(bytes=n * k * (8.0 * width + 4.0))
 
 
-def list_features(n: int, k: int) -> Work:
-    """Gather ids, scores and ranks of the k lists of a face's neighbours, write the features."""
-    return Work(bytes=12.0 * n * k * k + 4.0 * n * k * len(LIST_FEATURES))
+def list_features(n: int, k: int, scored: int | None = None) -> Work:
+    """Gather ids, scores and ranks of the lists of a face's nearest neighbours, write the features."""
+    scored = k if scored is None else min(scored, k)
+    return Work(bytes=12.0 * n * scored * k + 4.0 * n * scored * len(LIST_FEATURES))
 
 
 def reranking(n: int, k: int, members: float) -> Work:

@@ -37,7 +37,7 @@ from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
 from nsrfc.vectors import on_grid, typical_faces
 
-__all__ = ["MEASURED", "Scatter", "neighbor_entropy", "neighborhood_scatter", "whiten"]
+__all__ = ["ASKED", "MEASURED", "Scatter", "neighbor_entropy", "neighborhood_scatter", "whiten"]
 
 _Floats = npt.NDArray[np.float32]
 _Doubles = npt.NDArray[np.float64]
@@ -66,7 +66,7 @@ _SAME_SHARE = 4.0
 """The share of pairs that seem genuine may grow by this factor. Where whitening helps, it stays within
 half and twice what it was."""
 
-_ASKED = 1_024
+ASKED = 1_024
 """Size of the sample of faces whose entropy is measured."""
 
 _SUREST = 1e-6
@@ -161,7 +161,7 @@ def _uncertainty(X: _Floats) -> _Uncertainty:
     n = len(X)
     if n < 2:
         return _Uncertainty(0.0, 0.0)
-    _, similarities = exact_lists(X, typical_faces(X, size=_ASKED), min(_NEIGHBORS, n))
+    _, similarities = exact_lists(X, typical_faces(X, size=ASKED), min(_NEIGHBORS, n))
     impostors = impostor_scores(X)
     score = impostors.normalized(similarities[:, 1:])
     model = fit_score_model(score[:, 0], n, impostors.identical)
