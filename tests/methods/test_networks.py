@@ -10,6 +10,7 @@ import pytest
 
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance
+from nsrfc.graph.reverse import columns_in_lists
 from nsrfc.graph.scores import ScoreModel
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.copies import distinct_faces
@@ -18,12 +19,12 @@ from nsrfc.methods.networks import NetworkMethod, listed_cosines, padded
 from nsrfc.methods.registry import load_networks
 from nsrfc.model.bundle import NSRFC
 from nsrfc.model.settings import ClusterComparison
-from nsrfc.pipeline import cluster
+from nsrfc.pipeline import cluster, pair_probabilities
 from nsrfc.records import Components, DensityGraph, EdgeList, ImpostorScores, Neighborhood
 from nsrfc.synthetic import generate
 from nsrfc.vectors import normalize
 
-from ..models import FAMILIES, STRUCTURE, D, K, make_model
+from ..models import FAMILIES, PUBLISHED, STRUCTURE, D, K, make_model
 
 USUAL = ClusterComparison()
 
@@ -220,3 +221,30 @@ def test_lists_are_padded_to_the_length_that_networks_need() -> None:
     np.testing.assert_allclose(cosines, similarities, atol=1e-6)
     assert not cosines[:, 5:].any()
     assert padded(graph, 5)[0] is graph.ids
+
+
+def test_networks_score_the_nearest_of_a_list() -> None:
+    """No edge leads beyond them, while the whole list still describes the faces."""
+    X = generate(300, "wild", dimension=D, seed=3).embeddings
+    whole, nearest = (make_model(STRUCTURE, scored=scored) for scored in (None, 5))
+    assert pair_probabilities(X, nearest).k == 5
+    method = method_of(nearest)
+    near = method.neighborhood(X, None, Run(device="cpu"))
+    affinity = method.affinity(near, Run(device="cpu"))
+    assert affinity.shape == (len(X), 5)
+    density = method.density_graph(near, affinity, Run(device="cpu"))
+    for edges in (density.density_edges, density.similarity_edges):
+        columns = columns_in_lists(near.ids, edges.source, edges.target)
+        reverse = columns_in_lists(near.ids, edges.target, edges.source)
+        listed = ((columns >= 0) & (columns < 5)) | ((reverse >= 0) & (reverse < 5))
+        assert listed.all()
+    same = make_model(STRUCTURE, scored=K)
+    np.testing.assert_array_equal(
+        pair_probabilities(X, same).similarities,
+        pair_probabilities(X, whole).similarities,
+    )
+
+
+def test_networks_on_coordinates_score_whole_lists() -> None:
+    with pytest.raises(ValueError, match="leave scored out"):
+        make_model(PUBLISHED, scored=5)

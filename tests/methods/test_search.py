@@ -7,9 +7,14 @@ import numpy.typing as npt
 import pytest
 
 import nsrfc
+from nsrfc.config import ClusterConfig
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.copies import DistinctFaces, distinct_faces
-from nsrfc.methods.search import fold_near_copies
+from nsrfc.knn.exact import recall
+from nsrfc.methods.base import Run
+from nsrfc.methods.registry import load_method
+from nsrfc.methods.search import fold_near_copies, scenes_and_neighbors
+from nsrfc.records import NeighborGraph
 from nsrfc.synthetic import generate
 
 Floats = npt.NDArray[np.float32]
@@ -92,3 +97,43 @@ def test_the_order_of_rows_changes_nothing(photos: Floats) -> None:
         nsrfc.evaluate(straight.labels[order], shuffled.labels).pairwise.f, 1.0
     )
     np.testing.assert_array_equal(shuffled.confidence, straight.confidence[order])
+
+
+def brought(X: Floats, config: ClusterConfig | None = None) -> tuple[DistinctFaces, NeighborGraph]:
+    """Return scenes and their lists, as the rules get them."""
+    faces = distinct_faces(X)
+    method = load_method(None, config or ClusterConfig(), X.shape[1], Run(), None)
+    return scenes_and_neighbors(faces, None, method, Run())
+
+
+def test_neighbours_stand_beside_each_other() -> None:
+    """A face stands nearer to its neighbours than to others, which is what later steps gather by."""
+    X = generate(3000, "wild", dimension=128, seed=4).embeddings
+    scenes, graph = brought(X)
+    apart = np.abs(graph.ids[:, 1:4] - np.arange(len(scenes.rows))[:, None])
+    assert np.median(apart) < 0.1 * len(scenes.rows), "a third, if they stood anywhere"
+
+
+@pytest.mark.parametrize("search", ["auto", "exact"])
+def test_lists_are_those_of_the_faces_in_their_new_order(photos: Floats, search: str) -> None:
+    scenes, graph = brought(photos, ClusterConfig.of(search=search))
+    np.testing.assert_allclose(scenes.vectors, photos[scenes.rows], atol=1e-6)
+    np.testing.assert_array_equal(scenes.rows[scenes.place], np.arange(len(photos)))
+    exact = build_neighbor_graph(scenes.vectors, graph.k)
+    np.testing.assert_array_equal(graph.ids, exact.ids)
+    np.testing.assert_array_equal(graph.similarities, exact.similarities)
+
+
+@pytest.mark.parametrize(("some", "frames", "least"), [(20, 2, 0.95), (200, 40, 1.0)])
+def test_neighbours_of_scenes_are_found(photos: Floats, some: int, frames: int, least: float) -> None:
+    """A few near-copies shorten lists a little; forty frames fill them with two scenes."""
+    X = np.concatenate((frames_of(photos[:some], frames), photos[some:]))
+    scenes, graph = brought(X)
+    assert len(scenes.rows) == len(photos)
+    exact = build_neighbor_graph(scenes.vectors, graph.k)
+    assert recall(exact.ids[:, :40], graph.ids) >= least
+
+
+def test_an_exact_search_is_exact_beside_near_copies(photos: Floats) -> None:
+    scenes, graph = brought(frames_of(photos, 2), ClusterConfig.of(search="exact"))
+    np.testing.assert_array_equal(graph.ids, build_neighbor_graph(scenes.vectors, graph.k).ids)

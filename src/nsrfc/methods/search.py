@@ -39,9 +39,9 @@ CLEAR = 3.0
 TOGETHER = 10
 """Neighbours by which faces are ordered."""
 
-LEFT, SHORT = 0.5, 0.1
-"""Neighbours of scenes are searched among all if less than half of the list is left of more than a tenth
-of the lists."""
+LEFT, SHORT = 0.75, 0.1
+"""Neighbours of scenes are searched among all if less than three quarters of the list are left of more
+than a tenth of the lists."""
 
 _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
