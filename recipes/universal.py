@@ -61,10 +61,10 @@ TRAINED: tuple[NetworkName, ...] = ("cgcn", "pairs")
 score in the trainings before (commit 358081f), and a run without them takes half the time."""
 
 SCORED = 40
-"""Nearest neighbours that the networks score when they serve, which takes half the time. They are trained
-on whole lists: trained on the nearest 40 alone, they scored 89.5 in place of 88.4 on the validation sets,
-most of which are small libraries, but split people of many photos (F_P 93.8 in place of 95.4 on 20,000
-faces of the preset ms1m)."""
+"""Nearest neighbours that the networks score when they serve, which takes half the time. They are
+trained on whole lists. Trained on the nearest 40 alone, validation F was 89.5 in place of 88.4, as most
+of these sets are small libraries, but people of many photos were split: F_P 93.8 in place of 95.4 on
+20,000 faces of the preset ms1m."""
 
 TRAINING_SETS, SMALL_SETS = 90, 360
 """Number of training sets, and of small ones beside them."""
