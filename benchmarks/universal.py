@@ -433,7 +433,7 @@ def pair_probabilities(model: NSRFC, faces: Faces) -> dict[str, tuple[Floats, np
     near = method.neighborhood(distinct.vectors, None, run)
     affinity = method.affinity(near, run)
     graph = method.density_graph(near, affinity, run)
-    ids = near.ids[:, 1:]
+    ids = near.ids[:, 1 : affinity.shape[1]]
     listed, same = ids >= 0, identities[ids] == identities[:, None]
     found = {}
     if method.settings.uses("pairs"):

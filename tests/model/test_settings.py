@@ -102,6 +102,7 @@ def test_settings_come_back_from_a_file_as_they_were(folder: Path) -> None:
         family="structure",
         dimension=None,
         k=11,
+        scored=7,
         search="exact",
         rerank=True,
         networks={"cgcn": {"whitening": [0.0, 0.25], "own": 0.5}, "pairs": {"width": 16}},

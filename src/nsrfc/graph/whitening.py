@@ -62,9 +62,9 @@ _EQUAL = 0.002
 """Entropies, in nats, that differ by less count as equal: three maximally uncertain pairs in a
 thousand."""
 
-_SAME_SHARE = 4.0
-"""The share of pairs that seem genuine may grow by this factor. Where whitening helps, it stays within
-half and twice what it was."""
+_SAME_SHARE, _FEW_GENUINE = 4.0, 0.05
+"""The share of all pairs that seem genuine may grow by this factor, or up to this share: whitening shows
+genuine pairs that light and pose had hidden, but with many identities these are few."""
 
 ASKED = 1_024
 """Size of the sample of faces whose entropy is measured."""
@@ -120,7 +120,7 @@ def whiten(X: _Floats, scatter: Scatter | None, powers: Sequence[float] = (0.5,)
     left = {
         power: its.entropy
         for power, its in zip(powers, seen, strict=True)
-        if its.genuine_share <= _SAME_SHARE * first.genuine_share
+        if its.genuine_share <= max(_SAME_SHARE * first.genuine_share, _FEW_GENUINE)
     }
     least = min(left.values())
     if least > min(_CLEARLY * first.entropy, first.entropy - _EQUAL):
