@@ -280,9 +280,7 @@ class DistinctFaces:
 
     def reordered(self, order: _Rows) -> DistinctFaces:
         """Return the faces in another order, a permutation (g,) of their numbers."""
-        number = np.empty(len(order), np.int64)
-        number[order] = np.arange(len(order))
-        place = np.where(self.skipped, -1, number[self.place])
+        place = np.where(self.skipped, -1, np.argsort(order)[self.place])
         return DistinctFaces(self.vectors[order], self.rows[order], place)
 
     def each_row(self, values: npt.NDArray[Any], fill: float) -> npt.NDArray[Any]:

@@ -283,7 +283,7 @@ def _insert(j: int, score: float, held: int, ids: _Ids, scores: _Doubles) -> int
         ids[last], scores[last] = ids[last - 1], scores[last - 1]
         last -= 1
     ids[last], scores[last] = j, score
-    return max(held, min(held + 1, len(ids)))
+    return min(held + 1, len(ids))
 
 
 @compiled()

@@ -186,8 +186,7 @@ def scenes_and_neighbors(
     order = _beside_neighbors(graph.ids)
     if scenes is faces:
         return faces.reordered(order), _reordered(graph, order)
-    number = np.empty_like(order)
-    number[order] = np.arange(len(order))
+    number = np.argsort(order)
     scenes = scenes.reordered(np.argsort(number[faces.place[scenes.rows]]))
     around = np.empty((len(scenes.rows), graph.k), np.int32)
     _fold_lists(graph.ids, faces.place[scenes.rows], scenes.place[faces.rows], around)
@@ -214,8 +213,7 @@ def _beside_neighbors(ids: _Ids) -> npt.NDArray[np.int64]:
 
 def _reordered(graph: NeighborGraph, order: npt.NDArray[np.int64]) -> NeighborGraph:
     """Return the graph of the faces in another order."""
-    number = np.empty(len(order) + 1, np.int32)
-    number[order], number[-1] = np.arange(len(order)), -1
+    number = np.append(np.argsort(order), -1).astype(np.int32)
     ids, similarities = np.empty_like(graph.ids), np.empty_like(graph.similarities)
     for part in chunks(len(order)):
         ids[part] = number[graph.ids[order[part]]]

@@ -140,9 +140,6 @@ class TrainingConfig(_Settings):
     k: Annotated[Neighbors, Field(ge=2)]
     """Neighbours per face, the face itself included."""
 
-    scored: Annotated[Neighbors, Field(ge=2)] | None = None
-    """As in :class:`~nsrfc.model.settings.ModelSettings`."""
-
     search: Literal["auto", "exact", "approximate"]
     """As in :class:`nsrfc.ClusterConfig`."""
 

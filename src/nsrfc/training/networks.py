@@ -30,7 +30,6 @@ def model_settings(
         family=config.family,
         dimension=dimension,
         k=config.k,
-        scored=config.scored,
         search=config.search,
         rerank=config.rerank,
         networks={name: getattr(config, name).network for name in networks},

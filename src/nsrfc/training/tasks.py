@@ -195,11 +195,10 @@ class ListTask:
         self._rows = Shuffle(len(training.identity), settings.loop.batch, seed, most=settings.of_a_set)
         self.steps = self._rows.steps
         self._gather = method.list_inputs(network, training.near, training.affinity)
-        width = method.width
-        self._genuine, self._listed = training.genuine[:, :width], training.listed[:, :width]
+        self._genuine, self._listed = training.genuine, training.listed
 
     def batch(self, epoch: int, step: int) -> ScoredBatch:
-        """Gather lists, and target and weight of their neighbours (2, b, w)."""
+        """Gather lists, and target and weight of their neighbours (2, b, k)."""
         rows = self._rows(epoch, step)
         target = np.stack((self._genuine[rows], self._listed[rows])).astype(np.float32)
         return self._gather(rows), torch.from_numpy(target)
@@ -396,13 +395,11 @@ def hard_pairs(sample: Sample, method: NetworkMethod) -> EdgeList:
         With a_ij p_ij as scores; lists without an impostor pair, or without a genuine pair, give none of
         that kind.
     """
-    width = sample.affinity.shape[1]
-    ids = sample.near.ids[:, :width]
-    genuine, listed = sample.genuine[:, :width], sample.listed[:, :width]
+    ids, genuine = sample.near.ids, sample.genuine
     mutual = mutual_probability(ids, sample.genuine_probability, method.settings.mutual)
     score = sample.affinity * mutual
     found = []
-    for wanted, order in ((listed & ~genuine, -score), (genuine, score)):
+    for wanted, order in ((sample.listed & ~genuine, -score), (genuine, score)):
         source = np.flatnonzero(wanted.any(axis=1)).astype(np.int32)
         column = np.where(wanted, order, np.inf).argmin(axis=1)[source]
         found.append(EdgeList(source, ids[source, column], score[source, column]))
@@ -410,10 +407,9 @@ def hard_pairs(sample: Sample, method: NetworkMethod) -> EdgeList:
 
 
 def listed_ranking(sample: Sample, score: npt.NDArray[np.float32]) -> float:
-    """How well scores (n, w) rank the listed pairs."""
-    width = score.shape[1]
-    listed, genuine = sample.listed[:, :width], sample.genuine[:, :width]
-    return ranking_quality(score[listed], genuine[listed])
+    """How well scores (n, k) rank the listed pairs."""
+    listed = sample.listed
+    return ranking_quality(score[listed], sample.genuine[listed])
 
 
 def _density_edges(method: NetworkMethod, sample: Sample) -> EdgeList:
