@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,18 @@ from nsrfc.graph.components import drop_small, relabel_by_first_appearance
 from nsrfc.graph.confidence import confidence, doubt_in_words
 from nsrfc.knn.build import known_neighbors
 from nsrfc.knn.copies import DistinctFaces, distinct_faces
-from nsrfc.methods.base import Run
+from nsrfc.methods.base import EdgeScorer, Method, Run
 from nsrfc.methods.registry import load_method, load_networks
 from nsrfc.methods.search import scenes_and_neighbors
-from nsrfc.records import BAD_ROW, UNCLUSTERED, Clustering, NeighborGraph, ScorePrior
+from nsrfc.records import (
+    BAD_ROW,
+    UNCLUSTERED,
+    Clustering,
+    DensityGraph,
+    NeighborGraph,
+    Neighborhood,
+    ScorePrior,
+)
 from nsrfc.runtime import fork_safe
 from nsrfc.vectors import as_array, skipped_in_words
 
@@ -26,7 +35,7 @@ if TYPE_CHECKING:
 
     from nsrfc.model.bundle import NSRFC
 
-__all__ = ["cluster", "pair_probabilities", "refine_embeddings"]
+__all__ = ["Evidence", "cluster", "gather_evidence", "pair_probabilities", "refine_embeddings"]
 
 _logger = logging.getLogger(__name__)
 
@@ -75,17 +84,10 @@ def cluster(
         another run; or if there is no such embedder card, or it is of another dimension.
     """
     config, run = ClusterConfig.given(config), run or Run()
-    faces, prior = _distinct(X, config)
-    method = load_method(model, config, faces.vectors.shape[1], run, prior)
-    known = known_neighbors(faces, graph, index, method.k, run.progress)
     with run.results.locked():
-        # The lists are handed over, so that the method can free them.
-        faces, *lists = scenes_and_neighbors(faces, known, method, run)
-        near = method.neighborhood(faces.vectors, lists.pop(), run)  # 1  neighbours, refined, rebuilt
-        affinity = method.affinity(near, run)  # a_ij
-        density = method.density_graph(near, affinity, run)  # 2  rho, E_d, E_s
-        scorer = method.edge_scorer(near, density, run)  # 3  scores density edges, on demand
-        found = method.components(near, density, scorer, run)  # 4
+        evidence = gather_evidence(X, model, config, graph=graph, index=index, run=run)  # 1 to 3
+        method, near, density = evidence.method, evidence.near, evidence.density
+        found = method.components(near, density, evidence.scorer, run)  # 4
     if found.skipped is not None:
         share = f"{found.skipped:,} of {len(found.density_edges):,}"
         _logger.info("%s density edges were skipped, as their ends were already joined.", share)
@@ -93,10 +95,54 @@ def cluster(
     warning = doubt_in_words(len(found.labels), found.density_edges.score)
     if warning is not None:
         _logger.warning(warning)
+    faces = evidence.faces
     labels = relabel_by_first_appearance(faces.each_row(found.labels, UNCLUSTERED))
     labels = drop_small(labels, config.min_cluster_size)
     labels[faces.skipped] = BAD_ROW
     return Clustering(labels, faces.each_row(sure, 0), method.record(), warning)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that step 4 reads.
+
+    Attributes
+    ----------
+    method : Method
+    faces : DistinctFaces
+        The faces that are clustered, and which of the user's rows each of them stands for.
+    near : Neighborhood
+    density : DensityGraph
+    scorer : EdgeScorer
+    """
+
+    method: Method
+    faces: DistinctFaces
+    near: Neighborhood
+    density: DensityGraph
+    scorer: EdgeScorer
+
+
+def gather_evidence(
+    X: npt.ArrayLike,
+    model: NSRFC | str | Path | None,
+    config: ClusterConfig,
+    *,
+    graph: NeighborGraph | None = None,
+    index: faiss.Index | None = None,
+    run: Run,
+) -> Evidence:
+    """Take steps 1 to 3; parameters and errors are those of :func:`cluster`."""
+    faces, prior = _distinct(X, config)
+    method = load_method(model, config, faces.vectors.shape[1], run, prior)
+    known = known_neighbors(faces, graph, index, method.k, run.progress)
+    # The lists are handed over, so that the method can free them.
+    faces, *lists = scenes_and_neighbors(faces, known, method, run)
+    near = method.neighborhood(faces.vectors, lists.pop(), run)  # 1  neighbours, refined, rebuilt
+    affinity = method.affinity(near, run)  # a_ij
+    density = method.density_graph(near, affinity, run)  # 2  rho, E_d, E_s
+    scorer = method.edge_scorer(near, density, run)  # 3  scores density edges, on demand
+    return Evidence(method, faces, near, density, scorer)
 
 
 @fork_safe()

@@ -12,6 +12,8 @@ therefore the same as if edges were followed one by one: batches cost no additio
 
 After all edges were followed, large clusters are compared once more: they may be parts of one identity
 that no edge connects.
+
+What is known of faces (:class:`nsrfc.graph.constraints.Constraints`) is obeyed at every join.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import chunks
-from nsrfc.graph.components import connected_components, relabel_by_first_appearance, root, roots
+from nsrfc.graph.components import relabel_by_first_appearance, root, roots
+from nsrfc.graph.constraints import Constraints
 from nsrfc.records import EdgeList, ImpostorScores
 from nsrfc.runtime import compiled
 
@@ -32,6 +35,7 @@ __all__ = [
     "Connected",
     "connect",
     "dots",
+    "group_sums",
     "join_uncertain",
     "join_unlinked",
     "normalized_similarity",
@@ -41,6 +45,8 @@ _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
 _Labels = npt.NDArray[np.int64]
 _Numbers = npt.NDArray[np.int64]
+_Doubles = npt.NDArray[np.float64]
+_Known = tuple[_Labels, _Doubles, _Doubles, _Labels, _Labels, _Labels, _Labels, _Labels]
 
 _LEAST_WITHIN = 1e-4
 """Lower bound of s_AA - c, so that quotients stay finite."""
@@ -115,6 +121,7 @@ def connect(
     scorer: Callable[[_Numbers], _Floats],
     threshold: float,
     test: ClusterTest | None = None,
+    constraints: Constraints | None = None,
 ) -> Connected:
     """Cluster faces by following edges.
 
@@ -133,6 +140,8 @@ def connect(
         Minimum probability of an uncertain edge that is kept.
     test : ClusterTest, optional
         Without it every edge that is kept joins its ends: the clusters are connected components.
+    constraints : Constraints, optional
+        Groups are joined before any edge is followed, whether they are similar or not.
 
     Returns
     -------
@@ -144,7 +153,7 @@ def connect(
     Of edges with equal scores the earlier one comes first. A test needs the vector sum of every cluster,
     4 n d bytes, and 3 d multiplications for each edge between clusters.
     """
-    clusters = _Clusters(n, test)
+    clusters = _Clusters(n, test, constraints)
     clusters.follow(certain, np.argsort(-certain.score, kind="stable"), None)
     probability = np.full(len(uncertain), np.nan, np.float32)
     decision = np.full(len(uncertain), _UNKNOWN, np.int8)
@@ -159,14 +168,35 @@ def connect(
     return Connected(relabel_by_first_appearance(roots(clusters.parent)), probability)
 
 
+_NOTHING = Constraints.of(
+    np.empty(0, np.int64),
+    np.empty(0, np.int64),
+    np.empty(0),
+    np.empty(0),
+    np.empty((0, 2), np.int64),
+)
+
+
 class _Clusters:
     """The clusters while edges are followed."""
 
-    def __init__(self, n: int, test: ClusterTest | None) -> None:
-        self.parent = np.arange(n)
-        self._size = np.ones(n, np.int64)
+    def __init__(self, n: int, test: ClusterTest | None, constraints: Constraints | None = None) -> None:
+        self.parent, self._size = np.arange(n), np.ones(n, np.int64)
         self._sums = np.empty((n, 0), np.float32) if test is None else test.vectors.copy()
         self._limits = np.zeros(3, np.float32) if test is None else test.limits
+        self._known = _known_at(_NOTHING, np.arange(0), 0)
+        if constraints is not None:
+            self._join_groups(constraints)
+
+    def _join_groups(self, constraints: Constraints) -> None:
+        """Join every group at its first face, and hold there what is known of it."""
+        group = constraints.group
+        first = np.unique(group, return_index=True)[1]
+        self.parent = first[group]
+        self._size[first] = np.bincount(group)
+        sums = group_sums(self._sums, group)
+        self._sums[first] = sums
+        self._known = _known_at(constraints, first, len(group))
 
     def follow(
         self, edges: EdgeList, order: _Numbers, decision: npt.NDArray[np.int8] | None
@@ -175,9 +205,40 @@ class _Clusters:
         decision = np.full(len(edges), _HOLDS, np.int8) if decision is None else decision
         kind = np.empty(len(order), np.uint8)
         opened = np.zeros(len(self.parent), np.bool_)
-        state = (self.parent, self.parent.copy()), self._size, self._sums, opened
+        state = (self.parent, self.parent.copy()), self._size, self._sums, self._known, opened
         _follow(edges.source, edges.target, order, decision, self._limits, *state, kind)
         return kind
+
+
+def _known_at(constraints: Constraints, first: _Labels, n: int) -> _Known:
+    """Hold what is known at the first face of every group; other groups are linked lists.
+
+    Arrays of the faces (n,): person, date of the earliest face, date of birth, first and last entry of
+    the list, -1 = none, and its length; and of the entries (2 m,): a face of the other group, and the
+    next entry.
+    """
+    person, earliest = np.full(n, -1, np.int64), np.full(n, np.inf)
+    born = np.full(n, -np.inf)
+    person[first], earliest[first], born[first] = (
+        constraints.person,
+        constraints.first,
+        constraints.born,
+    )
+    pairs = constraints.apart.astype(np.int64)
+    own = first[np.concatenate((pairs[:, 0], pairs[:, 1]))]
+    other = first[np.concatenate((pairs[:, 1], pairs[:, 0]))]
+    order = np.argsort(own, kind="stable")
+    own, other = own[order], other[order]
+    entries = np.arange(len(own))
+    following = np.where(np.append(own[1:] == own[:-1], False), entries + 1, -1)[: len(own)]
+    head, tail, length = (
+        np.full(n, -1, np.int64),
+        np.full(n, -1, np.int64),
+        np.bincount(own, minlength=n),
+    )
+    head[own[::-1]] = entries[::-1]
+    tail[own] = entries
+    return person, earliest, born, head, tail, length, other, following
 
 
 @compiled()
@@ -190,6 +251,7 @@ def _follow(
     forests: tuple[_Labels, _Labels],
     size: _Labels,
     sums: _Floats,
+    known: _Known,
     opened: npt.NDArray[np.bool_],
     kind: npt.NDArray[np.uint8],
 ) -> None:
@@ -200,26 +262,62 @@ def _follow(
     before the turn of a later edge.
     """
     parent, optimistic = forests
-    compared = sums.shape[1] > 0
+    compared, constrained = sums.shape[1] > 0, len(known[0]) > 0
     for position, edge in enumerate(order):
         a, b = root(parent, source[edge]), root(parent, target[edge])
         if a == b or decision[edge] == _REFUSED:
             kind[position] = _DECIDED
-        elif decision[edge] == _HOLDS and not (compared and (opened[a] or opened[b])):
+        elif decision[edge] == _HOLDS and not ((compared or constrained) and (opened[a] or opened[b])):
             kind[position] = _DECIDED
-            if not compared or _similar_enough(a, b, size, sums, limits):
+            allowed = not constrained or _may_be_one(a, b, parent, known)
+            if allowed and (not compared or _similar_enough(a, b, size, sums, limits)):
                 if size[a] < size[b]:
                     a, b = b, a
                 parent[b] = a
                 size[a] += size[b]
                 for c in range(sums.shape[1]):
                     sums[a, c] += sums[b, c]
+                if constrained:
+                    _hand_over(b, a, known)
                 optimistic[root(optimistic, b)] = root(optimistic, a)
         else:
             one, other = root(optimistic, a), root(optimistic, b)
             kind[position] = _ASKED if decision[edge] == _UNKNOWN and one != other else _WAITS
             optimistic[one] = other
             opened[a] = opened[b] = True
+
+
+@compiled()
+def _may_be_one(a: int, b: int, parent: _Labels, known: _Known) -> bool:
+    """Whether nothing that is known keeps the clusters with roots ``a`` and ``b`` apart."""
+    person, earliest, born, head, _, length, other, following = known
+    if person[a] >= 0 and person[b] >= 0:
+        return bool(person[a] == person[b])
+    if earliest[a] < born[b] or earliest[b] < born[a]:
+        return False
+    if length[a] > length[b]:
+        a, b = b, a
+    entry = head[a]
+    while entry >= 0:
+        if root(parent, other[entry]) == b:
+            return False
+        entry = following[entry]
+    return True
+
+
+@compiled()
+def _hand_over(b: int, a: int, known: _Known) -> None:
+    """Let root ``a`` know what root ``b`` knows."""
+    person, earliest, born, head, tail, length, _, following = known
+    person[a] = max(person[a], person[b])
+    earliest[a] = min(earliest[a], earliest[b])
+    born[a] = max(born[a], born[b])
+    length[a] += length[b]
+    if head[a] < 0:
+        head[a], tail[a] = head[b], tail[b]
+    elif head[b] >= 0:
+        following[tail[a]] = head[b]
+        tail[a] = tail[b]
 
 
 @compiled()
@@ -244,7 +342,13 @@ _ROWS = 8192
 
 
 def join_unlinked(
-    X: _Floats, labels: _Labels, ids: _Ids, impostor_mean: float, minimum: float, size: int
+    X: _Floats,
+    labels: _Labels,
+    ids: _Ids,
+    impostor_mean: float,
+    minimum: float,
+    size: int,
+    constraints: Constraints | None = None,
 ) -> _Labels:
     """Join large clusters of high normalised similarity that no edge connects.
 
@@ -265,6 +369,8 @@ def join_unlinked(
         Minimum normalised similarity of two clusters that are joined.
     size : int
         Minimum size of either cluster.
+    constraints : Constraints, optional
+        The most similar clusters are joined first.
 
     Returns
     -------
@@ -273,8 +379,8 @@ def join_unlinked(
     """
     sizes = np.bincount(labels)
     a, b = np.divmod(_listed_pairs(labels, sizes, ids, size), len(sizes))
-    similar = normalized_similarity(X, labels, a, b, impostor_mean) >= minimum
-    return _joined(labels, a[similar], b[similar])
+    similarity = normalized_similarity(X, labels, a, b, impostor_mean)
+    return _joined(labels, a, b, similarity, similarity >= minimum, constraints)
 
 
 def join_uncertain(
@@ -282,6 +388,7 @@ def join_uncertain(
     edges: EdgeList,
     size: int,
     *views: tuple[_Floats, float, float],
+    constraints: Constraints | None = None,
 ) -> _Labels:
     """Join large clusters that an uncertain edge connects, if they are similar in every view.
 
@@ -298,6 +405,8 @@ def join_uncertain(
         Minimum size of either cluster.
     *views : (ndarray of float32, shape (n, w); float; float)
         Unit vectors, their mean similarity of impostor pairs, minimum normalised similarity.
+    constraints : Constraints, optional
+        The clusters that are most similar in the view where they are least are joined first.
 
     Returns
     -------
@@ -308,24 +417,21 @@ def join_uncertain(
     a, b = labels[edges.source], labels[edges.target]
     large = (a != b) & (np.minimum(sizes[a], sizes[b]) >= size)
     a, b = a[large], b[large]
+    least, similar = np.full(len(a), np.inf, np.float32), np.ones(len(a), np.bool_)
     for X, impostor_mean, minimum in views:
-        similar = normalized_similarity(X, labels, a, b, impostor_mean) >= minimum
-        a, b = a[similar], b[similar]
-    return _joined(labels, a, b)
+        similarity = normalized_similarity(X, labels, a, b, impostor_mean)
+        least = np.minimum(least, similarity)
+        similar &= similarity >= minimum
+    return _joined(labels, a, b, least, similar, constraints)
 
 
 def normalized_similarity(
     X: _Floats, labels: _Labels, a: _Labels, b: _Labels, impostor_mean: float
 ) -> _Floats:
     """Normalised similarity r (m,) of clusters ``a`` (m,) and ``b`` (m,), each of at least two faces."""
-    from scipy.sparse import csr_array
-
     if len(a) == 0:
         return np.empty(0, np.float32)
-    size = np.bincount(labels)
-    starts = np.concatenate(([0], np.cumsum(size)))
-    members = np.argsort(labels, kind="stable")
-    sums = csr_array((np.ones(len(X), np.float32), members, starts)) @ X
+    size, sums = np.bincount(labels), group_sums(X, labels)
     within = np.einsum("gd,gd->g", sums, sums)
     within = (within - size) / (size * np.maximum(size - 1.0, 1)) - impostor_mean
     within = np.maximum(within, _LEAST_WITHIN)
@@ -334,10 +440,30 @@ def normalized_similarity(
     return similarity
 
 
-def _joined(labels: _Labels, a: _Labels, b: _Labels) -> _Labels:
-    """Labels (n,) after joining clusters ``a`` (m,) with clusters ``b`` (m,)."""
-    pairs = EdgeList(a.astype(np.int32), b.astype(np.int32), np.zeros(len(a), np.float32))
-    return relabel_by_first_appearance(connected_components(labels.max() + 1, pairs)[labels])
+def group_sums(X: _Floats, group: _Labels) -> _Floats:
+    """Sum the rows (n, d) of each group 0..g-1: (g, d)."""
+    from scipy.sparse import csr_array
+
+    starts = np.concatenate(([0], np.cumsum(np.bincount(group))))
+    members = np.argsort(group, kind="stable")
+    sums: _Floats = csr_array((np.ones(len(X), np.float32), members, starts)) @ X
+    return sums
+
+
+def _joined(
+    labels: _Labels,
+    a: _Labels,
+    b: _Labels,
+    similarity: _Floats,
+    similar: npt.NDArray[np.bool_],
+    constraints: Constraints | None,
+) -> _Labels:
+    """Labels (n,) after joining clusters ``a`` (m,) and ``b`` (m,) that are ``similar``, best first."""
+    pairs = EdgeList(a.astype(np.int32), b.astype(np.int32), similarity).where(similar)
+    known = None if constraints is None else constraints.between(labels)
+    clusters = _Clusters(labels.max() + 1, None, known)
+    clusters.follow(pairs, np.argsort(-pairs.score, kind="stable"), None)
+    return relabel_by_first_appearance(roots(clusters.parent)[labels])
 
 
 def _listed_pairs(labels: _Labels, sizes: _Labels, ids: _Ids, size: int) -> _Labels:

@@ -17,6 +17,7 @@ from nsrfc.records import Components, DensityGraph, NeighborGraph, Neighborhood,
 from nsrfc.rowstore import NoResults, Results
 
 if TYPE_CHECKING:
+    from nsrfc.graph.constraints import Constraints
     from nsrfc.methods.placement import Placement
 
 __all__ = ["EdgeScorer", "Method", "Run"]
@@ -108,7 +109,12 @@ class Method(Protocol):
         """Step 3: return a function that scores density edges on demand."""
 
     def components(
-        self, near: Neighborhood, density: DensityGraph, scorer: EdgeScorer, run: Run
+        self,
+        near: Neighborhood,
+        density: DensityGraph,
+        scorer: EdgeScorer,
+        run: Run,
+        constraints: Constraints | None = None,
     ) -> Components:
         """Step 4: cluster by similarity edges and the density edges that are kept."""
 

@@ -54,6 +54,7 @@ from nsrfc.rowstore import Arrays, MemoryRows, RowStore
 from nsrfc.vectors import normalize
 
 if TYPE_CHECKING:
+    from nsrfc.graph.constraints import Constraints
     from nsrfc.methods.placement import Chance, Placement
 
 __all__ = [
@@ -347,7 +348,12 @@ class NetworkMethod(ABC):
     # Step 4
 
     def components(
-        self, near: Neighborhood, density: DensityGraph, scorer: EdgeScorer, run: Run
+        self,
+        near: Neighborhood,
+        density: DensityGraph,
+        scorer: EdgeScorer,
+        run: Run,
+        constraints: Constraints | None = None,
     ) -> Components:
         """Join by similarity edges, then by density edges from `ModelSettings.connect` up, best first.
 
@@ -375,12 +381,13 @@ class NetworkMethod(ABC):
                 advance(len(chosen))
                 return scorer(chosen)
 
-            found = connect(n, similar, edges, counted, settings.connect, test)
+            found = connect(n, similar, edges, counted, settings.connect, test, constraints)
             advance(found.skipped)
         labels = found.labels
         if comparison is not None:
             with run.progress.stage("clusters", n) as advance:
-                labels = self._joined_large(near, labels, edges, found.probability, comparison)
+                unsure = self._uncertain(edges, found.probability, comparison)
+                labels = self._joined_large(near, labels, unsure, comparison, constraints)
                 advance(n)
         skipped = np.flatnonzero(np.isnan(found.probability))
         probability = found.probability.copy()
@@ -394,25 +401,31 @@ class NetworkMethod(ABC):
         odds = given_odds(near, edges) if known else None
         return calibrated(edges.score, weights, odds).clip(0, 1)
 
+    def _uncertain(
+        self, edges: EdgeList, probability: _Floats, comparison: ClusterComparison
+    ) -> EdgeList:
+        threshold = self.settings.connect
+        least = comparison.uncertain_share * threshold
+        return edges.where((probability < threshold) & (probability >= least))
+
     def _joined_large(
         self,
         near: Neighborhood,
         labels: npt.NDArray[np.int64],
-        edges: EdgeList,
-        probability: _Floats,
+        uncertain: EdgeList,
         comparison: ClusterComparison,
+        constraints: Constraints | None,
     ) -> npt.NDArray[np.int64]:
         """Join large clusters of high normalised similarity, with or without an uncertain edge."""
-        threshold = self.settings.connect
-        uncertain = (probability < threshold) & (probability >= comparison.uncertain_share * threshold)
         assert near.impostors is not None
         by_vectors, by_faces = near.impostors
         labels = join_uncertain(
             labels,
-            edges.where(uncertain),
+            uncertain,
             comparison.uncertain_size,
             (near.vectors, by_vectors.mean, comparison.refined_minimum),
             (near.faces, by_faces.mean, comparison.uncertain_minimum),
+            constraints=constraints,
         )
         return join_unlinked(
             near.faces,
@@ -421,6 +434,7 @@ class NetworkMethod(ABC):
             by_faces.mean,
             comparison.unlinked_minimum,
             comparison.unlinked_size,
+            constraints,
         )
 
     # New faces

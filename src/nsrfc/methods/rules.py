@@ -53,6 +53,7 @@ from nsrfc.rowstore import RowStore
 from nsrfc.vectors import typical_faces
 
 if TYPE_CHECKING:
+    from nsrfc.graph.constraints import Constraints
     from nsrfc.methods.placement import Placement
 
 __all__ = ["Rules"]
@@ -189,7 +190,12 @@ class Rules:
         return lambda chosen: chance[chosen]
 
     def components(
-        self, near: Neighborhood, density: DensityGraph, scorer: EdgeScorer, run: Run
+        self,
+        near: Neighborhood,
+        density: DensityGraph,
+        scorer: EdgeScorer,
+        run: Run,
+        constraints: Constraints | None = None,
     ) -> Components:
         """Follow edges by descending local score, if the two clusters are similar enough."""
         n, edges = len(near.ids), density.density_edges
@@ -201,7 +207,7 @@ class Rules:
             comparison = self.cluster_comparison
             every, none = followed + density.similarity_edges, edges.where(np.arange(0))
             test = ClusterTest(vectors, impostors, comparison.minimum, comparison.minimum_score)
-            labels = connect(n, every, none, scorer, 0, test).labels
+            labels = connect(n, every, none, scorer, 0, test, constraints).labels
             labels = join_unlinked(
                 vectors,
                 labels,
@@ -209,6 +215,7 @@ class Rules:
                 impostors.mean,
                 comparison.unlinked_minimum,
                 comparison.unlinked_size,
+                constraints,
             )
             advance(n)
         similar = density.similarity_edges
