@@ -101,6 +101,30 @@ class Constraints:
         clusters = self.between(merged)
         return Constraints(merged, clusters.person, clusters.first, clusters.born, clusters.apart)
 
+    def onto(self, unit: _Labels, count: int) -> Constraints:
+        """Return what is known of units: faces that count as one.
+
+        Parameters
+        ----------
+        unit : ndarray of int64, shape (n,)
+            Unit 0..count-1 of each face, none of which holds faces that are kept apart.
+        count : int
+            Number of units; of one without faces nothing is known.
+        """
+        merged = groups_of(unit, self.group)
+        known = self.between(merged)
+        group = np.full(count, -1, np.int64)
+        group[unit] = merged
+        missing = np.flatnonzero(group < 0)
+        group[missing] = len(known.person) + np.arange(len(missing))
+        return Constraints(
+            group,
+            np.append(known.person, np.full(len(missing), -1)),
+            np.append(known.first, np.full(len(missing), np.inf)),
+            np.append(known.born, np.full(len(missing), -np.inf)),
+            known.apart,
+        )
+
     def violations(self, labels: _Labels) -> int:
         """Count what clusters (n,) break: divided groups, and pairs of clusters that are one."""
         together = groups_of(labels, self.group)

@@ -18,7 +18,8 @@ from nsrfc.rowstore import NoResults, Results
 
 if TYPE_CHECKING:
     from nsrfc.graph.constraints import Constraints
-    from nsrfc.methods.placement import Placement
+    from nsrfc.methods.placement import Chance, Placement
+    from nsrfc.model.settings import ClusterComparison
 
 __all__ = ["EdgeScorer", "Method", "Run"]
 
@@ -117,6 +118,20 @@ class Method(Protocol):
         constraints: Constraints | None = None,
     ) -> Components:
         """Step 4: cluster by similarity edges and the density edges that are kept."""
+
+    @property
+    def threshold(self) -> float:
+        """Minimum probability at which a new face joins a known one."""
+
+    @property
+    def cluster_comparison(self) -> ClusterComparison | None:
+        """When two clusters are similar enough to be joined; None if they are not compared."""
+
+    def chance(self, near: Neighborhood, run: Run) -> Chance:
+        """Return a function that scores new faces against known ones, given by their neighbourhood.
+
+        Their vectors are the embeddings as given, and their lists the nearest by cosine.
+        """
 
     def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
         """Return a function that assigns new faces to clusters: labels (n,) of unit vectors (n, d)."""

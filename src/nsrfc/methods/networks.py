@@ -439,22 +439,42 @@ class NetworkMethod(ABC):
 
     # New faces
 
+    @property
+    def threshold(self) -> float:
+        """Minimum probability at which a new face joins a known one."""
+        return self.settings.connect
+
+    @property
+    def cluster_comparison(self) -> ClusterComparison | None:
+        """When two clusters are similar enough to be joined; None if they are not compared."""
+        return self.settings.cluster_comparison
+
     def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
         """Assign new faces by the probabilities of a network that scores lists of embeddings as given.
 
         The threshold is `ModelSettings.connect`. If all networks read refined embeddings, which a new
         face does not have, a score model of the known faces is used instead.
         """
-        from nsrfc.methods.placement import Placement, score_model_chance
+        from nsrfc.methods.placement import Placement, sampled_chance
 
-        n, threshold = len(faces), self.settings.connect
-        chance = self.chance(faces, run) or score_model_chance(faces, self.seed, self.prior)
-        return Placement(faces, labels, min(self.k - 1, n), threshold, chance)
+        if self.scores_given:
+            chance = self.chance(self.nearest(faces, None, run), run)
+        else:
+            chance = sampled_chance(faces, self.seed, self.prior)
+        return Placement(faces, labels, min(self.k - 1, len(faces)), self.threshold, chance)
 
-    def chance(self, faces: _Floats, run: Run) -> Chance | None:
-        """Return a function that scores new faces against known ones (n, d), if a network can."""
-        del faces, run
-        return None
+    @property
+    def scores_given(self) -> bool:
+        """Whether a network scores lists of embeddings as given."""
+        return False
+
+    def chance(self, near: Neighborhood, run: Run) -> Chance:
+        """Score new faces by a score model of the known ones."""
+        from nsrfc.methods.placement import score_model_chance
+
+        del run
+        impostors = impostor_scores(near.faces, self.seed, self.prior)
+        return score_model_chance(len(near.faces), near.similarities[:, 1:], impostors)
 
     # Helpers
 

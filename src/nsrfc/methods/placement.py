@@ -11,17 +11,17 @@ import numpy.typing as npt
 from nsrfc.chunks import chunks
 from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
-from nsrfc.records import ScorePrior
+from nsrfc.records import ImpostorScores, ScorePrior
 from nsrfc.vectors import typical_faces
 
-__all__ = ["Chance", "Placement", "score_model_chance"]
+__all__ = ["Chance", "Placement", "sampled_chance", "score_model_chance"]
 
 _Floats = npt.NDArray[np.float32]
 _Labels = npt.NDArray[np.int64]
 
 Chance = Callable[[_Floats, npt.NDArray[np.int64], _Floats], _Floats]
-"""Returns the probabilities (m, k) that new faces (m, d) and known faces, given by ids (m, k) and
-cosines (m, k), are genuine pairs."""
+"""Returns the probabilities (m, k) that new faces (m, d) and listed faces, given by ids (m, k) and
+cosines (m, k), are genuine pairs. Ids from n on are the new faces themselves, in their order."""
 
 FACES = 16_384
 """Size of the sample that the score model is fitted to; more faces would hardly change it."""
@@ -95,16 +95,20 @@ class Placement:
         return labels, probability
 
 
-def score_model_chance(faces: _Floats, seed: int, prior: ScorePrior | None = None) -> Chance:
-    """Fit a score model to the best neighbours of known faces (n, d), for pairs with new faces."""
-    n = len(faces)
-    impostors = impostor_scores(faces, seed, prior)
-    _, similarities = exact_lists(faces, typical_faces(faces, seed, FACES), min(2, n))
-    best = impostors.normalized(similarities[:, 1:])
-    model = fit_score_model(best.ravel(), n, impostors.identical)
+def score_model_chance(n: int, similarities: _Floats, impostors: ImpostorScores) -> Chance:
+    """Fit a score model to the best of each list of cosines (m, k) among n known faces."""
+    best = impostors.normalized(similarities.max(axis=1, initial=-1))
+    model = fit_score_model(best, n, impostors.identical)
 
     def chance(X: _Floats, ids: npt.NDArray[np.int64], similarities: _Floats) -> _Floats:
         del X, ids
         return probability(model.log_odds(impostors.normalized(similarities)))
 
     return chance
+
+
+def sampled_chance(faces: _Floats, seed: int, prior: ScorePrior | None = None) -> Chance:
+    """Fit a score model to the best neighbours of a sample of known faces (n, d)."""
+    n = len(faces)
+    _, similarities = exact_lists(faces, typical_faces(faces, seed, FACES), min(2, n))
+    return score_model_chance(n, similarities[:, 1:], impostor_scores(faces, seed, prior))

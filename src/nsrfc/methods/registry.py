@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from nsrfc.model.bundle import NSRFC
     from nsrfc.model.settings import Family, NetworkName
 
-__all__ = ["load_method", "load_networks", "method_class"]
+__all__ = ["load_method", "load_networks", "method_class", "recorded_method"]
 
 PRECISIONS = ("float32", "bfloat16")
 """With bfloat16, torch's autocast keeps some operations in float32."""
@@ -110,6 +111,26 @@ def load_networks(
     networks = {name: model.network(name) for name in settings.networks}
     kind = method_class(settings.family)
     return kind(settings, networks, search=config.search, seed=config.seed, prior=prior)
+
+
+def recorded_method(record: Mapping[str, Any]) -> Method:
+    """Make the method that a record describes, without its networks: enough for step 4.
+
+    Parameters
+    ----------
+    record : mapping
+        From `Method.record`, also after JSON.
+    """
+    prior = ScorePrior.of(record["embedder"])
+    if "networks" not in record:
+        from nsrfc.methods.rules import Rules
+
+        return Rules.recorded(record["settings"], prior)
+    from nsrfc.model.settings import ModelSettings
+
+    settings = ModelSettings.model_validate(record["settings"])
+    kind = method_class(settings.family)
+    return kind(settings, {}, search=record["search"], seed=record["seed"], prior=prior)
 
 
 def method_class(family: Family) -> type[NetworkMethod]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +54,7 @@ from nsrfc.vectors import typical_faces
 
 if TYPE_CHECKING:
     from nsrfc.graph.constraints import Constraints
-    from nsrfc.methods.placement import Placement
+    from nsrfc.methods.placement import Chance, Placement
 
 __all__ = ["Rules"]
 
@@ -110,6 +110,15 @@ class Rules:
         settings["cluster_comparison"] = self.cluster_comparison.model_dump()
         prior = settings.pop("prior")
         return {"name": "rules", "settings": settings, "embedder": prior and prior.as_dict()}
+
+    @classmethod
+    def recorded(cls, settings: Mapping[str, Any], prior: ScorePrior | None) -> Self:
+        """Make the method of recorded settings, also after JSON."""
+        values = dict(settings)
+        values["cluster_comparison"] = ClusterComparison(**values["cluster_comparison"])
+        values["whitening"] = tuple(values["whitening"])
+        values["refinements"] = tuple((width, odds) for width, odds in values["refinements"])
+        return cls(**values, prior=prior)
 
     def neighborhood(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
         """Find neighbours, whiten, and refine twice.
@@ -222,13 +231,26 @@ class Rules:
         alike = _probabilities(near, density, similar)
         return Components(labels, edges.scored(chance), similar.scored(alike))
 
-    def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
-        """Assign new faces by a score model of the known ones."""
-        from nsrfc.methods.placement import Placement, score_model_chance
+    @property
+    def threshold(self) -> float:
+        """Minimum probability at which a new face joins a known one."""
+        return 0.5
+
+    def chance(self, near: Neighborhood, run: Run) -> Chance:
+        """Score new faces by a score model of the known ones."""
+        from nsrfc.methods.placement import score_model_chance
 
         del run
-        chance = score_model_chance(faces, self.seed, self.prior)
-        return Placement(faces, labels, min(self.k, len(faces)), 0.5, chance)
+        impostors = impostor_scores(near.faces, self.seed, self.prior)
+        return score_model_chance(len(near.faces), near.similarities[:, 1:], impostors)
+
+    def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
+        """Assign new faces by a score model of the known ones."""
+        from nsrfc.methods.placement import Placement, sampled_chance
+
+        del run
+        chance = sampled_chance(faces, self.seed, self.prior)
+        return Placement(faces, labels, min(self.k, len(faces)), self.threshold, chance)
 
 
 def _probabilities(near: Neighborhood, density: DensityGraph, edges: EdgeList) -> _Floats:

@@ -136,16 +136,18 @@ class StructureMethod(NetworkMethod):
 
         return gather
 
-    def chance(self, faces: _Floats, run: Run) -> Chance | None:
-        """Score neighbours of new faces with a network that scores lists of embeddings as given."""
-        if self.settings.uses("refine"):
-            network: nn.Module = self.refinement.first
-        elif self.settings.uses("pairs"):
-            network = self.networks["pairs"]
-        else:
-            return None
-        near, room = self.nearest(faces, None, run), self.k - 1
-        known = self._structure(near)
+    @property
+    def scores_given(self) -> bool:
+        """Whether a network scores lists of embeddings as given."""
+        return self.settings.uses("refine") or self.settings.uses("pairs")
+
+    def chance(self, near: Neighborhood, run: Run) -> Chance:
+        """Score new faces with a network that scores lists of embeddings as given, if there is one."""
+        if not self.scores_given:
+            return super().chance(near, run)
+        refines = self.settings.uses("refine")
+        network: nn.Module = self.refinement.first if refines else self.networks["pairs"]
+        known, faces, room = self._structure(near), near.faces, self.k - 1
 
         def chance(X: _Floats, ids: npt.NDArray[np.int64], similarities: _Floats) -> _Floats:
             width = ids.shape[1]
@@ -155,11 +157,12 @@ class StructureMethod(NetworkMethod):
             structure = with_more_faces(known, ids, similarities)
             vectors = np.concatenate((faces, X)) if isinstance(network, StructurePairs) else faces
             gather = _list_inputs(network, structure, self.width, vectors)
-            rows = np.arange(len(faces), len(faces) + len(X))
             found = np.zeros((len(X), width), np.float32)
             with torch.no_grad():
-                scored = self._probability(network, gather(rows))[:, 1 : 1 + width]
-            found[:, : scored.shape[1]] = scored
+                for part in chunks(len(X), LISTS):
+                    rows = np.arange(len(faces) + part.start, len(faces) + part.stop)
+                    scored = self._probability(network, gather(rows))[:, 1 : 1 + width]
+                    found[part, : scored.shape[1]] = scored
             return found
 
         return chance

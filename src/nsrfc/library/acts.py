@@ -1,0 +1,356 @@
+"""What a person said, act by act, and the state that follows from it.
+
+An act is never changed. Undoing one is another act, which can be undone as well. The state is the replay
+of all acts that are not undone; a run of the machine adds none.
+
+A *person* is who a human recognised: faces that were confirmed, perhaps a name. Its id, such as ``p7``,
+is the number of the act that made it, and never changes. Faces of different persons are kept apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+from nsrfc.errors import InputError, enumerate_names, shown
+
+__all__ = ["Act", "ActKind", "ConflictError", "Person", "State", "active", "replay"]
+
+ActKind = Literal[
+    "name",
+    "confirm",
+    "reject",
+    "merge",
+    "split",
+    "hide",
+    "cover",
+    "birth",
+    "collage",
+    "unsure",
+    "undo",
+]
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing that was said.
+
+    Attributes
+    ----------
+    kind : str
+        name     ``faces`` are a new person called ``text``; or ``person`` is called ``text`` from now on
+        confirm  ``faces`` are one person, and that is ``person``, if given
+        reject   none of ``faces`` is ``person``; without it, the two ``faces`` are different persons
+        merge    ``other`` is the same as ``person``, which keeps its id, name and cover
+        split    ``faces``, of ``person`` or of nobody yet, are a new person, and ``rest`` is not
+        hide     ``person`` is not shown, or shown again if not ``yes``
+        cover    ``person`` is shown by its first face of ``faces``
+        birth    ``person`` was born on the date ``text``
+        collage  the photo ``text`` may show a person twice; it may not if not ``yes``
+        unsure   nobody can tell whether the two ``faces`` are one person
+        undo     ``act`` does not count
+    """
+
+    kind: ActKind
+    faces: tuple[int, ...] = ()
+    person: str | None = None
+    other: str | None = None
+    rest: tuple[int, ...] = ()
+    text: str | None = None
+    yes: bool = True
+    act: int | None = None
+
+    def as_json(self) -> str:
+        """Return the act as JSON, without what is at its default."""
+        default = asdict(Act(self.kind))
+        given = {key: value for key, value in asdict(self).items() if value != default[key]}
+        return json.dumps({"kind": self.kind, **given}, ensure_ascii=False)
+
+    @classmethod
+    def of_json(cls, text: str) -> Self:
+        """Make an act of what :meth:`as_json` returned."""
+        values: Mapping[str, Any] = json.loads(text)
+        lists = {key: tuple(values[key]) for key in ("faces", "rest") if key in values}
+        return cls(**{**values, **lists})
+
+    def without(self, faces: Iterable[int], persons: Iterable[str] = ()) -> Act:
+        """Return the act without some faces, and without the name or birth of some persons."""
+        gone, nameless = set(faces), set(persons)
+        kept = asdict(self)
+        kept["faces"] = tuple(face for face in self.faces if face not in gone)
+        kept["rest"] = tuple(face for face in self.rest if face not in gone)
+        if self.person in nameless and self.kind in ("name", "birth"):
+            kept["text"] = None
+        return Act(**kept)
+
+    def in_words(self) -> str:
+        """Describe the act in a few words, for messages and the history."""
+        many = len(self.faces)
+        faces = f"face {self.faces[0]}" if many == 1 else f"{many} faces"
+        if many in (2, 3):
+            faces = "faces " + ", ".join(map(str, self.faces[:-1])) + f" and {self.faces[-1]}"
+        named = "" if self.text is None else f" {shown(self.text)}"
+        words = {
+            "name": f"{faces} named{named}" if self.person is None else f"{self.person} named{named}",
+            "confirm": f"{faces} confirmed as {self.person or 'one person'}",
+            "reject": f"{faces} not {self.person}" if self.person else f"{faces} different persons",
+            "merge": f"{self.other} merged into {self.person}",
+            "split": f"{faces} split from {self.person or 'the others'}",
+            "hide": f"{self.person} {'hidden' if self.yes else 'shown again'}",
+            "cover": f"cover of {self.person} chosen",
+            "birth": f"{self.person} born{' on ' + self.text if self.text else ''}",
+            "collage": f"photo{named} {'is' if self.yes else 'is not'} a collage",
+            "unsure": f"{faces} left open",
+            "undo": f"act {self.act} undone",
+        }
+        return words[self.kind]
+
+
+class ConflictError(Exception):
+    """An act contradicts what was said before.
+
+    Attributes
+    ----------
+    acts : tuple of int
+        The numbers of the acts it contradicts; empty if it does not fit for another reason.
+    why : str
+    """
+
+    def __init__(self, why: str, *acts: int) -> None:
+        super().__init__(why)
+        self.why, self.acts = why, acts
+
+
+@dataclass
+class Person:
+    """Who a human recognised.
+
+    Attributes
+    ----------
+    id : str
+    name : str or None
+    faces : dict of int to int
+        Confirmed faces, and the act that confirmed each.
+    cover : int or None
+        The face that the person is shown by.
+    hidden : bool
+    birth : str or None
+        Date of birth, ISO 8601.
+    """
+
+    id: str
+    name: str | None = None
+    faces: dict[int, int] = field(default_factory=dict)
+    cover: int | None = None
+    hidden: bool = False
+    birth: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything but the acts, as JSON values."""
+        return {**vars(self), "faces": sorted(self.faces)}
+
+
+@dataclass
+class State:
+    """Everything that was said and counts.
+
+    Attributes
+    ----------
+    persons : dict of str to Person
+    person_of : dict of int to str
+        The person of each confirmed face.
+    rejected : dict of (int, str) to int
+        Faces that are not a person, and the act that said so.
+    together : dict of int to tuple of int
+        By act, faces that are one person, whoever that is.
+    apart : dict of (int, int) to int
+        Pairs of faces, the lower first, that are different persons, and the act that said so.
+    collages : set of str
+        Photos that may show a person twice.
+    unsure : set of (int, int)
+        Pairs of faces, the lower first, of which nobody can tell.
+    explicit : set of int
+        Acts that confirmed faces one by one, and not a whole cluster.
+    """
+
+    persons: dict[str, Person] = field(default_factory=dict)
+    person_of: dict[int, str] = field(default_factory=dict)
+    rejected: dict[tuple[int, str], int] = field(default_factory=dict)
+    together: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    apart: dict[tuple[int, int], int] = field(default_factory=dict)
+    collages: set[str] = field(default_factory=set)
+    unsure: set[tuple[int, int]] = field(default_factory=set)
+    explicit: set[int] = field(default_factory=set)
+
+    def apply(self, number: int, act: Act) -> None:
+        """Let an act count, as number ``number``.
+
+        Raises
+        ------
+        ConflictError
+            If it contradicts the acts before it.
+        """
+        getattr(self, f"_{act.kind}")(number, act)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the state as JSON values; equal states are equal in it, whatever acts led to them."""
+        return {
+            "persons": [self.persons[key].as_json() for key in sorted(self.persons)],
+            "rejected": sorted([face, person] for face, person in self.rejected),
+            "together": sorted(sorted(faces) for faces in self.together.values()),
+            "apart": sorted(map(list, self.apart)),
+            "collages": sorted(self.collages),
+            "unsure": sorted(map(list, self.unsure)),
+        }
+
+    def person(self, key: str | None) -> Person:
+        """Return a person by its id.
+
+        Raises
+        ------
+        ConflictError
+            If there is none.
+        """
+        if key is None or key not in self.persons:
+            raise ConflictError(f"there is no person {key}")
+        return self.persons[key]
+
+    def _name(self, number: int, act: Act) -> None:
+        if act.person is not None:
+            self.person(act.person).name = act.text
+            return
+        self._confirmed(number, self._new(number, act.text), act.faces)
+
+    def _confirm(self, number: int, act: Act) -> None:
+        if act.person is None:
+            self.together[number] = act.faces
+            return
+        self.explicit.add(number)
+        self._confirmed(number, self.person(act.person), act.faces)
+
+    def _reject(self, number: int, act: Act) -> None:
+        if act.person is None:
+            one, other = sorted(act.faces)
+            self.apart.setdefault((one, other), number)
+            return
+        person = self.person(act.person)
+        for face in act.faces:
+            before = person.faces.get(face)
+            if before is not None and before in self.explicit:
+                raise ConflictError(f"face {face} was confirmed as {person.id}", before)
+            if before is not None:
+                self._unconfirmed(person, face)
+            self.rejected.setdefault((face, person.id), number)
+
+    def _merge(self, number: int, act: Act) -> None:
+        del number
+        person, other = self.person(act.person), self.person(act.other)
+        if person is other:
+            raise ConflictError(f"{person.id} is one person already")
+        for face, before in other.faces.items():
+            refused = self.rejected.get((face, person.id))
+            if refused is not None:
+                raise ConflictError(f"face {face} is not {person.id}", refused)
+            person.faces[face] = before
+            self.person_of[face] = person.id
+        for (face, key), before in list(self.rejected.items()):
+            if key == other.id:
+                if self.person_of.get(face) == person.id:
+                    raise ConflictError(f"face {face} is not {other.id}", before)
+                del self.rejected[face, key]
+                self.rejected.setdefault((face, person.id), before)
+        person.cover = other.cover if person.cover is None else person.cover
+        person.name = other.name if person.name is None else person.name
+        person.birth = other.birth if person.birth is None else person.birth
+        del self.persons[other.id]
+
+    def _split(self, number: int, act: Act) -> None:
+        new = self._new(number, act.text)
+        for face in act.faces:
+            before = self.person_of.get(face)
+            if before is not None and before == act.person:
+                self._unconfirmed(self.persons[before], face)
+        self._confirmed(number, new, act.faces)
+        for face in act.rest:
+            self.rejected.setdefault((face, new.id), number)
+
+    def _hide(self, number: int, act: Act) -> None:
+        del number
+        self.person(act.person).hidden = act.yes
+
+    def _cover(self, number: int, act: Act) -> None:
+        del number
+        self.person(act.person).cover = act.faces[0] if act.faces else None
+
+    def _birth(self, number: int, act: Act) -> None:
+        del number
+        self.person(act.person).birth = act.text
+
+    def _collage(self, number: int, act: Act) -> None:
+        del number
+        assert act.text is not None
+        if act.yes:
+            self.collages.add(act.text)
+        else:
+            self.collages.discard(act.text)
+
+    def _unsure(self, number: int, act: Act) -> None:
+        del number
+        one, other = sorted(act.faces)
+        self.unsure.add((one, other))
+
+    def _new(self, number: int, name: str | None) -> Person:
+        person = Person(f"p{number}", name)
+        self.persons[person.id] = person
+        return person
+
+    def _confirmed(self, number: int, person: Person, faces: Iterable[int]) -> None:
+        for face in faces:
+            before = self.person_of.get(face)
+            if before is not None and before != person.id:
+                raise ConflictError(f"face {face} is {before}", self.persons[before].faces[face])
+            refused = self.rejected.get((face, person.id))
+            if refused is not None:
+                raise ConflictError(f"face {face} is not {person.id}", refused)
+            person.faces.setdefault(face, number)
+            self.person_of[face] = person.id
+
+    def _unconfirmed(self, person: Person, face: int) -> None:
+        del person.faces[face], self.person_of[face]
+        if person.cover == face:
+            person.cover = None
+
+
+def active(acts: Mapping[int, Act]) -> dict[int, Act]:
+    """Return the acts that are not undone, and do more than undo others."""
+    undone: set[int] = set()
+    for number in sorted(acts, reverse=True):
+        act = acts[number]
+        if act.kind == "undo" and number not in undone:
+            assert act.act is not None
+            # Undoing an act twice undoes it once.
+            undone.add(act.act)
+    return {number: act for number, act in acts.items() if number not in undone and act.kind != "undo"}
+
+
+def replay(acts: Mapping[int, Act]) -> State:
+    """Return the state that follows from acts, by their numbers.
+
+    Raises
+    ------
+    InputError
+        If one of them does not fit those before it, for example as an act that it builds on was undone.
+    """
+    state = State()
+    for number, act in sorted(active(acts).items()):
+        try:
+            state.apply(number, act)
+        except ConflictError as conflict:
+            against = enumerate_names(f"act {each} ({acts[each].in_words()})" for each in conflict.acts)
+            raise InputError(
+                f"Act {number} ({act.in_words()}) does not fit {against or 'what was said before'}, as "
+                f"{conflict.why}: undo one of them first."
+            ) from None
+    return state

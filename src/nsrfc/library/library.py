@@ -1,0 +1,673 @@
+"""A library: faces that come over time, clusters that are found again, persons that stay."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.config import ClusterConfig
+from nsrfc.errors import InputError, enumerate_names, shown
+from nsrfc.library.acts import Act, ConflictError, Person, State, replay
+from nsrfc.library.added import Added, added_since, placed
+from nsrfc.library.consistency import Facts, check, constraints
+from nsrfc.library.decision import Decision, decide
+from nsrfc.library.evidence import Kept, keep
+from nsrfc.library.identity import lineage, living_ids
+from nsrfc.library.store import ARTIFACTS, Store, Table, acts_in, append
+from nsrfc.methods.base import Run
+from nsrfc.pipeline import gather_evidence
+from nsrfc.records import UNCLUSTERED
+from nsrfc.storage.files import PathLike, writing
+from nsrfc.vectors import as_array, normalize, normalize_good, refuse_none
+
+if TYPE_CHECKING:
+    from nsrfc.model.bundle import NSRFC
+
+__all__ = ["Group", "Library"]
+
+_Faces = npt.NDArray[np.int64]
+
+SMALL = 2_000
+"""Up to so many faces, all are clustered again when some are added: it takes seconds, and statistics of
+few faces are better with every one more."""
+
+_ID = re.compile(r"[pc]\d+")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Faces that are shown together: a person, or a cluster of nobody known.
+
+    Attributes
+    ----------
+    id : str
+        ``p7`` of a person, ``c12`` of a cluster.
+    name : str or None
+    faces : ndarray of int64, shape (m,)
+        Confirmed faces, and those of the same cluster, ascending.
+    confirmed : ndarray of int64, shape (c,)
+        Those that a human confirmed.
+    cover : int
+        The face that the group is shown by.
+    hidden : bool
+    birth : str or None
+        Date of birth, ISO 8601.
+    cluster : int
+        Id of the cluster.
+    """
+
+    id: str
+    name: str | None
+    faces: _Faces
+    confirmed: _Faces
+    cover: int
+    hidden: bool
+    birth: str | None
+    cluster: int
+
+
+class Library:
+    """Faces, clusters and persons in a folder.
+
+    A *face* is a row of embeddings, a *cluster* is what the machine found, a *person* is who a human
+    recognised. Runs change clusters and never persons. Persons are referred to by id, such as ``p7``, or
+    by name; clusters by id, such as ``c12``; faces by number.
+
+    Every word of a human (:meth:`name`, :meth:`confirm`, :meth:`reject`, :meth:`merge`, :meth:`split`,
+    ...) is an act with a number, on disk when the method returns; :meth:`undo` takes it back.
+
+    Parameters
+    ----------
+    store : Store
+
+    Examples
+    --------
+    >>> library = Library.create("family")  # doctest: +SKIP
+    >>> library.add(X, keys=files)  # doctest: +SKIP
+    >>> library.cluster()  # doctest: +SKIP
+    >>> library.name("c0", "Anna")  # doctest: +SKIP
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._state: tuple[int, State] | None = None
+        self._found: tuple[object, Decision | None, _Faces] | None = None
+        self._added: tuple[object, Added | None] | None = None
+
+    @classmethod
+    def create(cls, folder: PathLike, *, embedder: str = "unknown", weights: str = "") -> Self:
+        """Make an empty library.
+
+        Parameters
+        ----------
+        folder : path-like
+            New or empty.
+        embedder : str
+            Name of what makes the embeddings.
+        weights : str
+            SHA-256 of its weights, if known.
+
+        Raises
+        ------
+        InputError
+            If the folder holds files, or cannot be written.
+        """
+        return cls(Store.create(Path(folder), {"embedder": embedder, "weights": weights}))
+
+    @classmethod
+    def open(cls, folder: PathLike) -> Self:
+        """Open a library.
+
+        Raises
+        ------
+        InputError
+            If there is none, it is damaged, or of another version.
+        """
+        return cls(Store(Path(folder)))
+
+    @property
+    def folder(self) -> Path:
+        """Where the library is."""
+        return self._store.folder
+
+    @property
+    def store(self) -> Store:
+        """What is kept on disk."""
+        return self._store
+
+    # Faces
+
+    def add(
+        self,
+        X: npt.ArrayLike,
+        *,
+        keys: Sequence[object] | None = None,
+        photos: Sequence[str | None] | None = None,
+        taken: Sequence[str | None] | None = None,
+        thumbnails: Sequence[bytes | None] | None = None,
+        embedder: str | None = None,
+        skip_bad: bool = False,
+        run: Run | None = None,
+    ) -> _Faces:
+        """Add faces; if the library was clustered before, they join its clusters.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (m, d)
+            Embeddings, need not be normalised.
+        keys : sequence, optional
+            Your ids (m,), each once in the library.
+        photos : sequence of str or None, optional
+            The photo (m,) that each face is on: two faces of one photo are different persons, unless it
+            is marked as a collage.
+        taken : sequence of str or None, optional
+            When it was taken (m,), ISO 8601: no person is older than its date of birth.
+        thumbnails : sequence of bytes or None, optional
+            A small picture (m,) of each face, WebP or JPEG.
+        embedder : str, optional
+            What made the embeddings, to be compared with that of the library.
+        skip_bad : bool
+            Whether rows that are missing, zero, NaN or infinite are left out.
+        run : Run, optional
+
+        Returns
+        -------
+        ndarray of int64, shape (m,)
+            Ids of the faces; -1 for bad rows.
+
+        Raises
+        ------
+        InputError
+            If the embeddings are of another embedder or dimension, rows are bad, keys are there
+            already, or a sequence has another length or is no date. Nothing is added then.
+        """
+        vectors = as_array(X, missing=skip_bad)
+        _, good = normalize_good(vectors, skip=skip_bad)
+        refuse_none(good, "X")
+        given = {"keys": keys, "photos": photos, "taken": taken, "thumbnails": thumbnails}
+        for name, values in given.items():
+            if values is not None and len(values) != len(good):
+                raise InputError(f"{name} has {len(values)} entries, but there are {len(good)} faces.")
+        rows = np.flatnonzero(good).tolist()
+        table = Table(
+            None if keys is None else [str(keys[row]) for row in rows],
+            None if photos is None else [photos[row] for row in rows],
+            None if taken is None else [_date(taken[row]) for row in rows],
+        )
+        if table.keys is not None and len(set(table.keys)) < len(table.keys):
+            raise InputError("keys are not unique: give each face a key of its own.")
+        ids = np.full(len(good), -1, np.int64)
+        with self._store.alone():
+            self._store.check_space(vectors.shape[1], embedder)
+            ids[good] = self._store.add(np.asarray(vectors[good], np.float32), table)
+            if thumbnails is not None:
+                images = zip(ids.tolist(), thumbnails, strict=True)
+                self._store.keep_thumbnails({face: image for face, image in images if image is not None})
+            kept = self._kept()
+            if kept is not None:
+                news = self._store.n - len(kept.faces)
+                if self._store.n <= SMALL or news > len(kept.faces):
+                    self._cluster(kept.record["model"], ClusterConfig.of(**kept.record["config"]), run)
+                else:
+                    self._clustering(run)
+        return ids
+
+    def cluster(
+        self,
+        model: NSRFC | str | Path | None = "universal",
+        config: ClusterConfig | None = None,
+        run: Run | None = None,
+    ) -> None:
+        """Cluster all faces anew, as :func:`nsrfc.cluster` does; what was said is obeyed.
+
+        Persons stay as they are. A cluster lives on, by its id, in the one that shares most of its
+        faces.
+
+        Parameters
+        ----------
+        model : path-like, str or None
+            As in :func:`nsrfc.cluster`; a model is given by its folder or id.
+        config : ClusterConfig, optional
+        run : Run, optional
+
+        Raises
+        ------
+        InputError
+            If there are no faces, or as :func:`nsrfc.cluster`.
+        """
+        if model is not None and not isinstance(model, str | Path):
+            raise InputError("Give the model of a library by its folder or id, where it stays.")
+        with self._store.alone():
+            self._cluster(None if model is None else str(model), ClusterConfig.given(config), run)
+
+    def predict(
+        self, X: npt.ArrayLike, run: Run | None = None
+    ) -> tuple[_Faces, npt.NDArray[np.float32]]:
+        """Say to which clusters new faces belong; nothing changes.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (m, d)
+        run : Run, optional
+
+        Returns
+        -------
+        clusters : ndarray of int64, shape (m,)
+            -1 for a face that fits none.
+        probability : ndarray of float32, shape (m,)
+            That the face and the known one which it resembles most are one person.
+        """
+        unit = normalize(as_array(X))
+        self._store.check_space(unit.shape[1], None)
+        kept = self._needed()
+        decision, ids = self._decided(run)
+        best, probability = placed(kept, self._added_faces(kept, run), unit, run or Run())
+        of_units = np.full(len(decision.vectors), UNCLUSTERED, np.int64)
+        of_units[decision.unit] = ids
+        g, extra = len(kept.near.faces), decision.scenes - len(kept.near.faces)
+        cluster = of_units[np.where(best >= g, best + extra, best)]
+        return np.where(probability >= decision.threshold, cluster, UNCLUSTERED), probability
+
+    # What is there
+
+    @property
+    def faces(self) -> _Faces:
+        """Ids (n,) of all faces, ascending."""
+        return self._store.faces()
+
+    @property
+    def clusters(self) -> _Faces:
+        """Id (n,) of the cluster of each of `faces`; -1 before the first run."""
+        return self._clustering(None)[1]
+
+    def people(self) -> list[Group]:
+        """Return all persons, those with most faces first."""
+        return [group for group in self.groups() if group.id.startswith("p")]
+
+    def groups(self) -> list[Group]:
+        """Return all persons, and all clusters of nobody known, those with most faces first."""
+        faces, clusters = self._clustering(None)
+        state = self._current_state()
+        order = np.argsort(clusters, kind="stable")
+        ids, starts = np.unique(clusters[order], return_index=True)
+        members = dict(zip(ids.tolist(), np.split(faces[order], starts[1:]), strict=True))
+        members.pop(UNCLUSTERED, None)
+        place = dict(zip(faces.tolist(), clusters.tolist(), strict=True)) if state.persons else {}
+        found = []
+        for person in state.persons.values():
+            confirmed = np.array(sorted(person.faces), np.int64)
+            cluster = place.get(int(confirmed[0]), UNCLUSTERED) if len(confirmed) else UNCLUSTERED
+            own = np.union1d(members.pop(cluster, np.empty(0, np.int64)), confirmed)
+            cover = person.cover if person.cover is not None else _first(confirmed)
+            found.append(
+                Group(
+                    person.id,
+                    person.name,
+                    own,
+                    confirmed,
+                    cover,
+                    person.hidden,
+                    person.birth,
+                    cluster,
+                )
+            )
+        nobody = np.empty(0, np.int64)
+        for cluster, own in members.items():
+            group = Group(f"c{cluster}", None, own, nobody, _first(own), False, None, cluster)
+            found.append(group)
+        return sorted(found, key=lambda group: (-len(group.faces), group.id))
+
+    def group(self, who: str) -> Group:
+        """Return a person or cluster by id or name.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        for group in self.groups():
+            if who in (group.id, f"c{group.cluster}") or (group.name is not None and who == group.name):
+                return group
+        raise InputError(
+            f"There is no person or cluster {shown(who)} in {self.folder}: see nsrfc people."
+        )
+
+    def history(self) -> list[tuple[int, str, str, bool]]:
+        """Return number, time and words of every act, and whether it counts, in their order."""
+        from nsrfc.library.acts import active
+
+        acts = self._store.history()
+        counting = active({number: act for number, _, act in acts})
+        undone = {act.act for _, _, act in acts if act.kind == "undo"}
+        return [
+            (
+                number,
+                at,
+                act.in_words(),
+                number in counting or (act.kind == "undo" and number not in undone),
+            )
+            for number, at, act in acts
+        ]
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the state: faces, clusters, persons and everything that was said."""
+        faces, clusters = self._clustering(None)
+        digest = hashlib.sha256(json.dumps(self._current_state().as_json(), sort_keys=True).encode())
+        digest.update(faces.tobytes())
+        digest.update(clusters.tobytes())
+        return digest.hexdigest()
+
+    # What a human says
+
+    def name(self, who: str, name: str) -> str:
+        """Name a person, or say that a cluster is a person of this name: all its faces are confirmed.
+
+        Returns
+        -------
+        str
+            Id of the person.
+
+        Raises
+        ------
+        InputError
+            If another person has the name; merge the two if they are one.
+        """
+        name = name.strip()
+        if not name or _ID.fullmatch(name) or not name.isprintable() or len(name) > 200:
+            raise InputError(
+                f"{shown(name)} is no name: give up to 200 printable letters, unlike p7 or c12."
+            )
+        group = self.group(who)
+        for other in self._current_state().persons.values():
+            if other.name == name and other.id != group.id:
+                raise InputError(
+                    f"{other.id} is called {shown(name)} already: merge the two with nsrfc merge "
+                    f"{other.id} {group.id}, or give another name."
+                )
+        if group.id.startswith("p"):
+            self._say(Act("name", person=group.id, text=name))
+            return group.id
+        number = self._say(Act("name", tuple(group.faces.tolist()), text=name))
+        return f"p{number}"
+
+    def confirm(self, faces: Sequence[int] | _Faces, who: str | None = None) -> int:
+        """Say that faces are a person, or with ``who=None`` that they are one person, whoever it is."""
+        chosen = self._checked(faces, least=1 if who else 2)
+        if who is None:
+            return self._say(Act("confirm", chosen))
+        group = self.group(who)
+        if group.id.startswith("p"):
+            return self._say(Act("confirm", chosen, group.id))
+        every = sorted({*chosen, *group.faces.tolist()})
+        return self._say(Act("confirm", tuple(every)))
+
+    def reject(self, faces: Sequence[int] | _Faces, who: str | None = None) -> int:
+        """Say that faces are not a person, or with ``who=None`` that two faces are different persons.
+
+        A face that was confirmed with its whole cluster no longer is.
+        """
+        chosen = self._checked(faces)
+        if who is None:
+            if len(set(chosen)) != 2:
+                raise InputError("Give the two faces that are different persons, or a person.")
+            return self._say(Act("reject", chosen))
+        group = self.group(who)
+        if group.id.startswith("p"):
+            return self._say(Act("reject", chosen, group.id))
+        rest = tuple(face for face in group.faces.tolist() if face not in set(chosen))
+        if len(chosen) == 1 and rest:
+            return self._say(Act("split", chosen, rest=rest))
+        raise InputError(f"{group.id} is nobody's yet: name it first, or split faces from it.")
+
+    def merge(self, who: str, other: str) -> int:
+        """Say that ``other`` is ``who``, which keeps its id, name and cover."""
+        target, source = self.group(who), self.group(other)
+        if target.id == source.id:
+            raise InputError(f"{target.id} and {shown(other)} are one already: name two.")
+        if target.id.startswith("p") and source.id.startswith("p"):
+            return self._say(Act("merge", person=target.id, other=source.id))
+        if target.id.startswith("p"):
+            return self._say(Act("confirm", tuple(source.faces.tolist()), target.id))
+        if source.id.startswith("p"):
+            return self._say(Act("confirm", tuple(target.faces.tolist()), source.id))
+        every = np.union1d(target.faces, source.faces)
+        return self._say(Act("confirm", tuple(every.tolist())))
+
+    def split(self, who: str, faces: Sequence[int] | _Faces) -> str:
+        """Say that some faces of a person or cluster are another person, still without a name.
+
+        Returns
+        -------
+        str
+            Id of the new person.
+        """
+        group, chosen = self.group(who), self._checked(faces)
+        rest = tuple(np.setdiff1d(group.faces, chosen).tolist())
+        outside = sorted(set(chosen) - set(group.faces.tolist()))
+        if outside or not rest:
+            raise InputError(
+                f"Split some, not all, of the {len(group.faces)} faces of {group.id}"
+                + (f": {enumerate_names(map(str, outside))} are not among them." if outside else ".")
+            )
+        person = group.id if group.id.startswith("p") else None
+        return f"p{self._say(Act('split', chosen, person, rest=rest))}"
+
+    def hide(self, who: str, *, hidden: bool = True) -> int:
+        """Do not show a person, or show it again."""
+        return self._say(Act("hide", person=self._person(who).id, yes=hidden))
+
+    def cover(self, who: str, face: int) -> int:
+        """Choose the face that a person is shown by."""
+        person = self._person(who)
+        if face not in person.faces:
+            raise InputError(f"Face {face} is not a confirmed face of {person.id}: confirm it first.")
+        return self._say(Act("cover", (face,), person.id))
+
+    def born(self, who: str, date: str | None) -> int:
+        """Say when a person was born, ISO 8601; None: unknown."""
+        return self._say(Act("birth", person=self._person(who).id, text=_date(date)))
+
+    def collage(self, photo: str, *, collage: bool = True) -> int:
+        """Say that a photo may show a person more than once."""
+        return self._say(Act("collage", text=photo, yes=collage))
+
+    def unsure(self, a: int, b: int) -> int:
+        """Say that nobody can tell whether two faces are one person: it is not asked again."""
+        return self._say(Act("unsure", self._checked((a, b), least=2)))
+
+    def undo(self, act: int | None = None) -> int:
+        """Take back an act, by default the last one that counts and undoes no other.
+
+        An undo is an act as well, and can be undone by its number.
+
+        Raises
+        ------
+        InputError
+            If there is no such act, it does not count, or later acts build on it.
+        """
+        acts = self._store.acts()
+        undone = {each.act for number, each in acts.items() if each.kind == "undo"} if acts else set()
+        counting = [number for number, *_, counts in self.history() if counts]
+        if act is None:
+            plain = [number for number in counting if acts[number].kind != "undo"]
+            if not plain:
+                raise InputError("There is nothing to undo.")
+            act = plain[-1]
+        if act not in counting:
+            done = "is undone already" if act in undone else "does not exist"
+            raise InputError(f"Act {act} {done}: see nsrfc history for what can be undone.")
+        return self._say(Act("undo", act=act))
+
+    # How it is done
+
+    def _person(self, who: str) -> Person:
+        group = self.group(who)
+        if not group.id.startswith("p"):
+            raise InputError(f"{group.id} is nobody yet: name it first.")
+        return self._current_state().persons[group.id]
+
+    def _checked(self, faces: Sequence[int] | _Faces, least: int = 1) -> tuple[int, ...]:
+        chosen = np.unique(np.asarray(faces, np.int64))
+        there = self.faces
+        absent = chosen[~np.isin(chosen, there)]
+        if len(absent) or len(chosen) < least:
+            raise InputError(
+                f"There is no face {absent[0]} in {self.folder}: faces are numbered from 0."
+                if len(absent)
+                else f"Give at least {least} different faces."
+            )
+        return tuple(chosen.tolist())
+
+    def _say(self, act: Act) -> int:
+        """Let an act count, after those of other processes; it is on disk when this returns."""
+        facts = self._store.facts()
+        with self._store.database(write=True) as database:
+            acts = acts_in(database)
+            number = _next_act(database)
+            acts[number] = act
+            state = replay_checked(acts, number, facts)
+            append(database, act)
+        self._state = number, state
+        return number
+
+    def _current_state(self) -> State:
+        last = self._store.last_act()
+        if self._state is None or self._state[0] != last:
+            self._state = last, replay(self._store.acts())
+        return self._state[1]
+
+    def _kept(self) -> Kept | None:
+        number = self._store.last_run()
+        return None if number is None else Kept.load(self._run_folder(number))
+
+    def _needed(self) -> Kept:
+        kept = self._kept()
+        if kept is None:
+            raise InputError(f"{self.folder} was not clustered yet: run nsrfc library cluster.")
+        return kept
+
+    def _run_folder(self, number: int) -> Path:
+        return self.folder / ARTIFACTS / f"run-{number:06}"
+
+    def _added_faces(self, kept: Kept, run: Run | None) -> Added | None:
+        faces = np.setdiff1d(self.faces, kept.faces, assume_unique=True)
+        if not len(faces):
+            return None
+        key = kept.folder, len(faces), int(faces[-1])
+        if self._added is None or self._added[0] != key:
+            unit = normalize(self._store.vectors(faces))
+            self._added = key, added_since(kept, faces, unit, run or Run())
+        return self._added[1]
+
+    def _decided(self, run: Run | None) -> tuple[Decision, _Faces]:
+        """Clusters as they follow from the last run, later faces, and what was said."""
+        kept = self._needed()
+        key = self._store.key()
+        if self._found is None or self._found[0] != key or self._found[1] is None:
+            added = self._added_faces(kept, run)
+            known = constraints(self._current_state(), self._store.facts())
+            decision = decide(kept, added, self.faces, known, run or Run())
+            before = np.full(len(decision.faces), UNCLUSTERED, np.int64)
+            old = np.isin(decision.faces, kept.faces, assume_unique=True)
+            before[old] = kept.clusters[np.searchsorted(kept.faces, decision.faces[old])]
+            ids = self._ids(before, decision, self._store.last_run())
+            self._store.keep_clustering(key, decision.faces, ids)
+            self._found = key, decision, ids
+        decision_now = self._found[1]
+        assert decision_now is not None
+        return decision_now, self._found[2]
+
+    def _clustering(self, run: Run | None) -> tuple[_Faces, _Faces]:
+        """Faces and their clusters, from disk where they are known."""
+        if self._store.last_run() is None:
+            faces = self.faces
+            return faces, np.full(len(faces), UNCLUSTERED, np.int64)
+        key = self._store.key()
+        if self._found is not None and self._found[0] == key:
+            return self.faces, self._found[2]
+        kept = self._store.kept_clustering(key)
+        if kept is None:
+            decision, ids = self._decided(run)
+            return decision.faces, ids
+        self._found = key, None, kept[1]
+        return kept
+
+    def _ids(self, before: _Faces, decision: Decision, run: int | None) -> _Faces:
+        assert run is not None
+        return living_ids(
+            before,
+            decision.labels,
+            decision.faces,
+            lambda founders: self._store.cluster_ids(run, founders),
+        )
+
+    def _cluster(self, model: str | None, config: ClusterConfig, run: Run | None) -> None:
+        """Cluster anew; the caller holds the lock."""
+        faces, before = self._clustering(run)
+        if not len(faces):
+            raise InputError(f"{self.folder} holds no faces yet: add some with nsrfc add.")
+        run = run or Run()
+        number = (self._store.last_run() or 0) + 1
+        folder = self._run_folder(number)
+        evidence = gather_evidence(self._store.vectors(faces), model, config, run=run)
+        record = {"model": model, "config": config.model_dump()}
+        with writing(self.folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        kept = keep(folder, faces, evidence, record)
+        known = constraints(self._current_state(), self._store.facts())
+        decision = decide(kept, None, faces, known, run)
+        ids = self._ids(before, decision, number)
+        kept.keep_clusters(ids)
+        self._store.add_run(number, record, lineage(before, ids))
+        self._found = self._added = None
+        for path in folder.parent.glob("run-*"):
+            if path != folder:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def replay_checked(acts: Mapping[int, Act], number: int, facts: Facts) -> State:
+    """Return the state after act ``number``, if it can be true.
+
+    Raises
+    ------
+    InputError
+        Naming the acts that contradict each other.
+    """
+    state = replay(acts)
+    try:
+        check(state, facts)
+    except ConflictError as conflict:
+        new = f"{acts[number].in_words()} cannot be"
+        others = [f"act {each} ({acts[each].in_words()})" for each in conflict.acts if each != number]
+        against = f"; it contradicts {enumerate_names(others)}, which can be undone" if others else ""
+        raise InputError(f"{new[0].upper()}{new[1:]}: {conflict.why}{against}.") from None
+    return state
+
+
+def _next_act(database: sqlite3.Connection) -> int:
+    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
+    return 1 if row is None else int(row[0]) + 1
+
+
+def _first(faces: _Faces) -> int:
+    return int(faces[0]) if len(faces) else -1
+
+
+def _date(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).date().isoformat()
+    except ValueError:
+        raise InputError(f"{shown(text)} is no date: give one as 2012-05-31.") from None

@@ -1,0 +1,500 @@
+"""The folder of a library: what is kept on disk, and nothing of what it means.
+
+| file                      | content                                                            |
+|---------------------------|--------------------------------------------------------------------|
+| `library.db`              | SQLite: faces, acts, runs, ids of clusters, version of the schema  |
+| `embeddings/000000.npy` … | embeddings as given, by face id; one file for each batch           |
+| `thumbnails.db`           | SQLite: a small picture of each face, where there is one           |
+| `artifacts/`              | what runs found, and what makes adding cheap; can be computed anew |
+
+Faces are numbered 0, 1, ... in the order in which they were added; a number is never used again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.errors import InputError, enumerate_names, shown
+from nsrfc.library.acts import Act
+from nsrfc.library.consistency import Facts
+from nsrfc.storage.files import (
+    check_place,
+    kind_of,
+    open_npy,
+    read_npz_array,
+    sync,
+    write_npy,
+    write_npz,
+    writing,
+)
+from nsrfc.storage.locks import locked
+
+__all__ = ["ARTIFACTS", "DATABASE", "Store", "Table", "acts_in", "append"]
+
+DATABASE, THUMBNAILS, EMBEDDINGS, ARTIFACTS, CLUSTERING = (
+    "library.db",
+    "thumbnails.db",
+    "embeddings",
+    "artifacts",
+    "clusters.npz",
+)
+VERSION = 1
+"""Version of the schema, kept as SQLite's user_version."""
+
+APPLICATION = 0x6E737266
+"""SQLite's application_id of a library: "nsrf"."""
+
+_WAIT = 30.0
+"""Seconds to wait for another writer of the database."""
+
+_SCHEMA = """
+CREATE TABLE space (key TEXT PRIMARY KEY, value TEXT) STRICT;
+CREATE TABLE parts (number INTEGER PRIMARY KEY, first INTEGER, count INTEGER) STRICT;
+CREATE TABLE faces (
+    id INTEGER PRIMARY KEY, key TEXT UNIQUE, photo TEXT, taken TEXT, gone INTEGER DEFAULT 0
+) STRICT;
+CREATE TABLE journal (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, act TEXT) STRICT;
+CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, record TEXT) STRICT;
+CREATE TABLE clusters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER, founder INTEGER, UNIQUE (run, founder)
+) STRICT;
+CREATE TABLE lineage (run INTEGER, before INTEGER, after INTEGER, faces INTEGER) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is known of faces that are added, beside their embeddings; each (m,) or None."""
+
+    keys: Sequence[str] | None = None
+    photos: Sequence[str | None] | None = None
+    taken: Sequence[str | None] | None = None
+
+
+class Store:
+    """An open library.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        If there is no library, or it is damaged or of another version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if kind_of(folder / DATABASE) != "file":
+            raise InputError(
+                f"{folder} holds no library: create one with nsrfc library {folder} FACES, "
+                f"or name its folder."
+            )
+        with self.database():
+            pass
+
+    @classmethod
+    def create(cls, folder: Path, space: Mapping[str, str]) -> Store:
+        """Make an empty library in a new or empty folder; ``space`` describes the embeddings."""
+        check_place(folder)
+        if kind_of(folder / DATABASE):
+            raise InputError(f"{folder} holds a library already: add faces with nsrfc add.")
+        if kind_of(folder) and any(path.name != ".lock" for path in folder.iterdir()):
+            raise InputError(f"{folder} holds other files: give a new folder.")
+        with locked(folder, "library"):
+            part = folder / f".{DATABASE}.new"
+            with writing(folder):
+                part.unlink(missing_ok=True)
+                for name in (EMBEDDINGS, ARTIFACTS):
+                    (folder / name).mkdir(exist_ok=True)
+                with closing(sqlite3.connect(part)) as database, writing_database(folder, database):
+                    database.executescript(
+                        f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
+                        f"PRAGMA journal_mode = WAL; PRAGMA secure_delete = ON; {_SCHEMA}"
+                    )
+                    database.executemany("INSERT INTO space VALUES (?, ?)", space.items())
+                sync(part)
+                part.replace(folder / DATABASE)
+                sync(folder)
+        return cls(folder)
+
+    @contextmanager
+    def database(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
+        """Open the database; with ``write`` as one transaction, which counts whole or not at all."""
+        path = self.folder / DATABASE
+        try:
+            with closing(sqlite3.connect(path, timeout=_WAIT, isolation_level=None)) as database:
+                self._check_version(database)
+                database.execute("PRAGMA secure_delete = ON")
+                database.execute("PRAGMA synchronous = FULL")
+                if not write:
+                    yield database
+                    return
+                database.execute("BEGIN IMMEDIATE")
+                with writing_database(self.folder, database):
+                    yield database
+        except sqlite3.DatabaseError as error:
+            raise _in_words(path, error) from error
+
+    @cached_property
+    def space(self) -> dict[str, str]:
+        """What the embeddings are: dimension, embedder, and the SHA-256 of its weights where known."""
+        with self.database() as database:
+            return dict(database.execute("SELECT key, value FROM space").fetchall())
+
+    @property
+    def dimension(self) -> int | None:
+        """Embedding dimension; None before the first face."""
+        known = self.space.get("dimension")
+        return None if known is None else int(known)
+
+    def check_space(self, dimension: int, embedder: str | None) -> None:
+        """Refuse embeddings of another dimension or embedder; the first ones set the dimension.
+
+        Raises
+        ------
+        InputError
+        """
+        known = self.space.get("embedder", "unknown")
+        if embedder is not None and embedder != known:
+            raise InputError(
+                f"These faces are of the embedder {shown(embedder)}, those of {self.folder} of "
+                f"{shown(known)}, and the two cannot be compared: make another library."
+            )
+        if self.dimension is None:
+            with self.database(write=True) as database:
+                database.execute("INSERT INTO space VALUES ('dimension', ?)", (str(dimension),))
+            del self.space
+        elif dimension != self.dimension:
+            raise InputError(
+                f"These faces have dimension {dimension}, those of {self.folder} {self.dimension} "
+                f"(embedder {shown(known)}): give faces of the same embedder, or make another library."
+            )
+
+    @property
+    def n(self) -> int:
+        """Number of faces ever added."""
+        with self.database() as database:
+            return self._count(database)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from adding, clustering and forgetting."""
+        with locked(self.folder, "process that adds, clusters or forgets"):
+            yield
+
+    # Faces
+
+    def add(self, X: npt.NDArray[np.floating], table: Table) -> npt.NDArray[np.int64]:
+        """Append embeddings (m, d) and what is known of them; return the ids of the faces.
+
+        The caller holds :meth:`alone`. A batch counts from the moment in which the database says so.
+        """
+        with self.database() as database:
+            first, number = self._count(database), _next_part(database)
+            self._check_keys(database, table.keys)
+        # A batch that was killed before it counted is overwritten.
+        write_npy(self._part(number), X)
+        ids = np.arange(first, first + len(X))
+        unknown = [None] * len(X)
+        columns = (table.keys or unknown, table.photos or unknown, table.taken or unknown)
+        with self.database(write=True) as database:
+            database.execute("INSERT INTO parts VALUES (?, ?, ?)", (number, first, len(X)))
+            database.executemany(
+                "INSERT INTO faces (id, key, photo, taken) VALUES (?, ?, ?, ?)",
+                zip(ids.tolist(), *columns, strict=True),
+            )
+        return ids
+
+    def vectors(self, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
+        """Return the embeddings (m, d) of some faces, ascending."""
+        with self.database() as database:
+            parts = database.execute("SELECT number, first, count FROM parts ORDER BY first").fetchall()
+        found = []
+        for number, first, count in parts:
+            low, high = np.searchsorted(faces, (first, first + count))
+            if low == high:
+                continue
+            rows = open_npy(self._part(number))
+            if rows.shape != (count, self.dimension):
+                raise InputError(
+                    f"{self._part(number)} does not hold the {count} embeddings that the library knows: "
+                    f"restore the file from a backup, or see nsrfc library check."
+                )
+            found.append(rows if high - low == count else rows[faces[low:high] - first])
+        if not found:
+            return np.empty((0, self.dimension or 0), np.float32)
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def faces(self) -> npt.NDArray[np.int64]:
+        """Return the ids of all faces that were not forgotten, ascending."""
+        with self.database() as database:
+            gone = database.execute("SELECT id FROM faces WHERE gone ORDER BY id").fetchall()
+            n = self._count(database)
+        there = np.ones(n, np.bool_)
+        there[[face for (face,) in gone]] = False
+        return np.flatnonzero(there)
+
+    def facts(self) -> Facts:
+        """Return what is known of all faces, beside their embeddings."""
+        with self.database() as database:
+            n = self._count(database)
+            photo, taken = np.full(n, -1), np.full(n, np.inf)
+            rows = database.execute("SELECT id, photo FROM faces WHERE photo IS NOT NULL").fetchall()
+            names, numbers = np.unique([name for _, name in rows], return_inverse=True)
+            photo[[face for face, _ in rows]] = numbers
+            rows = database.execute("SELECT id, taken FROM faces WHERE taken IS NOT NULL").fetchall()
+            dates = np.array([date for _, date in rows], "datetime64[D]")
+            taken[[face for face, _ in rows]] = dates.astype(np.int64)
+        return Facts(photo, tuple(names.tolist()), taken)
+
+    def described(self, faces: Sequence[int]) -> list[dict[str, Any]]:
+        """Return id, key, photo and date of some faces."""
+        marks = ",".join("?" * len(faces))
+        with self.database() as database:
+            database.row_factory = sqlite3.Row
+            rows = database.execute(
+                f"SELECT id, key, photo, taken FROM faces WHERE id IN ({marks}) AND NOT gone",
+                list(faces),
+            ).fetchall()
+        by_id = {row["id"]: dict(row) for row in rows}
+        return [by_id[face] for face in faces if face in by_id]
+
+    def forget(self, faces: npt.NDArray[np.int64]) -> None:
+        """Remove embeddings and what else is known of faces from the disk.
+
+        The caller holds :meth:`alone`, and removes what acts and artefacts say of them.
+        """
+        with self.database() as database:
+            parts = database.execute("SELECT number, first, count FROM parts").fetchall()
+        for number, first, count in parts:
+            rows = faces[(faces >= first) & (faces < first + count)] - first
+            if len(rows):
+                kept = np.array(open_npy(self._part(number)))
+                kept[rows] = 0
+                write_npy(self._part(number), kept)
+        gone = [(face,) for face in faces.tolist()]
+        with self.database(write=True) as database:
+            database.executemany(
+                "UPDATE faces SET key = NULL, photo = NULL, taken = NULL, gone = 1 WHERE id = ?", gone
+            )
+        if kind_of(self.folder / THUMBNAILS) == "file":
+            with self._thumbnails() as database:
+                database.executemany("DELETE FROM thumbnails WHERE face = ?", gone)
+
+    # Thumbnails
+
+    def keep_thumbnails(self, images: Mapping[int, bytes]) -> None:
+        """Keep a small picture, WebP or JPEG, of some faces."""
+        with self._thumbnails() as database:
+            database.executemany("INSERT OR REPLACE INTO thumbnails VALUES (?, ?)", images.items())
+
+    def thumbnail(self, face: int) -> bytes | None:
+        """Return the picture of a face, if there is one."""
+        if kind_of(self.folder / THUMBNAILS) != "file":
+            return None
+        with self._thumbnails() as database:
+            row = database.execute("SELECT image FROM thumbnails WHERE face = ?", (face,)).fetchone()
+        return None if row is None else row[0]
+
+    @contextmanager
+    def _thumbnails(self) -> Iterator[sqlite3.Connection]:
+        path = self.folder / THUMBNAILS
+        try:
+            with closing(sqlite3.connect(path, timeout=_WAIT)) as database, database:
+                database.execute("PRAGMA secure_delete = ON")
+                database.execute(
+                    "CREATE TABLE IF NOT EXISTS thumbnails (face INTEGER PRIMARY KEY, image BLOB) STRICT"
+                )
+                yield database
+        except sqlite3.DatabaseError as error:
+            raise _in_words(path, error) from error
+
+    # Acts
+
+    def acts(self) -> dict[int, Act]:
+        """Return everything that was said, by number."""
+        with self.database() as database:
+            return acts_in(database)
+
+    def history(self) -> list[tuple[int, str, Act]]:
+        """Return number, time and act of everything that was said."""
+        with self.database() as database:
+            rows = database.execute("SELECT id, at, act FROM journal ORDER BY id").fetchall()
+        return [(number, at, Act.of_json(text)) for number, at, text in rows]
+
+    def last_act(self) -> int:
+        """Return the number of the last act; 0 if nothing was said."""
+        with self.database() as database:
+            return int(database.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()[0])
+
+    # Runs
+
+    def last_run(self) -> int | None:
+        """Return the number of the last run that was finished."""
+        with self.database() as database:
+            found = database.execute("SELECT max(id) FROM runs").fetchone()[0]
+        return None if found is None else int(found)
+
+    def add_run(
+        self, number: int, record: Mapping[str, Any], changed: Sequence[tuple[int, int, int]]
+    ) -> None:
+        """Let a run count, with the lineage of clusters that it split and merged."""
+        with self.database(write=True) as database:
+            values = number, _now(), json.dumps(record)
+            database.execute("INSERT INTO runs VALUES (?, ?, ?)", values)
+            rows = [(number, *each) for each in changed]
+            database.executemany("INSERT INTO lineage VALUES (?, ?, ?, ?)", rows)
+
+    def lineage(self) -> list[tuple[int, int, int, int]]:
+        """Return run, cluster before, cluster after and shared faces of all splits and merges."""
+        with self.database() as database:
+            rows = "SELECT run, before, after, faces FROM lineage ORDER BY run, before, after"
+            return database.execute(rows).fetchall()
+
+    def cluster_ids(self, run: int, founders: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return ids (m,) for clusters that are new since a run, given by their lowest faces (m,).
+
+        The same cluster gets the same id each time, so that undoing and doing again changes nothing.
+        """
+        if not len(founders):
+            return np.empty(0, np.int64)
+        with self.database(write=True) as database:
+            database.executemany(
+                "INSERT OR IGNORE INTO clusters (run, founder) VALUES (?, ?)",
+                [(run, founder) for founder in founders.tolist()],
+            )
+            known = dict(
+                database.execute("SELECT founder, id FROM clusters WHERE run = ?", (run,)).fetchall()
+            )
+        return np.array([known[founder] for founder in founders.tolist()], np.int64)
+
+    def key(self) -> tuple[int, ...]:
+        """Return numbers that change whenever clusters may: last run and act, faces, faces forgotten."""
+        with self.database() as database:
+            return tuple(
+                database.execute(
+                    "SELECT (SELECT coalesce(max(id), 0) FROM runs),"
+                    "(SELECT coalesce(max(id), 0) FROM journal),"
+                    "(SELECT coalesce(max(first + count), 0) FROM parts),"
+                    "(SELECT count(*) FROM faces WHERE gone)"
+                ).fetchone()
+            )
+
+    def keep_clustering(
+        self, key: tuple[int, ...], faces: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]
+    ) -> None:
+        """Keep the clusters that follow from everything else, so that they need not be found again."""
+        values = {"key": np.array(key, np.int64), "faces": faces, "clusters": ids}
+        write_npz(self.folder / ARTIFACTS / CLUSTERING, values)
+
+    def kept_clustering(
+        self, key: tuple[int, ...]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+        """Return faces and clusters as they were kept, if nothing has changed since."""
+        path = self.folder / ARTIFACTS / CLUSTERING
+        if kind_of(path) != "file":
+            return None
+        try:
+            found = tuple(read_npz_array(path, name) for name in ("key", "faces", "clusters"))
+        except InputError:  # damaged: they are found again
+            return None
+        return (found[1], found[2]) if tuple(found[0].tolist()) == key else None
+
+    # Helpers
+
+    def _part(self, number: int) -> Path:
+        return self.folder / EMBEDDINGS / f"{number:06}.npy"
+
+    @staticmethod
+    def _count(database: sqlite3.Connection) -> int:
+        row = database.execute("SELECT coalesce(max(first + count), 0) FROM parts").fetchone()
+        return int(row[0])
+
+    def _check_version(self, database: sqlite3.Connection) -> None:
+        application = database.execute("PRAGMA application_id").fetchone()[0]
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        path = self.folder / DATABASE
+        if application != APPLICATION:
+            raise InputError(f"{path} is not the database of a library: name the folder of one.")
+        if version != VERSION:
+            raise InputError(
+                f"{path} is of version {version} of its schema, and this nsrfc reads version {VERSION}: "
+                f"install the nsrfc that wrote it, or a newer one."
+            )
+
+    def _check_keys(self, database: sqlite3.Connection, keys: Sequence[str] | None) -> None:
+        if keys is None:
+            return
+        database.execute("CREATE TEMP TABLE given (key TEXT)")
+        database.executemany("INSERT INTO given VALUES (?)", [(key,) for key in keys])
+        known = database.execute("SELECT key FROM given WHERE key IN (SELECT key FROM faces)").fetchall()
+        database.execute("DROP TABLE given")
+        if known:
+            raise InputError(
+                f"{len(known)} of these faces are in {self.folder} already "
+                f"({enumerate_names(shown(key) for (key,) in known)}): add only faces that are new."
+            )
+
+
+def acts_in(database: sqlite3.Connection) -> dict[int, Act]:
+    """Return everything that was said, by number."""
+    rows = database.execute("SELECT id, act FROM journal ORDER BY id").fetchall()
+    return {number: Act.of_json(text) for number, text in rows}
+
+
+def append(database: sqlite3.Connection, act: Act) -> int:
+    """Append an act, and return its number."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    number = database.execute(
+        "INSERT INTO journal (at, act) VALUES (?, ?)", (at, act.as_json())
+    ).lastrowid
+    assert number is not None
+    return number
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def writing_database(folder: Path, database: sqlite3.Connection) -> Iterator[None]:
+    """Commit what a block does; nothing of it if it raises."""
+    try:
+        yield
+        database.commit()
+    except BaseException:
+        database.rollback()
+        raise
+
+
+def _next_part(database: sqlite3.Connection) -> int:
+    return int(database.execute("SELECT coalesce(max(number) + 1, 0) FROM parts").fetchone()[0])
+
+
+def _in_words(path: Path, error: sqlite3.DatabaseError) -> InputError:
+    name = getattr(error, "sqlite_errorname", "")
+    if name in ("SQLITE_BUSY", "SQLITE_LOCKED"):
+        return InputError(f"{path} is being written by another process: wait until it has ended.")
+    if name in ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM") or name.startswith(
+        ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
+    ):
+        return InputError(
+            f"{path} cannot be written ({error}): make room, or change the permissions of its folder."
+        )
+    return InputError(
+        f"{path} is damaged ({error}): run nsrfc library check {path.parent} to see what can be mended, "
+        f"or restore a backup."
+    )
