@@ -176,9 +176,10 @@ def _alive(kept: Kept, there: npt.NDArray[np.bool_]) -> tuple[DensityGraph, _Flo
 def _with_added(
     labels: _Labels, edges: EdgeList, vectors: _Floats, kept: Kept, known: Constraints
 ) -> _Labels:
-    """Join added units to the clusters (o,) of the others, and clusters by way of them: (u,).
+    """Join added units to the clusters (o,) of the others: (u,).
 
-    All are compared as given: what a run compares, an added face does not have.
+    Two clusters of several units each that a run found are left apart, as it had all their faces before
+    it to compare. All are compared as given: what a run compares, an added face does not have.
     """
     method = kept.method
     own = labels.max(initial=-1) + 1 + np.arange(len(vectors) - len(labels))
@@ -188,7 +189,11 @@ def _with_added(
         impostors = kept.near.impostors[1]
         test = ClusterTest(vectors, impostors, comparison.minimum, comparison.minimum_score)
     strong = edges.where(edges.score >= method.threshold)
-    return joined_by(strong, test, known.joined(start))
+    joined = known.joined(start)
+    found = np.zeros(len(joined.person), np.bool_)
+    found[joined.group[: len(labels)]] = np.bincount(labels)[labels] > 1
+    apart = np.where(found | (joined.person >= 0), np.arange(len(found)), -1)
+    return joined_by(strong, test, replace(joined, person=apart))
 
 
 def joined_by(edges: EdgeList, test: ClusterTest | None, known: Constraints) -> _Labels:

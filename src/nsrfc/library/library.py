@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -485,6 +485,21 @@ class Library:
     def unsure(self, a: int, b: int) -> int:
         """Say that nobody can tell whether two faces are one person: it is not asked again."""
         return self._say(Act("unsure", self._checked((a, b), least=2)))
+
+    def answer(self, a: int, b: int, word: Literal["yes", "no", "unsure"]) -> int:
+        """Say whether two faces are one person.
+
+        If one of them is a confirmed face of a person, the word is about the other and that person.
+        """
+        if word == "unsure":
+            return self.unsure(a, b)
+        state = self._current_state()
+        for face, other in ((a, b), (b, a)):
+            person = state.person_of.get(face)
+            if person is not None and other not in state.person_of:
+                act = self.confirm if word == "yes" else self.reject
+                return act([other], person)
+        return self.confirm([a, b]) if word == "yes" else self.reject([a, b])
 
     def undo(self, act: int | None = None) -> int:
         """Take back an act, by default the last one that counts and undoes no other.
