@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 from nsrfc.errors import InputError, enumerate_names, shown
 
-__all__ = ["Act", "ActKind", "ConflictError", "Person", "State", "active", "replay"]
+__all__ = ["Act", "ActKind", "ConflictError", "Person", "State", "replay", "undone"]
 
 ActKind = Literal[
     "name",
@@ -323,16 +323,15 @@ class State:
             person.cover = None
 
 
-def active(acts: Mapping[int, Act]) -> dict[int, Act]:
-    """Return the acts that are not undone, and do more than undo others."""
-    undone: set[int] = set()
+def undone(acts: Mapping[int, Act]) -> set[int]:
+    """Return the numbers of the acts that do not count, as another act that counts undoes them."""
+    found: set[int] = set()
     for number in sorted(acts, reverse=True):
         act = acts[number]
-        if act.kind == "undo" and number not in undone:
+        if act.kind == "undo" and number not in found:
             assert act.act is not None
-            # Undoing an act twice undoes it once.
-            undone.add(act.act)
-    return {number: act for number, act in acts.items() if number not in undone and act.kind != "undo"}
+            found.add(act.act)
+    return found
 
 
 def replay(acts: Mapping[int, Act]) -> State:
@@ -343,8 +342,10 @@ def replay(acts: Mapping[int, Act]) -> State:
     InputError
         If one of them does not fit those before it, for example as an act that it builds on was undone.
     """
-    state = State()
-    for number, act in sorted(active(acts).items()):
+    state, gone = State(), undone(acts)
+    for number, act in sorted(acts.items()):
+        if number in gone or act.kind == "undo":
+            continue
         try:
             state.apply(number, act)
         except ConflictError as conflict:
