@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from nsrfc.errors import InputError, enumerate_names, shown
+from nsrfc.errors import shown
 
 __all__ = ["Act", "ActKind", "ConflictError", "Person", "State", "replay", "undone"]
 
@@ -116,11 +116,13 @@ class ConflictError(Exception):
     acts : tuple of int
         The numbers of the acts it contradicts; empty if it does not fit for another reason.
     why : str
+    number : int or None
+        The number of the act itself, where acts are replayed.
     """
 
-    def __init__(self, why: str, *acts: int) -> None:
+    def __init__(self, why: str, *acts: int, number: int | None = None) -> None:
         super().__init__(why)
-        self.why, self.acts = why, acts
+        self.why, self.acts, self.number = why, acts, number
 
 
 @dataclass
@@ -339,8 +341,8 @@ def replay(acts: Mapping[int, Act]) -> State:
 
     Raises
     ------
-    InputError
-        If one of them does not fit those before it, for example as an act that it builds on was undone.
+    ConflictError
+        If one of them contradicts those before it, for example as an act that it builds on was undone.
     """
     state, gone = State(), undone(acts)
     for number, act in sorted(acts.items()):
@@ -349,9 +351,5 @@ def replay(acts: Mapping[int, Act]) -> State:
         try:
             state.apply(number, act)
         except ConflictError as conflict:
-            against = enumerate_names(f"act {each} ({acts[each].in_words()})" for each in conflict.acts)
-            raise InputError(
-                f"Act {number} ({act.in_words()}) does not fit {against or 'what was said before'}, as "
-                f"{conflict.why}: undo one of them first."
-            ) from None
+            raise ConflictError(conflict.why, *conflict.acts, number=number) from None
     return state

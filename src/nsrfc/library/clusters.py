@@ -17,6 +17,7 @@ from nsrfc.library.evidence import Kept, keep
 from nsrfc.library.identity import lineage, living_ids
 from nsrfc.library.journal import Journal
 from nsrfc.library.store import ARTIFACTS, Store
+from nsrfc.library.upkeep import erase
 from nsrfc.methods.base import Run
 from nsrfc.pipeline import gather_evidence
 from nsrfc.records import UNCLUSTERED
@@ -165,6 +166,12 @@ class Clusters:
             self.find(kept.record["model"], ClusterConfig.of(**kept.record["config"]), run)
         else:
             self.current(run)
+
+    def erase(self) -> None:
+        """Remove what is still on disk of forgotten faces; the caller keeps other writers away."""
+        number = self._store.last_run()
+        erase(self._store, None if number is None else self._folder(number))
+        self._added = None
 
     def tidy(self) -> None:
         """Remove what runs left that do not count, or no longer do."""

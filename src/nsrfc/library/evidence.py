@@ -92,6 +92,14 @@ class Kept:
         """The method, without its networks: enough for step 4."""
         return recorded_method(self.record["method"])
 
+    def erase(self, scenes: _Rows) -> None:
+        """Overwrite the vectors of some scenes by zeros."""
+        if len(scenes):
+            for name in (_GIVEN, _COMPARED):
+                vectors = np.array(open_npy(self.folder / name))
+                vectors[scenes] = 0
+                write_npy(self.folder / name, vectors)
+
     def whole_method(self, run: Run) -> Method:
         """Load the method with its networks.
 

@@ -46,7 +46,7 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._replayed: tuple[int, State] = 0, State()
+        self._replayed = -1, State()
 
     @property
     def state(self) -> State:
@@ -79,6 +79,10 @@ class Journal:
         self._replayed = number, state
         return number
 
+    def forgotten(self) -> None:
+        """Replay all acts when they are next needed, as faces were removed from them."""
+        self._replayed = -1, State()
+
     def undo(self, number: int | None = None) -> int:
         """Take back an act, by default the last one that counts and undoes no other.
 
@@ -106,16 +110,17 @@ class Journal:
         return [Entry(number, at, act.in_words(), number not in gone, act) for number, at, act in rows]
 
 
-def _checked(acts: Mapping[int, Act], number: int, facts: Facts) -> State:
-    """Return the state after act ``number``, if it can be true."""
-    state = replay(acts)
+def _checked(acts: Mapping[int, Act], new: int, facts: Facts) -> State:
+    """Return the state after act ``new``, if it can be true."""
     try:
+        state = replay(acts)
         check(state, facts)
     except ConflictError as conflict:
-        words = acts[number].in_words()
-        others = [f"act {each} ({acts[each].in_words()})" for each in conflict.acts if each != number]
-        against = f"; it contradicts {enumerate_names(others)}, which can be undone" if others else ""
-        raise InputError(f"{words[0].upper()}{words[1:]} cannot be: {conflict.why}{against}.") from None
+        words = acts[new].in_words()
+        against = [each for each in (conflict.number, *conflict.acts) if each not in (None, new)]
+        others = [f"act {each} ({acts[each].in_words()})" for each in against if each is not None]
+        which = f"; it contradicts {enumerate_names(others)}, which can be undone" if others else ""
+        raise InputError(f"{words[0].upper()}{words[1:]} cannot be: {conflict.why}{which}.") from None
     return state
 
 

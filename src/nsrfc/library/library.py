@@ -26,6 +26,7 @@ from nsrfc.storage.files import PathLike
 from nsrfc.vectors import as_array, normalize, normalize_good, refuse_none
 
 if TYPE_CHECKING:
+    from nsrfc.library.upkeep import Problem
     from nsrfc.model.bundle import NSRFC
 
 __all__ = ["Group", "Library"]
@@ -197,6 +198,7 @@ class Library:
             raise InputError("keys are not unique: give each face a key of its own.")
         ids = np.full(len(good), -1, np.int64)
         with self._store.alone():
+            self._found.erase()
             self._store.check_space(vectors.shape[1], embedder)
             ids[good] = self._store.add(np.asarray(vectors[good], np.float32), table)
             if thumbnails is not None:
@@ -329,6 +331,54 @@ class Library:
         digest.update(faces.tobytes())
         digest.update(clusters.tobytes())
         return digest.hexdigest()
+
+    def export(self, path: PathLike, *, confirmed: bool = False) -> int:
+        """Write who is on which face into a table, see :func:`nsrfc.library.export.export`."""
+        from nsrfc.library.export import export
+
+        return export(self, path, confirmed=confirmed)
+
+    # Upkeep
+
+    def forget(self, faces: Sequence[int] | _Faces = (), who: str | None = None) -> int:
+        """Remove faces, or all of a person with the name, from the disk for good; not to be undone.
+
+        Embeddings, keys, photos, dates and thumbnails are removed, and acts no longer mention them.
+        Neighbours found before keep what they had from it.
+
+        Returns
+        -------
+        int
+            Number of faces that were removed.
+
+        Raises
+        ------
+        InputError
+            If there are no such faces, no such person, or another process adds or clusters.
+        """
+        persons: tuple[str, ...] = ()
+        chosen = np.array(self._checked(faces) if len(faces) else (), np.int64)
+        if who is not None:
+            group = self.group(who)
+            chosen, persons = np.union1d(chosen, group.faces), (group.id,)
+        with self._store.alone():
+            self._store.mark_gone(chosen, persons)
+            self._journal.forgotten()
+            self._found.erase()
+        return len(chosen)
+
+    def check(self, *, mend: bool = False) -> list[Problem]:
+        """Look for damage; with ``mend``, put right what can be.
+
+        Returns
+        -------
+        list of Problem
+            Empty if the library is sound.
+        """
+        from nsrfc.library.upkeep import check
+
+        with self._store.alone():
+            return list(check(self._store, mend=mend))
 
     # What a human says
 
