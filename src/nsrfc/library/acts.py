@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from nsrfc.errors import shown
@@ -75,15 +75,15 @@ class Act:
         lists = {key: tuple(values[key]) for key in ("faces", "rest") if key in values}
         return cls(**{**values, **lists})
 
-    def without(self, faces: Iterable[int], persons: Iterable[str] = ()) -> Act:
-        """Return the act without some faces, and without the name or birth of some persons."""
-        gone, nameless = set(faces), set(persons)
-        kept = asdict(self)
-        kept["faces"] = tuple(face for face in self.faces if face not in gone)
-        kept["rest"] = tuple(face for face in self.rest if face not in gone)
-        if self.person in nameless and self.kind in ("name", "birth"):
-            kept["text"] = None
-        return Act(**kept)
+    def without(self, faces: Iterable[int], *, nameless: bool) -> Act:
+        """Return the act without some faces; and without a name or date of birth."""
+        gone = set(faces)
+        return replace(
+            self,
+            faces=tuple(face for face in self.faces if face not in gone),
+            rest=tuple(face for face in self.rest if face not in gone),
+            text=None if nameless and self.kind in ("name", "split", "birth") else self.text,
+        )
 
     def in_words(self) -> str:
         """Describe the act in a few words, for messages and the history."""

@@ -283,6 +283,8 @@ class Library:
         place = dict(zip(faces.tolist(), clusters.tolist(), strict=True)) if state.persons else {}
         found = []
         for person in state.persons.values():
+            if not person.faces and person.name is None:
+                continue  # all that was known of them is forgotten
             confirmed = np.array(sorted(person.faces), np.int64)
             cluster = place.get(int(confirmed[0]), UNCLUSTERED) if len(confirmed) else UNCLUSTERED
             own = np.union1d(members.pop(cluster, np.empty(0, np.int64)), confirmed)

@@ -112,7 +112,7 @@ class Store:
         self.folder = folder
         if kind_of(folder / DATABASE) != "file":
             raise InputError(
-                f"{folder} holds no library: create one with nsrfc library {folder} FACES, "
+                f"{folder} holds no library: create one with nsrfc library create {folder}, "
                 f"or name its folder."
             )
         with self.database():
@@ -308,11 +308,10 @@ class Store:
                 "UPDATE faces SET key = NULL, photo = NULL, taken = NULL, gone = 1 WHERE id = ?",
                 [(face,) for face in rows],
             )
-            changed = [
-                (act.without(rows, persons).as_json(), number)
-                for number, act in acts_in(database).items()
-            ]
-            database.executemany("UPDATE journal SET act = ? WHERE id = ?", changed)
+            for number, act in acts_in(database).items():
+                nameless = not {act.person, f"p{number}"}.isdisjoint(persons)
+                kept = act.without(rows, nameless=nameless).as_json()
+                database.execute("UPDATE journal SET act = ? WHERE id = ?", (kept, number))
 
     def unerased(self) -> npt.NDArray[np.int64]:
         """Return the faces that count no more but are still on disk, ascending."""
