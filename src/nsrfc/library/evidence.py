@@ -30,8 +30,8 @@ import numpy.typing as npt
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError
 from nsrfc.graph.scores import ScoreModel
+from nsrfc.knn.rebuilt import listed_cosines
 from nsrfc.methods.base import Method, Run
-from nsrfc.methods.networks import listed_cosines
 from nsrfc.methods.registry import load_method, recorded_method
 from nsrfc.pipeline import Evidence
 from nsrfc.records import DensityGraph, EdgeList, ImpostorScores, Neighborhood, ScorePrior
