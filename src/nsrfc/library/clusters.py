@@ -150,7 +150,8 @@ class Clusters:
         kept = keep(folder, faces, evidence, record)
         known = constraints(self._journal.state, self._store.facts())
         decision = decide(kept, None, faces, known, run)
-        ids = self._ids(before, decision, number)
+        # Clusters that a word or later faces will found have a series of their own.
+        ids = self._ids(before, decision, -number)
         kept.keep_clusters(ids)
         # From here on the run counts.
         self._store.add_run(number, record, lineage(before, ids))
@@ -183,8 +184,8 @@ class Clusters:
     def _folder(self, number: int) -> Path:
         return self._store.folder / ARTIFACTS / f"run-{number:06}"
 
-    def _ids(self, before: _Faces, decision: Decision, run: int) -> _Faces:
+    def _ids(self, before: _Faces, decision: Decision, series: int) -> _Faces:
         def new_ids(founders: _Faces) -> _Faces:
-            return self._store.cluster_ids(run, founders)
+            return self._store.cluster_ids(series, founders)
 
         return living_ids(before, decision.labels, decision.faces, new_ids)
