@@ -58,7 +58,7 @@ def test_only_lists_of_new_faces_are_made(tmp_path: Path) -> None:
     X = faces(1200)[0]
     library = grown(tmp_path / "family", X, np.arange(1000), np.arange(1000, 1150))
     library.add(X[1150:1151])
-    added = library._found.added()
+    added = library.found.added()
     assert added is not None
     # The new one, and those added before that list it now: never faces of the run.
     assert 1 <= added.touched <= 80

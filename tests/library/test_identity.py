@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nsrfc import ClusterConfig, cluster
+from nsrfc.library import clusters as clusters_module
 from nsrfc.library.identity import lineage, living_ids
 from nsrfc.library.library import Library
 from nsrfc.synthetic import FaceDistribution, generate
@@ -51,7 +52,10 @@ def test_a_person_in_three_modes_keeps_all_confirmed_faces(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("model", [None, "universal"])
-def test_fifty_named_people_over_ten_rounds_of_adding(tmp_path: Path, model: str | None) -> None:
+def test_fifty_named_people_over_ten_rounds_of_adding(
+    tmp_path: Path, model: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters_module, "SMALL", 0)
     made = generate(
         1500, FaceDistribution(body_size=20, body_spread=4, tail_share=0), dimension=D, seed=1
     )
