@@ -51,6 +51,7 @@ __all__ = [
     "append",
     "is_sound",
     "new_database",
+    "next_act",
 ]
 
 DATABASE, THUMBNAILS, EMBEDDINGS, ARTIFACTS, CLUSTERING = (
@@ -110,6 +111,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._facts: tuple[tuple[int, ...], Facts] | None = None
         if kind_of(folder / DATABASE) != "file":
             raise InputError(
                 f"{folder} holds no library: create one with nsrfc library create {folder}, "
@@ -252,6 +254,12 @@ class Store:
 
     def facts(self) -> Facts:
         """Return what is known of all faces, beside their embeddings."""
+        key = self.key()[2:]
+        if self._facts is None or self._facts[0] != key:
+            self._facts = key, self._read_facts()
+        return self._facts[1]
+
+    def _read_facts(self) -> Facts:
         with self.database() as database:
             n = self._count(database)
             photo, taken = np.full(n, -1), np.full(n, np.inf)
@@ -509,6 +517,12 @@ def acts_in(database: sqlite3.Connection) -> dict[int, Act]:
     """Return everything that was said, by number."""
     rows = database.execute("SELECT id, act FROM journal ORDER BY id").fetchall()
     return {number: Act.of_json(text) for number, text in rows}
+
+
+def next_act(database: sqlite3.Connection) -> int:
+    """Return the number that the next act will have."""
+    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
+    return 1 if row is None else int(row[0]) + 1
 
 
 def append(database: sqlite3.Connection, act: Act) -> int:
