@@ -357,11 +357,14 @@ class State:
                 raise ConflictError(f"face {face} is not {person.id}", refused)
             person.faces.setdefault(face, number)
             self.person_of[face] = person.id
+        # It stays the cover, whatever is confirmed or merged later.
+        if person.cover is None and person.faces:
+            person.cover = min(person.faces)
 
     def _unconfirmed(self, person: Person, face: int) -> None:
         del person.faces[face], self.person_of[face]
         if person.cover == face:
-            person.cover = None
+            person.cover = min(person.faces, default=None)
 
 
 def undone(acts: Mapping[int, Act]) -> set[int]:

@@ -22,7 +22,7 @@ from nsrfc.library.journal import Entry, Journal
 from nsrfc.library.store import Store, Table
 from nsrfc.methods.base import Run
 from nsrfc.records import UNCLUSTERED
-from nsrfc.storage.files import PathLike
+from nsrfc.storage.files import PathLike, kind_of
 from nsrfc.vectors import as_array, normalize, normalize_good, refuse_none
 
 if TYPE_CHECKING:
@@ -237,8 +237,12 @@ class Library:
         """
         if model is not None and not isinstance(model, str | Path):
             raise InputError("Give the model of a library by its folder or id, where it stays.")
+        # A folder is found again from wherever the library is opened next.
+        place = None if model is None else str(model)
+        if place is not None and kind_of(place) == "folder":
+            place = str(Path(place).resolve())
         with self._store.alone():
-            self._found.find(None if model is None else str(model), ClusterConfig.given(config), run)
+            self._found.find(place, ClusterConfig.given(config), run)
 
     def predict(
         self, X: npt.ArrayLike, run: Run | None = None

@@ -188,9 +188,10 @@ class Store:
             )
         if self.dimension is None:
             with self.database(write=True) as database:
-                database.execute("INSERT INTO space VALUES ('dimension', ?)", (str(dimension),))
+                values = "dimension", str(dimension)
+                database.execute("INSERT OR IGNORE INTO space VALUES (?, ?)", values)
             del self.space
-        elif dimension != self.dimension:
+        if dimension != self.dimension:
             raise InputError(
                 f"These faces have dimension {dimension}, those of {self.folder} {self.dimension} "
                 f"(embedder {shown(known)}): give faces of the same embedder, or make another library."
@@ -378,7 +379,7 @@ class Store:
             with closing(sqlite3.connect(path, timeout=_WAIT)) as database, database:
                 database.execute("PRAGMA secure_delete = ON")
                 database.execute(
-                    "CREATE TABLE IF NOT EXISTS thumbnails (face INTEGER PRIMARY KEY, image BLOB) STRICT"
+                    "CREATE TABLE IF NOT EXISTS thumbnails (face INTEGER PRIMARY KEY, image BLOB)"
                 )
                 yield database
         except sqlite3.DatabaseError as error:
@@ -545,7 +546,7 @@ def new_database(database: sqlite3.Connection) -> None:
     database.execute(f"PRAGMA user_version = {VERSION}")
     database.execute("PRAGMA journal_mode = WAL")
     for name, columns in _TABLES.items():
-        database.execute(f"CREATE TABLE {name} ({columns}) STRICT")
+        database.execute(f"CREATE TABLE {name} ({columns})")
 
 
 def is_sound(path: Path) -> bool:
