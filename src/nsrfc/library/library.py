@@ -21,6 +21,7 @@ from nsrfc.library.clusters import Clusters
 from nsrfc.library.journal import Entry, Journal
 from nsrfc.library.store import Store, Table
 from nsrfc.methods.base import Run
+from nsrfc.model.settings import UNIVERSAL
 from nsrfc.records import UNCLUSTERED
 from nsrfc.storage.files import PathLike, kind_of
 from nsrfc.vectors import as_array, normalize, normalize_good, refuse_none
@@ -239,7 +240,7 @@ class Library:
             raise InputError("Give the model of a library by its folder or id, where it stays.")
         # A folder is found again from wherever the library is opened next.
         place = None if model is None else str(model)
-        if place is not None and kind_of(place) == "folder":
+        if place is not None and place != UNIVERSAL and kind_of(place) == "folder":
             place = str(Path(place).resolve())
         with self._store.alone():
             self._found.find(place, ClusterConfig.given(config), run)
