@@ -24,6 +24,7 @@ from nsrfc.library.consistency import Facts, check, constraints
 from nsrfc.library.decision import Decision, decide
 from nsrfc.library.evidence import Kept, keep
 from nsrfc.library.identity import lineage, living_ids
+from nsrfc.library.questions import Question, questions
 from nsrfc.library.store import ARTIFACTS, Store, Table, acts_in, append
 from nsrfc.methods.base import Run
 from nsrfc.pipeline import gather_evidence
@@ -649,6 +650,17 @@ class Library:
         for path in folder.parent.glob("run-*"):
             if path != folder:
                 shutil.rmtree(path, ignore_errors=True)
+
+    # What to ask, and why
+
+    def questions(self, limit: int = 12) -> list[Question]:
+        """Return pairs of faces of which a human should say whether they are one person.
+
+        Those come first whose answer is expected to change most; nothing is asked that is known, or
+        about hidden persons. Give the answer with :meth:`answer`.
+        """
+        decision, ids = self._decided(None)
+        return questions(decision, self._current_state(), ids, limit)
 
 
 def replay_checked(acts: Mapping[int, Act], number: int, facts: Facts) -> State:
