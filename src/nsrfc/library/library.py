@@ -23,7 +23,8 @@ from nsrfc.library.added import Added, added_since, placed
 from nsrfc.library.consistency import Facts, check, constraints
 from nsrfc.library.decision import Decision, decide
 from nsrfc.library.evidence import Kept, keep
-from nsrfc.library.identity import lineage, living_ids
+from nsrfc.library.explain import Explanation, Material, explain
+from nsrfc.library.identity import group_ids, lineage, living_ids
 from nsrfc.library.questions import Question, questions
 from nsrfc.library.store import ARTIFACTS, Store, Table, acts_in, append
 from nsrfc.methods.base import Run
@@ -661,6 +662,28 @@ class Library:
         """
         decision, ids = self._decided(None)
         return questions(decision, self._current_state(), ids, limit)
+
+    def explain(self, a: int, b: int) -> Explanation:
+        """Say why two faces are together or apart; :meth:`Explanation.in_words` words it.
+
+        Raises
+        ------
+        InputError
+            If they are one face, or there is no such face.
+        """
+        self._checked((a, b), least=2)
+        kept, state = self._needed(), self._current_state()
+        decision, ids = self._decided(None)
+        groups = group_ids(ids, decision.labels, decision.faces, state)
+        added = self._added_faces(kept, None)
+        facts = self._store.facts()
+        material = Material(kept, added, decision, state, facts, groups, self._given)
+        return explain(material, int(a), int(b))
+
+    def _given(self, faces: _Faces) -> npt.NDArray[np.float32]:
+        """Return unit vectors (m, d) of faces, in any order."""
+        ordered, place = np.unique(faces, return_inverse=True)
+        return normalize(self._store.vectors(ordered))[place]
 
 
 def replay_checked(acts: Mapping[int, Act], number: int, facts: Facts) -> State:

@@ -30,6 +30,7 @@ from scipy.special import expit
 from nsrfc.graph.connectivity import group_sums
 from nsrfc.library.acts import State
 from nsrfc.library.decision import Decision
+from nsrfc.library.identity import group_ids
 from nsrfc.library.trees import LINK, Comparison, Tree, spanning_tree
 
 __all__ = ["Question", "chance", "questions"]
@@ -147,16 +148,9 @@ class _View:
     @classmethod
     def of(cls, decision: Decision, state: State, ids: _Rows) -> _View:
         labels, faces = decision.labels, decision.faces
-        first = np.unique(labels, return_index=True)[1]
-        group = [f"c{cluster}" for cluster in ids[first].tolist()]
-        hidden, confirmed = np.zeros(len(group), np.bool_), np.zeros(len(faces), np.bool_)
-        for person in state.persons.values():
-            own = np.fromiter(person.faces, np.int64)
-            own = np.searchsorted(faces, own[np.isin(own, faces)])
-            confirmed[own] = True
-            # All of them share a cluster, and nobody else's are in it.
-            for cluster in labels[own[:1]].tolist():
-                group[cluster], hidden[cluster] = person.id, person.hidden
+        group = group_ids(ids, labels, faces, state)
+        hidden = np.array([each in state.persons and state.persons[each].hidden for each in group])
+        confirmed = np.isin(faces, np.fromiter(state.person_of, np.int64))
         unsure = np.array(sorted(state.unsure), np.int64).reshape(-1, 2)
         unsure = np.searchsorted(faces, unsure[np.isin(unsure, faces).all(axis=1)])
         of_units, size = decision.of_units, np.bincount(labels)
