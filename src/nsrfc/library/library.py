@@ -26,6 +26,7 @@ from nsrfc.library.evidence import Kept, keep
 from nsrfc.library.explain import Explanation, Material, explain
 from nsrfc.library.identity import group_ids, lineage, living_ids
 from nsrfc.library.questions import Question, questions
+from nsrfc.library.splits import suggested_split
 from nsrfc.library.store import ARTIFACTS, Store, Table, acts_in, append
 from nsrfc.methods.base import Run
 from nsrfc.pipeline import gather_evidence
@@ -679,6 +680,29 @@ class Library:
         facts = self._store.facts()
         material = Material(kept, added, decision, state, facts, groups, self._given)
         return explain(material, int(a), int(b))
+
+    def suggest_split(self, who: str) -> _Faces:
+        """Propose which faces of a person or cluster are somebody else, for :meth:`split`.
+
+        Returns
+        -------
+        ndarray of int64, shape (m,)
+            The smaller of the two sides.
+
+        Raises
+        ------
+        InputError
+            If there are no two different faces to tell apart.
+        """
+        group = self.group(who)
+        decision, _ = self._decided(None)
+        found = suggested_split(decision, group.faces)
+        if not len(found):
+            raise InputError(
+                f"{group.id} has no two faces that differ, so that no split is proposed: name the faces "
+                f"that are another person."
+            )
+        return found
 
     def _given(self, faces: _Faces) -> npt.NDArray[np.float32]:
         """Return unit vectors (m, d) of faces, in any order."""
