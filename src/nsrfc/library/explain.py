@@ -26,7 +26,7 @@ from nsrfc.library.added import Added
 from nsrfc.library.consistency import Facts, acts_between, reasons_apart
 from nsrfc.library.decision import Decision
 from nsrfc.library.evidence import Kept
-from nsrfc.library.trees import Comparison
+from nsrfc.library.trees import Clusters, Comparison
 from nsrfc.runtime import compiled
 
 __all__ = ["Explanation", "Material", "Obstacle", "Step", "StepKind", "explain", "strongest_path"]
@@ -469,9 +469,9 @@ def _compared(
     deviation: float,
 ) -> tuple[float, float]:
     """Normalised similarity and mean score of two groups of unit vectors (n, d)."""
-    comparison = Comparison.of(X, np.where(one, 0, np.where(other, 1, -1)), impostor_mean)
-    sums = [X[side].sum(axis=0, keepdims=True) for side in (one, other)]
-    sizes = [np.array([side.sum()]) for side in (one, other)]
-    similarity = comparison.similarity(sums[0], sizes[0], sums[1], sizes[1])
-    across = float((sums[0] @ sums[1].T)[0, 0]) / float(sizes[0][0] * sizes[1][0])
-    return float(similarity[0]), (across - impostor_mean) / deviation
+    clusters = Clusters.sum_up(X, np.where(one, 0, np.where(other, 1, -1)))
+    comparison = Comparison.of(clusters, impostor_mean)
+    product = np.array([clusters.sums[0] @ clusters.sums[1]], np.float64)
+    a, b = clusters.at(np.array([0])), clusters.at(np.array([1]))
+    across = float(product[0]) / float(a.size[0] * b.size[0])
+    return float(comparison.similarity(a, b, product)[0]), (across - impostor_mean) / deviation

@@ -27,11 +27,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from nsrfc.graph.connectivity import group_sums
+from nsrfc.graph.connectivity import dots
 from nsrfc.library.acts import State
 from nsrfc.library.decision import Decision
 from nsrfc.library.identity import group_ids
-from nsrfc.library.trees import LINK, Comparison, Tree, spanning_tree
+from nsrfc.library.trees import LINK, Clusters, Comparison, Tree, spanning_tree
 
 __all__ = ["Question", "chance", "questions"]
 
@@ -132,6 +132,8 @@ class _View:
         Whether a face was confirmed as a person.
     unsure : ndarray of int64, shape (q, 2)
         Rows of faces of which nobody can tell whether they are one person.
+    clusters : Clusters
+        Of the units.
     comparison : Comparison
     """
 
@@ -143,6 +145,7 @@ class _View:
     hidden: _Mask
     confirmed: _Mask
     unsure: _Rows
+    clusters: Clusters
     comparison: Comparison
 
     @classmethod
@@ -154,15 +157,10 @@ class _View:
         unsure = np.array(sorted(state.unsure), np.int64).reshape(-1, 2)
         unsure = np.searchsorted(faces, unsure[np.isin(unsure, faces).all(axis=1)])
         of_units, size = decision.of_units, np.bincount(labels)
-        comparison = Comparison.of(decision.vectors, of_units, decision.impostor_mean)
-        return cls(decision, labels, of_units, size, group, hidden, confirmed, unsure, comparison)
-
-    @cached_property
-    def units(self) -> tuple[npt.NDArray[np.float32], _Rows]:
-        """Vector sum (c, d) and number (c,) of the units of each cluster."""
-        there = self.of_units >= 0
-        cluster = self.of_units[there]
-        return group_sums(self.decision.vectors[there], cluster), np.bincount(cluster)
+        clusters = Clusters.sum_up(decision.vectors, of_units)
+        comparison = Comparison.of(clusters, decision.impostor_mean)
+        known = group, hidden, confirmed, unsure
+        return cls(decision, labels, of_units, size, *known, clusters, comparison)
 
     @cached_property
     def cut(self) -> _Rows:
@@ -226,8 +224,9 @@ def _between(view: _View) -> _Between:
     apart |= (known.person[a] >= 0) & (known.person[b] >= 0)
     apart |= (known.first[a] < known.born[b]) | (known.first[b] < known.born[a])
     cut, a, b = cut[~apart], a[~apart], b[~apart]
-    sums, units = view.units
-    similarity = view.comparison.similarity(sums[a], units[a], sums[b], units[b])
+    clusters = view.clusters
+    product = dots(clusters.sums, a, b).astype(np.float64)
+    similarity = view.comparison.similarity(clusters.at(a), clusters.at(b), product)
     found = chance(view.log_odds(cut), similarity)
     return _Between(cut, found, found * (view.size[a] * view.size[b]))
 
@@ -260,10 +259,9 @@ def _within(view: _View) -> _Within:
     tree = spanning_tree(view.of_units, decision.edges, node, decision.vectors, view.comparison)
     cluster = tree.of_edges(view.of_units)
     weight = np.bincount(decision.unit, minlength=len(view.of_units))
-    faces, units = tree.sums(weight), tree.sums((weight > 0).astype(np.int64))
-    sums, (whole, every) = tree.vector_sums(decision.vectors), view.units
-    rest, left = whole[cluster] - sums, every[cluster] - units
-    found = chance(view.log_odds(tree.edges), view.comparison.similarity(sums, units, rest, left))
+    faces = tree.sums(weight)
+    similarity = tree.similarity(decision.vectors, view.clusters, view.comparison)
+    found = chance(view.log_odds(tree.edges), similarity)
     gain = (1 - found) * (faces * (view.size[cluster] - faces))
     # An edge lies between two faces that nobody can tell apart if just one of them is below it: their
     # numbers then do not cancel out. They are large and random, so that no others do.

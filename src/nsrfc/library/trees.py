@@ -7,6 +7,7 @@ two sides. Parts of a cluster that no edge connects are linked where they are mo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from nsrfc.graph.connectivity import group_sums
 from nsrfc.records import EdgeList
 from nsrfc.runtime import compiled
 
-__all__ = ["LINK", "Comparison", "Tree", "spanning_tree"]
+__all__ = ["LINK", "Clusters", "Comparison", "Sums", "Tree", "spanning_tree"]
 
 _Rows = npt.NDArray[np.int64]
 _Ids = npt.NDArray[np.int32]
@@ -29,6 +30,50 @@ LINK = -1
 
 _LEAST_WITHIN = 1e-4
 """Lower bound of s_AA - c, so that quotients stay finite."""
+
+
+class Sums(NamedTuple):
+    """Number (m,) of the unit vectors of groups, and the squared length (m,) of their sum."""
+
+    size: _Rows
+    square: _Doubles
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Sums of the unit vectors of clusters.
+
+    Attributes
+    ----------
+    of : ndarray of int64, shape (u,)
+        Cluster 0..c-1 of each unit; -1 = none.
+    size : ndarray of int64, shape (c,)
+        Number of units.
+    sums : ndarray of float32, shape (c, d)
+    square : ndarray of float64, shape (c,)
+        Squared length of the sums.
+    """
+
+    of: _Rows
+    size: _Rows
+    sums: _Floats
+    square: _Doubles
+
+    @classmethod
+    def sum_up(cls, vectors: _Floats, cluster: _Rows) -> Clusters:
+        """Sum unit vectors (u, d) of clusters (u,), none of which is empty."""
+        there = cluster >= 0
+        if not there.all():
+            vectors, kept = vectors[there], cluster[there]
+        else:
+            kept = cluster
+        sums = group_sums(vectors, kept)
+        square = np.einsum("cd,cd->c", sums, sums).astype(np.float64)
+        return cls(cluster, np.bincount(kept), sums, square)
+
+    def at(self, number: _Rows) -> Sums:
+        """Return some clusters (m,)."""
+        return Sums(self.size[number], self.square[number])
 
 
 @dataclass(frozen=True)
@@ -51,31 +96,29 @@ class Comparison:
     usual: float
 
     @classmethod
-    def of(cls, vectors: _Floats, cluster: _Rows, impostor_mean: float) -> Comparison:
-        """Measure unit vectors (u, d) of clusters (u,); -1 = none."""
-        there = cluster >= 0
-        sums, size = group_sums(vectors[there], cluster[there]), np.bincount(cluster[there])
-        several = size > 1
-        found = cls(impostor_mean, 1 - impostor_mean)
+    def of(cls, clusters: Clusters, impostor_mean: float) -> Comparison:
+        """Measure what is usual."""
+        found, several = cls(impostor_mean, 1 - impostor_mean), clusters.size > 1
         if not several.any():
             return found
-        within = found._within(sums[several], size[several])
-        return cls(impostor_mean, float(np.average(within, weights=size[several])))
+        size = clusters.size[several]
+        within = found._within(clusters.square[several], size)
+        return cls(impostor_mean, float(np.average(within, weights=size)))
 
-    def similarity(self, a: _Floats, size_a: _Rows, b: _Floats, size_b: _Rows) -> _Doubles:
-        """Normalised similarity (m,) of groups with sums (m, d) and sizes (m,)."""
-        across = np.einsum("md,md->m", a, b) / (size_a * size_b) - self.impostor_mean
-        inside = self._within(a, size_a) * self._within(b, size_b)
+    def similarity(self, a: Sums, b: Sums, product: _Doubles) -> _Doubles:
+        """Normalised similarity (m,) of groups, given also by the products (m,) of their sums."""
+        across = product / (a.size * b.size) - self.impostor_mean
+        inside = self._within(a.square, a.size) * self._within(b.square, b.size)
         return np.asarray(across / np.sqrt(inside), np.float64)
 
     def of_all(self, sums: _Floats, size: _Rows) -> _Doubles:
         """Normalised similarity (m, m) of all pairs of groups with sums (m, d) and sizes (m,)."""
-        mean, within = sums / size[:, None], np.sqrt(self._within(sums, size))
+        mean = sums / size[:, None]
+        within = np.sqrt(self._within(np.einsum("md,md->m", sums, sums), size))
         return np.asarray((mean @ mean.T - self.impostor_mean) / np.outer(within, within), np.float64)
 
-    def _within(self, sums: _Floats, size: _Rows) -> _Doubles:
-        found = np.einsum("md,md->m", sums, sums) - size
-        found = found / np.maximum(size * (size - 1.0), 1) - self.impostor_mean
+    def _within(self, square: _Doubles, size: _Rows) -> _Doubles:
+        found = (square - size) / np.maximum(size * (size - 1.0), 1) - self.impostor_mean
         return np.maximum(np.where(size > 1, found, self.usual), _LEAST_WITHIN)
 
 
@@ -118,14 +161,16 @@ class Tree:
         sums: _Rows = found[self.below, 0]
         return sums
 
-    def vector_sums(self, vectors: _Floats) -> _Floats:
-        """Sum vectors (u, d) of units at and below the lower node of each edge: (m, d)."""
-        found = np.zeros((len(self.order), vectors.shape[1]), np.float32)
-        sums = group_sums(vectors, self.node)
-        found[: len(sums)] = sums
-        _add_up(self.order, self.above, found)
-        sums_below: _Floats = found[self.below]
-        return sums_below
+    def similarity(self, vectors: _Floats, clusters: Clusters, comparison: Comparison) -> _Doubles:
+        """Normalised similarity (m,) of the two sides of each edge, of unit vectors (u, d)."""
+        own, there = self.of_edges(clusters.of), clusters.of >= 0
+        sums = np.zeros((len(self.order), vectors.shape[1]), np.float32)
+        _collect(self.node, there, vectors, sums)
+        _add_up(self.order, self.above, sums)
+        square, product = _products(sums, self.below, clusters.sums, own)
+        size, whole = self.sums(there.astype(np.int64)), clusters.at(own)
+        rest = Sums(whole.size - size, whole.square - 2 * product + square)
+        return comparison.similarity(Sums(size, square), rest, product - square)
 
     def side(self, place: int) -> _Mask:
         """Whether each unit (u,) is at or below the lower node of an edge, given by its place."""
@@ -207,6 +252,25 @@ def _joining(a: _Rows, b: _Rows, parent: _Rows) -> _Mask:
             parent[other] = one
             joins[edge] = True
     return joins
+
+
+@compiled()
+def _collect(node: _Rows, there: _Mask, vectors: _Floats, sums: _Floats) -> None:
+    """Add the vectors (u, d) of units to the sums (g + 1, d) of their nodes."""
+    for unit in range(len(node)):
+        if there[unit]:
+            for column in range(vectors.shape[1]):
+                sums[node[unit], column] += vectors[unit, column]
+
+
+@compiled()
+def _products(sums: _Floats, below: _Rows, whole: _Floats, cluster: _Rows) -> tuple[_Doubles, _Doubles]:
+    """Products (m,) of the sum of each lower node with itself, and with that of its cluster."""
+    square, product = np.empty(len(below)), np.empty(len(below))
+    for edge in range(len(below)):
+        square[edge] = np.dot(sums[below[edge]], sums[below[edge]])
+        product[edge] = np.dot(sums[below[edge]], whole[cluster[edge]])
+    return square, product
 
 
 @compiled()
