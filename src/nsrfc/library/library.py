@@ -25,6 +25,7 @@ from nsrfc.library.decision import Decision, decide
 from nsrfc.library.evidence import Kept, keep
 from nsrfc.library.explain import Explanation, Material, explain
 from nsrfc.library.identity import group_ids, lineage, living_ids
+from nsrfc.library.overview import Overview, doubtful, write_overview
 from nsrfc.library.questions import Question, questions
 from nsrfc.library.splits import suggested_split
 from nsrfc.library.store import ARTIFACTS, Store, Table, acts_in, append
@@ -703,6 +704,38 @@ class Library:
                 f"that are another person."
             )
         return found
+
+    def report(self, path: PathLike, *, places: int = 200, pairs: int = 20) -> None:
+        """Write what is there and what is in doubt into one HTML file; hidden persons are left out.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; it needs nothing else to be read.
+        places : int
+            Maximum number of groups that are shown, the least sure first.
+        pairs : int
+            Maximum number of questions that are shown.
+
+        Raises
+        ------
+        InputError
+            If the library was not clustered yet, or the file cannot be written.
+        """
+        decision, ids = self._decided(None)
+        groups, state = self.groups(), self._current_state()
+        counts = {
+            "faces": len(decision.faces),
+            "clusters": int(decision.labels.max(initial=-1)) + 1,
+            "faces alone": sum(len(group.faces) == 1 for group in groups),
+            "persons": len(state.persons),
+            "confirmed faces": len(state.person_of),
+        }
+        worst = doubtful(decision, ids, groups, places)
+        doubts = [(each, self.explain(each.a, each.b)) for each in self.questions(pairs)]
+        names = {group.id: group.name for group in groups if group.name is not None}
+        title = f"People in {self.folder.resolve().name}"
+        write_overview(path, Overview(title, counts, worst, doubts, names, self._store.thumbnail))
 
     def _given(self, faces: _Faces) -> npt.NDArray[np.float32]:
         """Return unit vectors (m, d) of faces, in any order."""

@@ -25,7 +25,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from nsrfc.graph.connectivity import dots
 from nsrfc.library.acts import State
@@ -64,6 +64,8 @@ class Question:
         That they are one person.
     gain : float
         Expected number of face pairs that the answer changes.
+    odds : (float, float)
+        What edge and normalised similarity add to the log-odds of ``probability``.
     """
 
     a: int
@@ -71,6 +73,7 @@ class Question:
     groups: tuple[str, str]
     probability: float
     gain: float
+    odds: tuple[float, float] = (0.0, 0.0)
 
 
 def questions(decision: Decision, state: State, ids: _Rows, limit: int) -> list[Question]:
@@ -101,7 +104,10 @@ def questions(decision: Decision, state: State, ids: _Rows, limit: int) -> list[
         one, other = (view.typical(side) for side in candidates.sides(view, place))
         groups = view.group[view.labels[one]], view.group[view.labels[other]]
         faces = int(decision.faces[one]), int(decision.faces[other])
-        found.append(Question(*faces, groups, float(candidates.chance[place]), float(gain[number])))
+        p = float(candidates.chance[place])
+        odds = float(view.log_odds(candidates.edges[place : place + 1])[0])
+        parts = odds, float(logit(p)) - odds
+        found.append(Question(*faces, groups, p, float(gain[number]), parts))
     return found
 
 
@@ -238,11 +244,12 @@ def _pairs(a: _Rows, b: _Rows, count: int) -> _Rows:
 
 @dataclass(frozen=True)
 class _Within:
-    """Clusters, the place (m,) of an edge in the tree of each, and chance and gain of its two sides."""
+    """Clusters (m,), an edge in the tree of each, its place there, chance and gain of its two sides."""
 
     tree: Tree
     cluster: _Rows
     places: _Rows
+    edges: _Rows
     chance: _Doubles
     gain: _Doubles
 
@@ -272,4 +279,4 @@ def _within(view: _View) -> _Within:
     asked = np.flatnonzero((tree.sums(marks) == 0) & ~view.hidden[cluster])
     order = asked[np.lexsort((-gain[asked], cluster[asked]))]
     best = order[np.unique(cluster[order], return_index=True)[1]]
-    return _Within(tree, cluster[best], best, found[best], gain[best])
+    return _Within(tree, cluster[best], best, tree.edges[best], found[best], gain[best])
