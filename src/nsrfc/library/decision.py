@@ -110,6 +110,8 @@ def decide(
     if added is not None:
         vectors = np.concatenate((vectors, added.vectors[news]))
         more = added.edges(len(scene))
+        # A scene whose faces were all forgotten connects nobody.
+        more = more.where(there[more.source] & there[more.target])
         labels = _with_added(labels, more, vectors, kept, known)
         edges, kinds[2] = edges + more, len(more)
     each = relabel_by_first_appearance(labels[unit])
