@@ -194,7 +194,7 @@ def test_faces_of_one_photo_are_apart_by_it(library: Library) -> None:
 def test_added_faces_are_explained_too(
     library: Library, faces: GeneratedFaces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nsrfc.library.library.SMALL", 0)
+    monkeypatch.setattr("nsrfc.library.clusters.SMALL", 0)
     ids = library.add(faces.embeddings[590:])
     clusters = library.clusters
     joined = [face for face in ids.tolist() if (clusters == clusters[face]).sum() > 2]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nsrfc.graph.components import connected_components
 from nsrfc.graph.connectivity import normalized_similarity
-from nsrfc.library.trees import LINK, Clusters, Comparison, Tree, spanning_tree
+from nsrfc.library.trees import LINK, ClusterSums, Comparison, Tree, spanning_tree
 from nsrfc.records import EdgeList
 
 Floats = npt.NDArray[np.float32]
@@ -24,7 +24,7 @@ def units(n: int, seed: int) -> Floats:
 
 
 def tree_of(cluster: Labels, edges: EdgeList, node: Labels, vectors: Floats) -> Tree:
-    comparison = Comparison.of(Clusters.sum_up(vectors, cluster), 0.1)
+    comparison = Comparison.of(ClusterSums.sum_up(vectors, cluster), 0.1)
     return spanning_tree(cluster, edges, node, vectors, comparison)
 
 
@@ -72,7 +72,7 @@ def onto(edges: EdgeList, node: Labels) -> EdgeList:
 def test_an_edge_has_two_sides(given_: tuple[Labels, EdgeList, Labels]) -> None:
     cluster, edges, node = given_
     vectors = units(len(cluster), 1)
-    clusters = Clusters.sum_up(vectors, cluster)
+    clusters = ClusterSums.sum_up(vectors, cluster)
     comparison = Comparison.of(clusters, 0.1)
     tree = spanning_tree(cluster, edges, node, vectors, comparison)
     own, count = tree.of_edges(cluster), tree.sums(np.ones(len(cluster), np.int64))
@@ -109,5 +109,5 @@ def test_parts_are_linked_where_they_are_most_similar() -> None:
 
 def test_a_cluster_without_pairs_has_no_usual_similarity() -> None:
     vectors = units(3, 2)
-    found = Comparison.of(Clusters.sum_up(vectors, np.arange(3)), 0.2)
+    found = Comparison.of(ClusterSums.sum_up(vectors, np.arange(3)), 0.2)
     assert found.usual == pytest.approx(0.8)

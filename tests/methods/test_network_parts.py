@@ -19,9 +19,10 @@ from scipy.special import expit, logit
 from nsrfc.config import ClusterConfig
 from nsrfc.knn.build import build_neighbor_graph, known_neighbors
 from nsrfc.knn.copies import distinct_faces
+from nsrfc.knn.rebuilt import listed_cosines
 from nsrfc.methods import networks as networks_module
 from nsrfc.methods.base import Run
-from nsrfc.methods.networks import NetworkMethod, calibrated, listed_cosines
+from nsrfc.methods.networks import NetworkMethod, calibrated
 from nsrfc.methods.registry import load_networks
 from nsrfc.model.bundle import NSRFC
 from nsrfc.model.settings import UNCHANGED, NetworkName

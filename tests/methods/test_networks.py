@@ -14,8 +14,9 @@ from nsrfc.graph.reverse import columns_in_lists
 from nsrfc.graph.scores import ScoreModel
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.copies import distinct_faces
+from nsrfc.knn.rebuilt import listed_cosines
 from nsrfc.methods.base import Run
-from nsrfc.methods.networks import NetworkMethod, listed_cosines, padded
+from nsrfc.methods.networks import NetworkMethod, padded
 from nsrfc.methods.registry import load_networks
 from nsrfc.model.bundle import NSRFC
 from nsrfc.model.settings import ClusterComparison

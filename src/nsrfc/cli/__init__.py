@@ -1,4 +1,4 @@
-"""The command ``nsrfc``: one module per sub-command.
+"""The command ``nsrfc``: one module per sub-command; those of libraries are small and share two.
 
 Only typer and rich are imported until a command runs, so that ``--help`` is fast.
 """
@@ -19,7 +19,9 @@ from nsrfc.cli import (
     evaluate,
     generate,
     knn,
+    library,
     ms1m,
+    people,
     plan,
     predict,
     refine,
@@ -54,6 +56,22 @@ _COMMANDS = (
 )
 for _module in _COMMANDS:
     app.command(_module.__name__.rpartition(".")[2].replace("_", "-"))(guarded(_module.run))
+_OF_LIBRARIES = (
+    library.add,
+    people.people,
+    people.name,
+    people.confirm,
+    people.reject,
+    people.merge,
+    people.split,
+    people.hide,
+    people.undo,
+    people.export,
+    people.forget,
+)
+app.add_typer(library.app, name="library", rich_help_panel="Libraries")
+for _command in _OF_LIBRARIES:
+    app.command(rich_help_panel="Libraries")(guarded(_command))
 
 
 def _print_version(asked: bool) -> None:

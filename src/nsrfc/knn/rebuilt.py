@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.chunks import ROWS, chunks
 from nsrfc.knn.exact import Lists, filled, lists_among
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
@@ -17,7 +18,7 @@ _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 
 
-__all__ = ["REBUILD_WIDTH", "lists_around", "rebuild_neighbor_graph"]
+__all__ = ["REBUILD_WIDTH", "listed_cosines", "lists_around", "rebuild_neighbor_graph"]
 
 REBUILD_WIDTH = 10
 """Number of neighbours whose lists are searched when a graph is rebuilt, the face itself included."""
@@ -60,3 +61,12 @@ def lists_around(around: _Ids) -> Lists:
     """Return a search among the neighbours of known neighbours."""
     k = around.shape[1]
     return partial(lists_among, k=k, around=around, width=min(REBUILD_WIDTH, k))
+
+
+def listed_cosines(vectors: _Vectors, ids: _Ids) -> _Vectors:
+    """Cosines (n, k) of unit vectors with their listed neighbours; 0 where there is none."""
+    cosine = np.empty(ids.shape, np.float32)
+    for part in chunks(len(ids), ROWS):
+        cosine[part] = np.einsum("nd,nkd->nk", vectors[part], vectors[ids[part]], optimize=True)
+    cosine[ids < 0] = 0
+    return cosine

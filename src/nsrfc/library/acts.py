@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 from typing import Any, Literal, Self
 
-from nsrfc.errors import InputError, enumerate_names, shown
+from nsrfc.errors import shown
 
-__all__ = ["Act", "ActKind", "ConflictError", "Person", "State", "active", "replay"]
+__all__ = ["Act", "ActKind", "ConflictError", "Person", "State", "replay", "undone"]
 
 ActKind = Literal[
     "name",
@@ -75,15 +76,15 @@ class Act:
         lists = {key: tuple(values[key]) for key in ("faces", "rest") if key in values}
         return cls(**{**values, **lists})
 
-    def without(self, faces: Iterable[int], persons: Iterable[str] = ()) -> Act:
-        """Return the act without some faces, and without the name or birth of some persons."""
-        gone, nameless = set(faces), set(persons)
-        kept = asdict(self)
-        kept["faces"] = tuple(face for face in self.faces if face not in gone)
-        kept["rest"] = tuple(face for face in self.rest if face not in gone)
-        if self.person in nameless and self.kind in ("name", "birth"):
-            kept["text"] = None
-        return Act(**kept)
+    def without(self, faces: Iterable[int], *, nameless: bool) -> Act:
+        """Return the act without some faces; and without a name or date of birth."""
+        gone = set(faces)
+        return replace(
+            self,
+            faces=tuple(face for face in self.faces if face not in gone),
+            rest=tuple(face for face in self.rest if face not in gone),
+            text=None if nameless and self.kind in ("name", "split", "birth") else self.text,
+        )
 
     def in_words(self) -> str:
         """Describe the act in a few words, for messages and the history."""
@@ -116,11 +117,13 @@ class ConflictError(Exception):
     acts : tuple of int
         The numbers of the acts it contradicts; empty if it does not fit for another reason.
     why : str
+    number : int or None
+        The number of the act itself, where acts are replayed.
     """
 
-    def __init__(self, why: str, *acts: int) -> None:
+    def __init__(self, why: str, *acts: int, number: int | None = None) -> None:
         super().__init__(why)
-        self.why, self.acts = why, acts
+        self.why, self.acts, self.number = why, acts, number
 
 
 @dataclass
@@ -173,6 +176,8 @@ class State:
         Pairs of faces, the lower first, of which nobody can tell.
     explicit : set of int
         Acts that confirmed faces one by one, and not a whole cluster.
+    acts_of : dict of int to list of int
+        The acts in `together` that mention a face.
     """
 
     persons: dict[str, Person] = field(default_factory=dict)
@@ -183,6 +188,7 @@ class State:
     collages: set[str] = field(default_factory=set)
     unsure: set[tuple[int, int]] = field(default_factory=set)
     explicit: set[int] = field(default_factory=set)
+    acts_of: dict[int, list[int]] = field(default_factory=dict)
 
     def apply(self, number: int, act: Act) -> None:
         """Let an act count, as number ``number``.
@@ -205,6 +211,39 @@ class State:
             "unsure": sorted(map(list, self.unsure)),
         }
 
+    def around(self, act: Act) -> State:
+        """Return the part of the state that an act can contradict.
+
+        These are the persons and faces that are one with those of the act, directly or by way of
+        others, and what is known of them.
+        """
+        faces, persons, acts = set(act.faces) | set(act.rest), {act.person, act.other}, set()
+        new = list(faces)
+        new += [face for key in persons if key in self.persons for face in self.persons[key].faces]
+        while new:
+            face = new.pop()
+            faces.add(face)
+            key = self.person_of.get(face)
+            if key is not None and key not in persons:
+                persons.add(key)
+                new += [other for other in self.persons[key].faces if other not in faces]
+            for number in self.acts_of.get(face, ()):
+                if number not in acts:
+                    acts.add(number)
+                    new += [other for other in self.together[number] if other not in faces]
+        return State(
+            persons={key: self.persons[key] for key in persons if key in self.persons},
+            person_of={face: self.person_of[face] for face in faces if face in self.person_of},
+            rejected={
+                (face, key): number
+                for (face, key), number in self.rejected.items()
+                if key in persons and face in faces
+            },
+            together={number: self.together[number] for number in acts},
+            apart={pair: number for pair, number in self.apart.items() if faces.issuperset(pair)},
+            collages=self.collages,
+        )
+
     def person(self, key: str | None) -> Person:
         """Return a person by its id.
 
@@ -226,14 +265,17 @@ class State:
     def _confirm(self, number: int, act: Act) -> None:
         if act.person is None:
             self.together[number] = act.faces
+            for face in act.faces:
+                self.acts_of.setdefault(face, []).append(number)
             return
         self.explicit.add(number)
         self._confirmed(number, self.person(act.person), act.faces)
 
     def _reject(self, number: int, act: Act) -> None:
         if act.person is None:
-            one, other = sorted(act.faces)
-            self.apart.setdefault((one, other), number)
+            # A face of the two may have been forgotten.
+            for pair in combinations(sorted(act.faces), 2):
+                self.apart.setdefault(pair, number)
             return
         person = self.person(act.person)
         for face in act.faces:
@@ -298,8 +340,7 @@ class State:
 
     def _unsure(self, number: int, act: Act) -> None:
         del number
-        one, other = sorted(act.faces)
-        self.unsure.add((one, other))
+        self.unsure.update(combinations(sorted(act.faces), 2))
 
     def _new(self, number: int, name: str | None) -> Person:
         person = Person(f"p{number}", name)
@@ -316,23 +357,25 @@ class State:
                 raise ConflictError(f"face {face} is not {person.id}", refused)
             person.faces.setdefault(face, number)
             self.person_of[face] = person.id
+        # It stays the cover, whatever is confirmed or merged later.
+        if person.cover is None and person.faces:
+            person.cover = min(person.faces)
 
     def _unconfirmed(self, person: Person, face: int) -> None:
         del person.faces[face], self.person_of[face]
         if person.cover == face:
-            person.cover = None
+            person.cover = min(person.faces, default=None)
 
 
-def active(acts: Mapping[int, Act]) -> dict[int, Act]:
-    """Return the acts that are not undone, and do more than undo others."""
-    undone: set[int] = set()
+def undone(acts: Mapping[int, Act]) -> set[int]:
+    """Return the numbers of the acts that do not count, as another act that counts undoes them."""
+    found: set[int] = set()
     for number in sorted(acts, reverse=True):
         act = acts[number]
-        if act.kind == "undo" and number not in undone:
+        if act.kind == "undo" and number not in found:
             assert act.act is not None
-            # Undoing an act twice undoes it once.
-            undone.add(act.act)
-    return {number: act for number, act in acts.items() if number not in undone and act.kind != "undo"}
+            found.add(act.act)
+    return found
 
 
 def replay(acts: Mapping[int, Act]) -> State:
@@ -340,17 +383,15 @@ def replay(acts: Mapping[int, Act]) -> State:
 
     Raises
     ------
-    InputError
-        If one of them does not fit those before it, for example as an act that it builds on was undone.
+    ConflictError
+        If one of them contradicts those before it, for example as an act that it builds on was undone.
     """
-    state = State()
-    for number, act in sorted(active(acts).items()):
+    state, gone = State(), undone(acts)
+    for number, act in sorted(acts.items()):
+        if number in gone or act.kind == "undo":
+            continue
         try:
             state.apply(number, act)
         except ConflictError as conflict:
-            against = enumerate_names(f"act {each} ({acts[each].in_words()})" for each in conflict.acts)
-            raise InputError(
-                f"Act {number} ({act.in_words()}) does not fit {against or 'what was said before'}, as "
-                f"{conflict.why}: undo one of them first."
-            ) from None
+            raise ConflictError(conflict.why, *conflict.acts, number=number) from None
     return state

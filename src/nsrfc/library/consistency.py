@@ -135,7 +135,7 @@ def _kept_apart(
     for place in np.flatnonzero(of_person[order[1:]] == of_person[order[:-1]]):
         a, b = int(order[place]), int(order[place + 1])
         yield n + a, n + b, f"{known.persons[a]} and {known.persons[b]} are different persons", None
-    yield from _of_one_photo(state, facts, group[:n])
+    yield from _of_one_photo(state, facts, group)
     for key, person in state.persons.items():
         if person.birth is not None:
             node = known.number[key]
@@ -149,7 +149,8 @@ def _of_one_photo(
     state: State, facts: Facts, group: npt.NDArray[np.int64]
 ) -> Iterator[tuple[int, int, str, int | None]]:
     photo = _photos(state, facts)
-    faces = np.flatnonzero(photo >= 0)
+    several = np.bincount(group)[group[: len(photo)]] > 1
+    faces = np.flatnonzero((photo >= 0) & several)
     order = faces[np.lexsort((faces, group[faces], photo[faces]))]
     again = (photo[order[1:]] == photo[order[:-1]]) & (group[order[1:]] == group[order[:-1]])
     for place in np.flatnonzero(again)[:1]:

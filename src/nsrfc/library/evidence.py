@@ -30,8 +30,8 @@ import numpy.typing as npt
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError
 from nsrfc.graph.scores import ScoreModel
+from nsrfc.knn.rebuilt import listed_cosines
 from nsrfc.methods.base import Method, Run
-from nsrfc.methods.networks import listed_cosines
 from nsrfc.methods.registry import load_method, recorded_method
 from nsrfc.pipeline import Evidence
 from nsrfc.records import DensityGraph, EdgeList, ImpostorScores, Neighborhood, ScorePrior
@@ -91,6 +91,14 @@ class Kept:
     def method(self) -> Method:
         """The method, without its networks: enough for step 4."""
         return recorded_method(self.record["method"])
+
+    def erase(self, scenes: _Rows) -> None:
+        """Overwrite the vectors of some scenes by zeros."""
+        if len(scenes):
+            for name in (_GIVEN, _COMPARED):
+                vectors = np.array(open_npy(self.folder / name))
+                vectors[scenes] = 0
+                write_npy(self.folder / name, vectors)
 
     def whole_method(self, run: Run) -> Method:
         """Load the method with its networks.

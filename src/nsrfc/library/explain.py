@@ -26,7 +26,7 @@ from nsrfc.library.added import Added
 from nsrfc.library.consistency import Facts, acts_between, reasons_apart
 from nsrfc.library.decision import Decision
 from nsrfc.library.evidence import Kept
-from nsrfc.library.trees import Clusters, Comparison
+from nsrfc.library.trees import ClusterSums, Comparison
 from nsrfc.runtime import compiled
 
 __all__ = ["Explanation", "Material", "Obstacle", "Step", "StepKind", "explain", "strongest_path"]
@@ -469,7 +469,7 @@ def _compared(
     deviation: float,
 ) -> tuple[float, float]:
     """Normalised similarity and mean score of two groups of unit vectors (n, d)."""
-    clusters = Clusters.sum_up(X, np.where(one, 0, np.where(other, 1, -1)))
+    clusters = ClusterSums.sum_up(X, np.where(one, 0, np.where(other, 1, -1)))
     comparison = Comparison.of(clusters, impostor_mean)
     product = np.array([clusters.sums[0] @ clusters.sums[1]], np.float64)
     a, b = clusters.at(np.array([0])), clusters.at(np.array([1]))

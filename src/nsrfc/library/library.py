@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
-import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,33 +16,28 @@ import numpy.typing as npt
 
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError, enumerate_names, shown
-from nsrfc.library.acts import Act, ConflictError, Person, State, replay
-from nsrfc.library.added import Added, added_since, placed
-from nsrfc.library.consistency import Facts, check, constraints
-from nsrfc.library.decision import Decision, decide
-from nsrfc.library.evidence import Kept, keep
+from nsrfc.library.acts import Act, Person
+from nsrfc.library.clusters import Clusters
 from nsrfc.library.explain import Explanation, Material, explain
-from nsrfc.library.identity import group_ids, lineage, living_ids
+from nsrfc.library.identity import group_ids
+from nsrfc.library.journal import Entry, Journal
 from nsrfc.library.overview import Overview, doubtful, write_overview
 from nsrfc.library.questions import Question, questions
 from nsrfc.library.splits import suggested_split
-from nsrfc.library.store import ARTIFACTS, Store, Table, acts_in, append
+from nsrfc.library.store import Store, Table
 from nsrfc.methods.base import Run
-from nsrfc.pipeline import gather_evidence
+from nsrfc.model.settings import UNIVERSAL
 from nsrfc.records import UNCLUSTERED
-from nsrfc.storage.files import PathLike, writing
+from nsrfc.storage.files import PathLike, kind_of
 from nsrfc.vectors import as_array, normalize, normalize_good, refuse_none
 
 if TYPE_CHECKING:
+    from nsrfc.library.upkeep import Problem
     from nsrfc.model.bundle import NSRFC
 
 __all__ = ["Group", "Library"]
 
 _Faces = npt.NDArray[np.int64]
-
-SMALL = 2_000
-"""Up to so many faces, all are clustered again when some are added: it takes seconds, and statistics of
-few faces are better with every one more."""
 
 _ID = re.compile(r"[pc]\d+")
 
@@ -104,10 +97,8 @@ class Library:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._state: tuple[int, State] | None = None
-        self._found: tuple[object, Decision | None, _Faces] | None = None
-        self._added: tuple[object, Added | None] | None = None
+        self._store, self._journal = store, Journal(store)
+        self._found = Clusters(store, self._journal)
 
     @classmethod
     def create(cls, folder: PathLike, *, embedder: str = "unknown", weights: str = "") -> Self:
@@ -149,6 +140,11 @@ class Library:
     def store(self) -> Store:
         """What is kept on disk."""
         return self._store
+
+    @property
+    def found(self) -> Clusters:
+        """What the machine found."""
+        return self._found
 
     # Faces
 
@@ -213,18 +209,13 @@ class Library:
             raise InputError("keys are not unique: give each face a key of its own.")
         ids = np.full(len(good), -1, np.int64)
         with self._store.alone():
+            self._found.erase()
             self._store.check_space(vectors.shape[1], embedder)
             ids[good] = self._store.add(np.asarray(vectors[good], np.float32), table)
             if thumbnails is not None:
                 images = zip(ids.tolist(), thumbnails, strict=True)
                 self._store.keep_thumbnails({face: image for face, image in images if image is not None})
-            kept = self._kept()
-            if kept is not None:
-                news = self._store.n - len(kept.faces)
-                if self._store.n <= SMALL or news > len(kept.faces):
-                    self._cluster(kept.record["model"], ClusterConfig.of(**kept.record["config"]), run)
-                else:
-                    self._clustering(run)
+            self._found.refresh(run)
         return ids
 
     def cluster(
@@ -252,8 +243,12 @@ class Library:
         """
         if model is not None and not isinstance(model, str | Path):
             raise InputError("Give the model of a library by its folder or id, where it stays.")
+        # A folder is found again from wherever the library is opened next.
+        place = None if model is None else str(model)
+        if place is not None and place != UNIVERSAL and kind_of(place) == "folder":
+            place = str(Path(place).resolve())
         with self._store.alone():
-            self._cluster(None if model is None else str(model), ClusterConfig.given(config), run)
+            self._found.find(place, ClusterConfig.given(config), run)
 
     def predict(
         self, X: npt.ArrayLike, run: Run | None = None
@@ -274,14 +269,7 @@ class Library:
         """
         unit = normalize(as_array(X))
         self._store.check_space(unit.shape[1], None)
-        kept = self._needed()
-        decision, ids = self._decided(run)
-        best, probability = placed(kept, self._added_faces(kept, run), unit, run or Run())
-        of_units = np.full(len(decision.vectors), UNCLUSTERED, np.int64)
-        of_units[decision.unit] = ids
-        g, extra = len(kept.near.faces), decision.scenes - len(kept.near.faces)
-        cluster = of_units[np.where(best >= g, best + extra, best)]
-        return np.where(probability >= decision.threshold, cluster, UNCLUSTERED), probability
+        return self._found.placed(unit, run)
 
     # What is there
 
@@ -293,7 +281,7 @@ class Library:
     @property
     def clusters(self) -> _Faces:
         """Id (n,) of the cluster of each of `faces`; -1 before the first run."""
-        return self._clustering(None)[1]
+        return self._found.current()[1]
 
     def people(self) -> list[Group]:
         """Return all persons, those with most faces first."""
@@ -301,8 +289,8 @@ class Library:
 
     def groups(self) -> list[Group]:
         """Return all persons, and all clusters of nobody known, those with most faces first."""
-        faces, clusters = self._clustering(None)
-        state = self._current_state()
+        faces, clusters = self._found.current()
+        state = self._journal.state
         order = np.argsort(clusters, kind="stable")
         ids, starts = np.unique(clusters[order], return_index=True)
         members = dict(zip(ids.tolist(), np.split(faces[order], starts[1:]), strict=True))
@@ -310,6 +298,8 @@ class Library:
         place = dict(zip(faces.tolist(), clusters.tolist(), strict=True)) if state.persons else {}
         found = []
         for person in state.persons.values():
+            if not person.faces and person.name is None:
+                continue  # all that was known of them is forgotten
             confirmed = np.array(sorted(person.faces), np.int64)
             cluster = place.get(int(confirmed[0]), UNCLUSTERED) if len(confirmed) else UNCLUSTERED
             own = np.union1d(members.pop(cluster, np.empty(0, np.int64)), confirmed)
@@ -347,30 +337,65 @@ class Library:
             f"There is no person or cluster {shown(who)} in {self.folder}: see nsrfc people."
         )
 
-    def history(self) -> list[tuple[int, str, str, bool]]:
-        """Return number, time and words of every act, and whether it counts, in their order."""
-        from nsrfc.library.acts import active
-
-        acts = self._store.history()
-        counting = active({number: act for number, _, act in acts})
-        undone = {act.act for _, _, act in acts if act.kind == "undo"}
-        return [
-            (
-                number,
-                at,
-                act.in_words(),
-                number in counting or (act.kind == "undo" and number not in undone),
-            )
-            for number, at, act in acts
-        ]
+    def history(self) -> list[Entry]:
+        """Return everything that was said, in its order."""
+        return self._journal.history()
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the state: faces, clusters, persons and everything that was said."""
-        faces, clusters = self._clustering(None)
-        digest = hashlib.sha256(json.dumps(self._current_state().as_json(), sort_keys=True).encode())
+        faces, clusters = self._found.current()
+        digest = hashlib.sha256(json.dumps(self._journal.state.as_json(), sort_keys=True).encode())
         digest.update(faces.tobytes())
         digest.update(clusters.tobytes())
         return digest.hexdigest()
+
+    def export(self, path: PathLike, *, confirmed: bool = False) -> int:
+        """Write who is on which face into a table, see :func:`nsrfc.library.export.export`."""
+        from nsrfc.library.export import export
+
+        return export(self, path, confirmed=confirmed)
+
+    # Upkeep
+
+    def forget(self, faces: Sequence[int] | _Faces = (), who: str | None = None) -> int:
+        """Remove faces, or all of a person with the name, from the disk for good; not to be undone.
+
+        Embeddings, keys, photos, dates and thumbnails are removed, and acts no longer mention them.
+        Neighbours found before keep what they had from it.
+
+        Returns
+        -------
+        int
+            Number of faces that were removed.
+
+        Raises
+        ------
+        InputError
+            If there are no such faces, no such person, or another process adds or clusters.
+        """
+        persons: tuple[str, ...] = ()
+        chosen = np.array(self._checked(faces) if len(faces) else (), np.int64)
+        if who is not None:
+            group = self.group(who)
+            chosen, persons = np.union1d(chosen, group.faces), (group.id,)
+        with self._store.alone():
+            self._store.mark_gone(chosen, persons)
+            self._journal.forgotten()
+            self._found.erase()
+        return len(chosen)
+
+    def check(self, *, mend: bool = False) -> list[Problem]:
+        """Look for damage; with ``mend``, put right what can be.
+
+        Returns
+        -------
+        list of Problem
+            Empty if the library is sound.
+        """
+        from nsrfc.library.upkeep import check
+
+        with self._store.alone():
+            return list(check(self._store, mend=mend))
 
     # What a human says
 
@@ -393,28 +418,28 @@ class Library:
                 f"{shown(name)} is no name: give up to 200 printable letters, unlike p7 or c12."
             )
         group = self.group(who)
-        for other in self._current_state().persons.values():
+        for other in self._journal.state.persons.values():
             if other.name == name and other.id != group.id:
                 raise InputError(
                     f"{other.id} is called {shown(name)} already: merge the two with nsrfc merge "
                     f"{other.id} {group.id}, or give another name."
                 )
         if group.id.startswith("p"):
-            self._say(Act("name", person=group.id, text=name))
+            self._journal.say(Act("name", person=group.id, text=name))
             return group.id
-        number = self._say(Act("name", tuple(group.faces.tolist()), text=name))
+        number = self._journal.say(Act("name", tuple(group.faces.tolist()), text=name))
         return f"p{number}"
 
     def confirm(self, faces: Sequence[int] | _Faces, who: str | None = None) -> int:
         """Say that faces are a person, or with ``who=None`` that they are one person, whoever it is."""
         chosen = self._checked(faces, least=1 if who else 2)
         if who is None:
-            return self._say(Act("confirm", chosen))
+            return self._journal.say(Act("confirm", chosen))
         group = self.group(who)
         if group.id.startswith("p"):
-            return self._say(Act("confirm", chosen, group.id))
+            return self._journal.say(Act("confirm", chosen, group.id))
         every = sorted({*chosen, *group.faces.tolist()})
-        return self._say(Act("confirm", tuple(every)))
+        return self._journal.say(Act("confirm", tuple(every)))
 
     def reject(self, faces: Sequence[int] | _Faces, who: str | None = None) -> int:
         """Say that faces are not a person, or with ``who=None`` that two faces are different persons.
@@ -425,13 +450,13 @@ class Library:
         if who is None:
             if len(set(chosen)) != 2:
                 raise InputError("Give the two faces that are different persons, or a person.")
-            return self._say(Act("reject", chosen))
+            return self._journal.say(Act("reject", chosen))
         group = self.group(who)
         if group.id.startswith("p"):
-            return self._say(Act("reject", chosen, group.id))
+            return self._journal.say(Act("reject", chosen, group.id))
         rest = tuple(face for face in group.faces.tolist() if face not in set(chosen))
         if len(chosen) == 1 and rest:
-            return self._say(Act("split", chosen, rest=rest))
+            return self._journal.say(Act("split", chosen, rest=rest))
         raise InputError(f"{group.id} is nobody's yet: name it first, or split faces from it.")
 
     def merge(self, who: str, other: str) -> int:
@@ -440,13 +465,13 @@ class Library:
         if target.id == source.id:
             raise InputError(f"{target.id} and {shown(other)} are one already: name two.")
         if target.id.startswith("p") and source.id.startswith("p"):
-            return self._say(Act("merge", person=target.id, other=source.id))
+            return self._journal.say(Act("merge", person=target.id, other=source.id))
         if target.id.startswith("p"):
-            return self._say(Act("confirm", tuple(source.faces.tolist()), target.id))
+            return self._journal.say(Act("confirm", tuple(source.faces.tolist()), target.id))
         if source.id.startswith("p"):
-            return self._say(Act("confirm", tuple(target.faces.tolist()), source.id))
+            return self._journal.say(Act("confirm", tuple(target.faces.tolist()), source.id))
         every = np.union1d(target.faces, source.faces)
-        return self._say(Act("confirm", tuple(every.tolist())))
+        return self._journal.say(Act("confirm", tuple(every.tolist())))
 
     def split(self, who: str, faces: Sequence[int] | _Faces) -> str:
         """Say that some faces of a person or cluster are another person, still without a name.
@@ -465,30 +490,30 @@ class Library:
                 + (f": {enumerate_names(map(str, outside))} are not among them." if outside else ".")
             )
         person = group.id if group.id.startswith("p") else None
-        return f"p{self._say(Act('split', chosen, person, rest=rest))}"
+        return f"p{self._journal.say(Act('split', chosen, person, rest=rest))}"
 
     def hide(self, who: str, *, hidden: bool = True) -> int:
         """Do not show a person, or show it again."""
-        return self._say(Act("hide", person=self._person(who).id, yes=hidden))
+        return self._journal.say(Act("hide", person=self._person(who).id, yes=hidden))
 
     def cover(self, who: str, face: int) -> int:
         """Choose the face that a person is shown by."""
         person = self._person(who)
         if face not in person.faces:
             raise InputError(f"Face {face} is not a confirmed face of {person.id}: confirm it first.")
-        return self._say(Act("cover", (face,), person.id))
+        return self._journal.say(Act("cover", (face,), person.id))
 
     def born(self, who: str, date: str | None) -> int:
         """Say when a person was born, ISO 8601; None: unknown."""
-        return self._say(Act("birth", person=self._person(who).id, text=_date(date)))
+        return self._journal.say(Act("birth", person=self._person(who).id, text=_date(date)))
 
     def collage(self, photo: str, *, collage: bool = True) -> int:
         """Say that a photo may show a person more than once."""
-        return self._say(Act("collage", text=photo, yes=collage))
+        return self._journal.say(Act("collage", text=photo, yes=collage))
 
     def unsure(self, a: int, b: int) -> int:
         """Say that nobody can tell whether two faces are one person: it is not asked again."""
-        return self._say(Act("unsure", self._checked((a, b), least=2)))
+        return self._journal.say(Act("unsure", self._checked((a, b), least=2)))
 
     def answer(self, a: int, b: int, word: Literal["yes", "no", "unsure"]) -> int:
         """Say whether two faces are one person.
@@ -497,7 +522,7 @@ class Library:
         """
         if word == "unsure":
             return self.unsure(a, b)
-        state = self._current_state()
+        state = self._journal.state
         for face, other in ((a, b), (b, a)):
             person = state.person_of.get(face)
             if person is not None and other not in state.person_of:
@@ -515,18 +540,7 @@ class Library:
         InputError
             If there is no such act, it does not count, or later acts build on it.
         """
-        acts = self._store.acts()
-        undone = {each.act for number, each in acts.items() if each.kind == "undo"} if acts else set()
-        counting = [number for number, *_, counts in self.history() if counts]
-        if act is None:
-            plain = [number for number in counting if acts[number].kind != "undo"]
-            if not plain:
-                raise InputError("There is nothing to undo.")
-            act = plain[-1]
-        if act not in counting:
-            done = "is undone already" if act in undone else "does not exist"
-            raise InputError(f"Act {act} {done}: see nsrfc history for what can be undone.")
-        return self._say(Act("undo", act=act))
+        return self._journal.undo(act)
 
     # How it is done
 
@@ -534,7 +548,7 @@ class Library:
         group = self.group(who)
         if not group.id.startswith("p"):
             raise InputError(f"{group.id} is nobody yet: name it first.")
-        return self._current_state().persons[group.id]
+        return self._journal.state.persons[group.id]
 
     def _checked(self, faces: Sequence[int] | _Faces, least: int = 1) -> tuple[int, ...]:
         chosen = np.unique(np.asarray(faces, np.int64))
@@ -548,112 +562,6 @@ class Library:
             )
         return tuple(chosen.tolist())
 
-    def _say(self, act: Act) -> int:
-        """Let an act count, after those of other processes; it is on disk when this returns."""
-        facts = self._store.facts()
-        with self._store.database(write=True) as database:
-            acts = acts_in(database)
-            number = _next_act(database)
-            acts[number] = act
-            state = replay_checked(acts, number, facts)
-            append(database, act)
-        self._state = number, state
-        return number
-
-    def _current_state(self) -> State:
-        last = self._store.last_act()
-        if self._state is None or self._state[0] != last:
-            self._state = last, replay(self._store.acts())
-        return self._state[1]
-
-    def _kept(self) -> Kept | None:
-        number = self._store.last_run()
-        return None if number is None else Kept.load(self._run_folder(number))
-
-    def _needed(self) -> Kept:
-        kept = self._kept()
-        if kept is None:
-            raise InputError(f"{self.folder} was not clustered yet: run nsrfc library cluster.")
-        return kept
-
-    def _run_folder(self, number: int) -> Path:
-        return self.folder / ARTIFACTS / f"run-{number:06}"
-
-    def _added_faces(self, kept: Kept, run: Run | None) -> Added | None:
-        faces = np.setdiff1d(self.faces, kept.faces, assume_unique=True)
-        if not len(faces):
-            return None
-        key = kept.folder, len(faces), int(faces[-1])
-        if self._added is None or self._added[0] != key:
-            unit = normalize(self._store.vectors(faces))
-            self._added = key, added_since(kept, faces, unit, run or Run())
-        return self._added[1]
-
-    def _decided(self, run: Run | None) -> tuple[Decision, _Faces]:
-        """Clusters as they follow from the last run, later faces, and what was said."""
-        kept = self._needed()
-        key = self._store.key()
-        if self._found is None or self._found[0] != key or self._found[1] is None:
-            added = self._added_faces(kept, run)
-            known = constraints(self._current_state(), self._store.facts())
-            decision = decide(kept, added, self.faces, known, run or Run())
-            before = np.full(len(decision.faces), UNCLUSTERED, np.int64)
-            old = np.isin(decision.faces, kept.faces, assume_unique=True)
-            before[old] = kept.clusters[np.searchsorted(kept.faces, decision.faces[old])]
-            ids = self._ids(before, decision, self._store.last_run())
-            self._store.keep_clustering(key, decision.faces, ids)
-            self._found = key, decision, ids
-        decision_now = self._found[1]
-        assert decision_now is not None
-        return decision_now, self._found[2]
-
-    def _clustering(self, run: Run | None) -> tuple[_Faces, _Faces]:
-        """Faces and their clusters, from disk where they are known."""
-        if self._store.last_run() is None:
-            faces = self.faces
-            return faces, np.full(len(faces), UNCLUSTERED, np.int64)
-        key = self._store.key()
-        if self._found is not None and self._found[0] == key:
-            return self.faces, self._found[2]
-        kept = self._store.kept_clustering(key)
-        if kept is None:
-            decision, ids = self._decided(run)
-            return decision.faces, ids
-        self._found = key, None, kept[1]
-        return kept
-
-    def _ids(self, before: _Faces, decision: Decision, run: int | None) -> _Faces:
-        assert run is not None
-        return living_ids(
-            before,
-            decision.labels,
-            decision.faces,
-            lambda founders: self._store.cluster_ids(run, founders),
-        )
-
-    def _cluster(self, model: str | None, config: ClusterConfig, run: Run | None) -> None:
-        """Cluster anew; the caller holds the lock."""
-        faces, before = self._clustering(run)
-        if not len(faces):
-            raise InputError(f"{self.folder} holds no faces yet: add some with nsrfc add.")
-        run = run or Run()
-        number = (self._store.last_run() or 0) + 1
-        folder = self._run_folder(number)
-        evidence = gather_evidence(self._store.vectors(faces), model, config, run=run)
-        record = {"model": model, "config": config.model_dump()}
-        with writing(self.folder):
-            shutil.rmtree(folder, ignore_errors=True)
-        kept = keep(folder, faces, evidence, record)
-        known = constraints(self._current_state(), self._store.facts())
-        decision = decide(kept, None, faces, known, run)
-        ids = self._ids(before, decision, number)
-        kept.keep_clusters(ids)
-        self._store.add_run(number, record, lineage(before, ids))
-        self._found = self._added = None
-        for path in folder.parent.glob("run-*"):
-            if path != folder:
-                shutil.rmtree(path, ignore_errors=True)
-
     # What to ask, and why
 
     def questions(self, limit: int = 12) -> list[Question]:
@@ -662,8 +570,8 @@ class Library:
         Those come first whose answer is expected to change most; nothing is asked that is known, or
         about hidden persons. Give the answer with :meth:`answer`.
         """
-        decision, ids = self._decided(None)
-        return questions(decision, self._current_state(), ids, limit)
+        decision, ids = self._found.decision()
+        return questions(decision, self._journal.state, ids, limit)
 
     def explain(self, a: int, b: int) -> Explanation:
         """Say why two faces are together or apart; :meth:`Explanation.in_words` words it.
@@ -674,10 +582,10 @@ class Library:
             If they are one face, or there is no such face.
         """
         self._checked((a, b), least=2)
-        kept, state = self._needed(), self._current_state()
-        decision, ids = self._decided(None)
+        kept, state = self._found.kept(), self._journal.state
+        decision, ids = self._found.decision()
         groups = group_ids(ids, decision.labels, decision.faces, state)
-        added = self._added_faces(kept, None)
+        added = self._found.added()
         facts = self._store.facts()
         material = Material(kept, added, decision, state, facts, groups, self._given)
         return explain(material, int(a), int(b))
@@ -696,7 +604,7 @@ class Library:
             If there are no two different faces to tell apart.
         """
         group = self.group(who)
-        decision, _ = self._decided(None)
+        decision, _ = self._found.decision()
         found = suggested_split(decision, group.faces)
         if not len(found):
             raise InputError(
@@ -722,8 +630,8 @@ class Library:
         InputError
             If the library was not clustered yet, or the file cannot be written.
         """
-        decision, ids = self._decided(None)
-        groups, state = self.groups(), self._current_state()
+        decision, ids = self._found.decision()
+        groups, state = self.groups(), self._journal.state
         counts = {
             "faces": len(decision.faces),
             "clusters": int(decision.labels.max(initial=-1)) + 1,
@@ -741,30 +649,6 @@ class Library:
         """Return unit vectors (m, d) of faces, in any order."""
         ordered, place = np.unique(faces, return_inverse=True)
         return normalize(self._store.vectors(ordered))[place]
-
-
-def replay_checked(acts: Mapping[int, Act], number: int, facts: Facts) -> State:
-    """Return the state after act ``number``, if it can be true.
-
-    Raises
-    ------
-    InputError
-        Naming the acts that contradict each other.
-    """
-    state = replay(acts)
-    try:
-        check(state, facts)
-    except ConflictError as conflict:
-        new = f"{acts[number].in_words()} cannot be"
-        others = [f"act {each} ({acts[each].in_words()})" for each in conflict.acts if each != number]
-        against = f"; it contradicts {enumerate_names(others)}, which can be undone" if others else ""
-        raise InputError(f"{new[0].upper()}{new[1:]}: {conflict.why}{against}.") from None
-    return state
-
-
-def _next_act(database: sqlite3.Connection) -> int:
-    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
-    return 1 if row is None else int(row[0]) + 1
 
 
 def _first(faces: _Faces) -> int:

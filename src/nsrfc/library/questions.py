@@ -31,7 +31,7 @@ from nsrfc.graph.connectivity import dots
 from nsrfc.library.acts import State
 from nsrfc.library.decision import Decision
 from nsrfc.library.identity import group_ids
-from nsrfc.library.trees import LINK, Clusters, Comparison, Tree, spanning_tree
+from nsrfc.library.trees import LINK, ClusterSums, Comparison, Tree, spanning_tree
 
 __all__ = ["Question", "chance", "questions"]
 
@@ -138,7 +138,7 @@ class _View:
         Whether a face was confirmed as a person.
     unsure : ndarray of int64, shape (q, 2)
         Rows of faces of which nobody can tell whether they are one person.
-    clusters : Clusters
+    clusters : ClusterSums
         Of the units.
     comparison : Comparison
     """
@@ -151,7 +151,7 @@ class _View:
     hidden: _Mask
     confirmed: _Mask
     unsure: _Rows
-    clusters: Clusters
+    clusters: ClusterSums
     comparison: Comparison
 
     @classmethod
@@ -163,7 +163,7 @@ class _View:
         unsure = np.array(sorted(state.unsure), np.int64).reshape(-1, 2)
         unsure = np.searchsorted(faces, unsure[np.isin(unsure, faces).all(axis=1)])
         of_units, size = decision.of_units, np.bincount(labels)
-        clusters = Clusters.sum_up(decision.vectors, of_units)
+        clusters = ClusterSums.sum_up(decision.vectors, of_units)
         comparison = Comparison.of(clusters, decision.impostor_mean)
         known = group, hidden, confirmed, unsure
         return cls(decision, labels, of_units, size, *known, clusters, comparison)

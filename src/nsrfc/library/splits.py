@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from nsrfc.library.decision import Decision
 from nsrfc.library.questions import chance
-from nsrfc.library.trees import Clusters, Comparison, spanning_tree
+from nsrfc.library.trees import ClusterSums, Comparison, spanning_tree
 from nsrfc.records import EdgeList
 
 __all__ = ["suggested_split"]
@@ -51,12 +51,12 @@ def suggested_split(decision: Decision, faces: _Rows) -> _Rows:
     edges = decision.edges
     inside = (number[edges.source] >= 0) & (number[edges.target] >= 0)
     own = EdgeList(number[edges.source[inside]], number[edges.target[inside]], edges.score[inside])
-    usual = Clusters.sum_up(decision.vectors, decision.of_units)
+    usual = ClusterSums.sum_up(decision.vectors, decision.of_units)
     comparison = Comparison.of(usual, decision.impostor_mean)
     every = np.arange(len(units))
     whole = np.zeros(len(units), np.int64)
     tree = spanning_tree(whole, own, every, vectors, comparison)
-    similarity = tree.similarity(vectors, Clusters.sum_up(vectors, whole), comparison)
+    similarity = tree.similarity(vectors, ClusterSums.sum_up(vectors, whole), comparison)
     low = tree.sums(weight)
     gain = (1 - chance(np.zeros(len(low)), similarity)) * (low * (len(faces) - low))
     side = _settled(vectors, weight, tree.side(int(gain.argmax())))

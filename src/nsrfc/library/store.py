@@ -40,7 +40,19 @@ from nsrfc.storage.files import (
 )
 from nsrfc.storage.locks import locked
 
-__all__ = ["ARTIFACTS", "DATABASE", "Store", "Table", "acts_in", "append"]
+__all__ = [
+    "ARTIFACTS",
+    "DATABASE",
+    "SCHEMA",
+    "THUMBNAILS",
+    "Store",
+    "Table",
+    "acts_in",
+    "append",
+    "is_sound",
+    "new_database",
+    "next_act",
+]
 
 DATABASE, THUMBNAILS, EMBEDDINGS, ARTIFACTS, CLUSTERING = (
     "library.db",
@@ -58,19 +70,21 @@ APPLICATION = 0x6E737266
 _WAIT = 30.0
 """Seconds to wait for another writer of the database."""
 
-_SCHEMA = """
-CREATE TABLE space (key TEXT PRIMARY KEY, value TEXT) STRICT;
-CREATE TABLE parts (number INTEGER PRIMARY KEY, first INTEGER, count INTEGER) STRICT;
-CREATE TABLE faces (
-    id INTEGER PRIMARY KEY, key TEXT UNIQUE, photo TEXT, taken TEXT, gone INTEGER DEFAULT 0
-) STRICT;
-CREATE TABLE journal (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, act TEXT) STRICT;
-CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, record TEXT) STRICT;
-CREATE TABLE clusters (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER, founder INTEGER, UNIQUE (run, founder)
-) STRICT;
-CREATE TABLE lineage (run INTEGER, before INTEGER, after INTEGER, faces INTEGER) STRICT;
-"""
+_TABLES = {
+    "space": "key TEXT PRIMARY KEY, value TEXT",
+    "parts": "number INTEGER PRIMARY KEY, first INTEGER, count INTEGER",
+    "faces": "id INTEGER PRIMARY KEY, key TEXT UNIQUE, photo TEXT, taken TEXT, gone INTEGER",
+    "journal": "id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, act TEXT",
+    "runs": "id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, record TEXT",
+    "clusters": (
+        "id INTEGER PRIMARY KEY AUTOINCREMENT, series INTEGER, founder INTEGER, UNIQUE (series, founder)"
+    ),
+    "lineage": "run INTEGER, before INTEGER, after INTEGER, faces INTEGER",
+}
+"""Columns of each table. Of a face, ``gone`` is 0; 1 if it is to be erased; 2 once it is."""
+
+SCHEMA = {"space": 2, "parts": 3, "faces": 5, "journal": 3, "runs": 3, "clusters": 3, "lineage": 4}
+"""Number of columns of each table."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +111,10 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._facts: tuple[tuple[int, ...], Facts] | None = None
         if kind_of(folder / DATABASE) != "file":
             raise InputError(
-                f"{folder} holds no library: create one with nsrfc library {folder} FACES, "
+                f"{folder} holds no library: create one with nsrfc library create {folder}, "
                 f"or name its folder."
             )
         with self.database():
@@ -119,12 +134,10 @@ class Store:
                 part.unlink(missing_ok=True)
                 for name in (EMBEDDINGS, ARTIFACTS):
                     (folder / name).mkdir(exist_ok=True)
-                with closing(sqlite3.connect(part)) as database, writing_database(folder, database):
-                    database.executescript(
-                        f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
-                        f"PRAGMA journal_mode = WAL; PRAGMA secure_delete = ON; {_SCHEMA}"
-                    )
+                with closing(sqlite3.connect(part)) as database:
+                    new_database(database)
                     database.executemany("INSERT INTO space VALUES (?, ?)", space.items())
+                    database.commit()
                 sync(part)
                 part.replace(folder / DATABASE)
                 sync(folder)
@@ -143,7 +156,7 @@ class Store:
                     yield database
                     return
                 database.execute("BEGIN IMMEDIATE")
-                with writing_database(self.folder, database):
+                with _whole(database):
                     yield database
         except sqlite3.DatabaseError as error:
             raise _in_words(path, error) from error
@@ -175,9 +188,10 @@ class Store:
             )
         if self.dimension is None:
             with self.database(write=True) as database:
-                database.execute("INSERT INTO space VALUES ('dimension', ?)", (str(dimension),))
+                values = "dimension", str(dimension)
+                database.execute("INSERT OR IGNORE INTO space VALUES (?, ?)", values)
             del self.space
-        elif dimension != self.dimension:
+        if dimension != self.dimension:
             raise InputError(
                 f"These faces have dimension {dimension}, those of {self.folder} {self.dimension} "
                 f"(embedder {shown(known)}): give faces of the same embedder, or make another library."
@@ -213,27 +227,19 @@ class Store:
         with self.database(write=True) as database:
             database.execute("INSERT INTO parts VALUES (?, ?, ?)", (number, first, len(X)))
             database.executemany(
-                "INSERT INTO faces (id, key, photo, taken) VALUES (?, ?, ?, ?)",
+                "INSERT INTO faces VALUES (?, ?, ?, ?, 0)",
                 zip(ids.tolist(), *columns, strict=True),
             )
         return ids
 
     def vectors(self, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
         """Return the embeddings (m, d) of some faces, ascending."""
-        with self.database() as database:
-            parts = database.execute("SELECT number, first, count FROM parts ORDER BY first").fetchall()
         found = []
-        for number, first, count in parts:
-            low, high = np.searchsorted(faces, (first, first + count))
-            if low == high:
-                continue
-            rows = open_npy(self._part(number))
-            if rows.shape != (count, self.dimension):
-                raise InputError(
-                    f"{self._part(number)} does not hold the {count} embeddings that the library knows: "
-                    f"restore the file from a backup, or see nsrfc library check."
-                )
-            found.append(rows if high - low == count else rows[faces[low:high] - first])
+        for number, ids in self.parts():
+            low, high = np.searchsorted(faces, (ids[0], ids[-1] + 1))
+            if low < high:
+                rows = self.part(number, len(ids))
+                found.append(rows if high - low == len(ids) else rows[faces[low:high] - ids[0]])
         if not found:
             return np.empty((0, self.dimension or 0), np.float32)
         return found[0] if len(found) == 1 else np.concatenate(found)
@@ -249,6 +255,12 @@ class Store:
 
     def facts(self) -> Facts:
         """Return what is known of all faces, beside their embeddings."""
+        key = self.key()[2:]
+        if self._facts is None or self._facts[0] != key:
+            self._facts = key, self._read_facts()
+        return self._facts[1]
+
+    def _read_facts(self) -> Facts:
         with self.database() as database:
             n = self._count(database)
             photo, taken = np.full(n, -1), np.full(n, np.inf)
@@ -261,38 +273,89 @@ class Store:
         return Facts(photo, tuple(names.tolist()), taken)
 
     def described(self, faces: Sequence[int]) -> list[dict[str, Any]]:
-        """Return id, key, photo and date of some faces."""
-        marks = ",".join("?" * len(faces))
+        """Return id, key, photo and date of some faces; nothing of those that are forgotten."""
         with self.database() as database:
             database.row_factory = sqlite3.Row
             rows = database.execute(
-                f"SELECT id, key, photo, taken FROM faces WHERE id IN ({marks}) AND NOT gone",
-                list(faces),
+                "SELECT id, key, photo, taken FROM faces"
+                " WHERE NOT gone AND id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(faces)),),
             ).fetchall()
         by_id = {row["id"]: dict(row) for row in rows}
         return [by_id[face] for face in faces if face in by_id]
 
-    def forget(self, faces: npt.NDArray[np.int64]) -> None:
-        """Remove embeddings and what else is known of faces from the disk.
-
-        The caller holds :meth:`alone`, and removes what acts and artefacts say of them.
-        """
+    def parts(self) -> list[tuple[int, npt.NDArray[np.int64]]]:
+        """Return number and face ids of every batch."""
         with self.database() as database:
-            parts = database.execute("SELECT number, first, count FROM parts").fetchall()
-        for number, first, count in parts:
-            rows = faces[(faces >= first) & (faces < first + count)] - first
-            if len(rows):
-                kept = np.array(open_npy(self._part(number)))
-                kept[rows] = 0
-                write_npy(self._part(number), kept)
-        gone = [(face,) for face in faces.tolist()]
+            rows = database.execute("SELECT number, first, count FROM parts ORDER BY first").fetchall()
+        return [(number, np.arange(first, first + count)) for number, first, count in rows]
+
+    def part(self, number: int, count: int) -> npt.NDArray[Any]:
+        """Return the embeddings (count, d) of a batch, mapped.
+
+        Raises
+        ------
+        InputError
+            If the file is gone, damaged or another one.
+        """
+        path = self._part(number)
+        rows = open_npy(path)
+        if rows.shape != (count, self.dimension):
+            raise InputError(
+                f"{path} does not hold the {count} embeddings that the library knows: restore the file "
+                f"from a backup, or run nsrfc library check {self.folder}."
+            )
+        return rows
+
+    # Forgetting
+
+    def mark_gone(self, faces: npt.NDArray[np.int64], persons: Sequence[str] = ()) -> None:
+        """Let faces and the names of persons count no more; acts no longer mention them."""
+        rows = faces.tolist()
         with self.database(write=True) as database:
             database.executemany(
-                "UPDATE faces SET key = NULL, photo = NULL, taken = NULL, gone = 1 WHERE id = ?", gone
+                "UPDATE faces SET key = NULL, photo = NULL, taken = NULL, gone = 1 WHERE id = ?",
+                [(face,) for face in rows],
             )
+            for number, act in acts_in(database).items():
+                nameless = not {act.person, f"p{number}"}.isdisjoint(persons)
+                kept = act.without(rows, nameless=nameless).as_json()
+                database.execute("UPDATE journal SET act = ? WHERE id = ?", (kept, number))
+
+    def unerased(self) -> npt.NDArray[np.int64]:
+        """Return the faces that count no more but are still on disk, ascending."""
+        with self.database() as database:
+            rows = database.execute("SELECT id FROM faces WHERE gone = 1 ORDER BY id").fetchall()
+        return np.array([face for (face,) in rows], np.int64)
+
+    def erase_embeddings(self, faces: npt.NDArray[np.int64]) -> None:
+        """Overwrite embeddings of faces by zeros, and remove their thumbnails."""
+        for number, ids in self.parts():
+            rows = np.flatnonzero(np.isin(ids, faces, assume_unique=True))
+            if len(rows):
+                kept = np.array(self.part(number, len(ids)))
+                kept[rows] = 0
+                write_npy(self._part(number), kept)
         if kind_of(self.folder / THUMBNAILS) == "file":
             with self._thumbnails() as database:
+                gone = [(face,) for face in faces.tolist()]
                 database.executemany("DELETE FROM thumbnails WHERE face = ?", gone)
+                database.commit()
+                database.execute("VACUUM")
+
+    def erased(self, faces: npt.NDArray[np.int64]) -> None:
+        """Note that nothing of faces is left, and remove what the database still held of them."""
+        with self.database(write=True) as database:
+            gone = [(face,) for face in faces.tolist()]
+            database.executemany("UPDATE faces SET gone = 2 WHERE id = ?", gone)
+        with self.database() as database:
+            database.execute("VACUUM")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def drop_runs(self) -> None:
+        """Let no run count, so that the library can be clustered anew."""
+        with self.database(write=True) as database:
+            database.execute("DELETE FROM runs")
 
     # Thumbnails
 
@@ -316,7 +379,7 @@ class Store:
             with closing(sqlite3.connect(path, timeout=_WAIT)) as database, database:
                 database.execute("PRAGMA secure_delete = ON")
                 database.execute(
-                    "CREATE TABLE IF NOT EXISTS thumbnails (face INTEGER PRIMARY KEY, image BLOB) STRICT"
+                    "CREATE TABLE IF NOT EXISTS thumbnails (face INTEGER PRIMARY KEY, image BLOB)"
                 )
                 yield database
         except sqlite3.DatabaseError as error:
@@ -364,8 +427,8 @@ class Store:
             rows = "SELECT run, before, after, faces FROM lineage ORDER BY run, before, after"
             return database.execute(rows).fetchall()
 
-    def cluster_ids(self, run: int, founders: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return ids (m,) for clusters that are new since a run, given by their lowest faces (m,).
+    def cluster_ids(self, series: int, founders: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return ids (m,) for clusters that are new in a series, given by their lowest faces (m,).
 
         The same cluster gets the same id each time, so that undoing and doing again changes nothing.
         """
@@ -373,11 +436,13 @@ class Store:
             return np.empty(0, np.int64)
         with self.database(write=True) as database:
             database.executemany(
-                "INSERT OR IGNORE INTO clusters (run, founder) VALUES (?, ?)",
-                [(run, founder) for founder in founders.tolist()],
+                "INSERT OR IGNORE INTO clusters (series, founder) VALUES (?, ?)",
+                [(series, founder) for founder in founders.tolist()],
             )
             known = dict(
-                database.execute("SELECT founder, id FROM clusters WHERE run = ?", (run,)).fetchall()
+                database.execute(
+                    "SELECT founder, id FROM clusters WHERE series = ?", (series,)
+                ).fetchall()
             )
         return np.array([known[founder] for founder in founders.tolist()], np.int64)
 
@@ -455,6 +520,12 @@ def acts_in(database: sqlite3.Connection) -> dict[int, Act]:
     return {number: Act.of_json(text) for number, text in rows}
 
 
+def next_act(database: sqlite3.Connection) -> int:
+    """Return the number that the next act will have."""
+    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
+    return 1 if row is None else int(row[0]) + 1
+
+
 def append(database: sqlite3.Connection, act: Act) -> int:
     """Append an act, and return its number."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -469,8 +540,26 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def new_database(database: sqlite3.Connection) -> None:
+    """Make the tables of a library."""
+    database.execute(f"PRAGMA application_id = {APPLICATION}")
+    database.execute(f"PRAGMA user_version = {VERSION}")
+    database.execute("PRAGMA journal_mode = WAL")
+    for name, columns in _TABLES.items():
+        database.execute(f"CREATE TABLE {name} ({columns})")
+
+
+def is_sound(path: Path) -> bool:
+    """Whether SQLite finds no damage in a file."""
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            return bool(database.execute("PRAGMA integrity_check").fetchone()[0] == "ok")
+    except sqlite3.DatabaseError:
+        return False
+
+
 @contextmanager
-def writing_database(folder: Path, database: sqlite3.Connection) -> Iterator[None]:
+def _whole(database: sqlite3.Connection) -> Iterator[None]:
     """Commit what a block does; nothing of it if it raises."""
     try:
         yield
@@ -484,17 +573,28 @@ def _next_part(database: sqlite3.Connection) -> int:
     return int(database.execute("SELECT coalesce(max(number) + 1, 0) FROM parts").fetchone()[0])
 
 
-def _in_words(path: Path, error: sqlite3.DatabaseError) -> InputError:
+def _in_words(path: Path, error: sqlite3.DatabaseError) -> Exception:
+    """Turn an error that the user can fix into a sentence; others are returned as they are."""
     name = getattr(error, "sqlite_errorname", "")
-    if name in ("SQLITE_BUSY", "SQLITE_LOCKED"):
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return InputError(f"{path} is being written by another process: wait until it has ended.")
-    if name in ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM") or name.startswith(
-        ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
-    ):
+    if name.startswith(_UNWRITABLE):
         return InputError(
             f"{path} cannot be written ({error}): make room, or change the permissions of its folder."
         )
-    return InputError(
-        f"{path} is damaged ({error}): run nsrfc library check {path.parent} to see what can be mended, "
-        f"or restore a backup."
-    )
+    if name.startswith(_DAMAGED):
+        return InputError(
+            f"{path} is damaged ({error}): run nsrfc library check {path.parent} to see what can be "
+            f"mended, or restore a backup."
+        )
+    return error
+
+
+_UNWRITABLE = (
+    "SQLITE_FULL",
+    "SQLITE_READONLY",
+    "SQLITE_CANTOPEN",
+    "SQLITE_PERM",
+    "SQLITE_IOERR",
+)
+_DAMAGED = "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"

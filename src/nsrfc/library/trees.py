@@ -17,7 +17,7 @@ from nsrfc.graph.connectivity import group_sums
 from nsrfc.records import EdgeList
 from nsrfc.runtime import compiled
 
-__all__ = ["LINK", "Clusters", "Comparison", "Sums", "Tree", "spanning_tree"]
+__all__ = ["LINK", "ClusterSums", "Comparison", "Sums", "Tree", "spanning_tree"]
 
 _Rows = npt.NDArray[np.int64]
 _Ids = npt.NDArray[np.int32]
@@ -40,7 +40,7 @@ class Sums(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Clusters:
+class ClusterSums:
     """Sums of the unit vectors of clusters.
 
     Attributes
@@ -60,7 +60,7 @@ class Clusters:
     square: _Doubles
 
     @classmethod
-    def sum_up(cls, vectors: _Floats, cluster: _Rows) -> Clusters:
+    def sum_up(cls, vectors: _Floats, cluster: _Rows) -> ClusterSums:
         """Sum unit vectors (u, d) of clusters (u,), none of which is empty."""
         there = cluster >= 0
         if not there.all():
@@ -96,7 +96,7 @@ class Comparison:
     usual: float
 
     @classmethod
-    def of(cls, clusters: Clusters, impostor_mean: float) -> Comparison:
+    def of(cls, clusters: ClusterSums, impostor_mean: float) -> Comparison:
         """Measure what is usual."""
         found, several = cls(impostor_mean, 1 - impostor_mean), clusters.size > 1
         if not several.any():
@@ -161,7 +161,7 @@ class Tree:
         sums: _Rows = found[self.below, 0]
         return sums
 
-    def similarity(self, vectors: _Floats, clusters: Clusters, comparison: Comparison) -> _Doubles:
+    def similarity(self, vectors: _Floats, clusters: ClusterSums, comparison: Comparison) -> _Doubles:
         """Normalised similarity (m,) of the two sides of each edge, of unit vectors (u, d)."""
         own, there = self.of_edges(clusters.of), clusters.of >= 0
         sums = np.zeros((len(self.order), vectors.shape[1]), np.float32)

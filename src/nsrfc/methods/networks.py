@@ -26,10 +26,11 @@ import torch
 from scipy.special import expit, logit
 from torch import Tensor, nn
 
-from nsrfc.chunks import ROWS, chunks
+from nsrfc.chunks import chunks
 from nsrfc.graph.connectivity import ClusterTest, connect, dots, join_uncertain, join_unlinked
 from nsrfc.graph.density_graph import build_density_graph
 from nsrfc.graph.scores import fit_score_model, impostor_scores
+from nsrfc.knn.rebuilt import listed_cosines
 from nsrfc.methods.base import EdgeScorer, Run
 from nsrfc.methods.search import search
 from nsrfc.model.bundle import network_fingerprint
@@ -65,7 +66,6 @@ __all__ = [
     "calibrated",
     "clipped_logit",
     "device_of",
-    "listed_cosines",
     "padded",
 ]
 
@@ -598,15 +598,6 @@ def clipped_logit(probability: _Floats) -> npt.NDArray[np.float64]:
     """Log-odds in double precision, bounded by those of `_SURE`."""
     odds: npt.NDArray[np.float64] = logit(np.clip(probability.astype(np.float64), _SURE, 1 - _SURE))
     return odds
-
-
-def listed_cosines(vectors: _Floats, ids: _Ids) -> _Floats:
-    """Cosines (n, k) of unit vectors with their listed neighbours; 0 where there is none."""
-    cosine = np.empty(ids.shape, np.float32)
-    for part in chunks(len(ids), ROWS):
-        cosine[part] = np.einsum("nd,nkd->nk", vectors[part], vectors[ids[part]], optimize=True)
-    cosine[ids < 0] = 0
-    return cosine
 
 
 def padded(graph: NeighborGraph, k: int) -> tuple[_Ids, _Floats]:

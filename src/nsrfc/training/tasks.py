@@ -24,8 +24,9 @@ from torch.nn import functional
 
 from nsrfc.graph.density_graph import mutual_probability
 from nsrfc.graph.subgraphs import local_adjacency, subgraphs
+from nsrfc.knn.rebuilt import listed_cosines
 from nsrfc.methods.base import Run
-from nsrfc.methods.networks import NetworkMethod, device_of, listed_cosines
+from nsrfc.methods.networks import NetworkMethod, device_of
 from nsrfc.methods.published import sparse_adjacency
 from nsrfc.methods.structure import StructureMethod
 from nsrfc.networks.published.adjacency import Adjacency, DenseAdjacency, SparseAdjacency
