@@ -17,7 +17,7 @@ from nsrfc.graph.constraints import Constraints
 from nsrfc.library.added import Added
 from nsrfc.library.evidence import Kept
 from nsrfc.methods.base import Run
-from nsrfc.records import DensityGraph, EdgeList, Neighborhood
+from nsrfc.records import UNCLUSTERED, DensityGraph, EdgeList, Neighborhood
 
 __all__ = ["Decision", "decide"]
 
@@ -48,6 +48,8 @@ class Decision:
         Number of units that are no added faces; they come first.
     threshold : float
         Minimum probability of an edge that joins.
+    known : Constraints
+        What was known of the faces, as rows.
     """
 
     faces: _Labels
@@ -58,11 +60,12 @@ class Decision:
     vectors: _Floats
     scenes: int
     threshold: float
+    known: Constraints
 
     @property
     def of_units(self) -> _Labels:
-        """Cluster (u,) of each unit."""
-        found = np.empty(len(self.vectors), np.int64)
+        """Cluster (u,) of each unit; -1 of one whose faces were all forgotten."""
+        found = np.full(len(self.vectors), UNCLUSTERED, np.int64)
         found[self.unit] = self.labels
         return found
 
@@ -89,9 +92,9 @@ def decide(
         It depends on what was said and on which faces there are, but not on their order, nor on the
         batches in which they were added.
     """
-    known = constraints.among(faces)
-    unit, scene, news = _units(kept, added, faces, known)
-    known = known.onto(unit, len(scene) + len(news))
+    of_faces = constraints.among(faces)
+    unit, scene, news = _units(kept, added, faces, of_faces)
+    known = of_faces.onto(unit, len(scene) + len(news))
     there = np.zeros(len(known.group), np.bool_)
     there[unit] = True
     method, near = kept.method, _of_scenes(kept.near, scene)
@@ -108,7 +111,7 @@ def decide(
         edges, kinds[2] = edges + more, len(more)
     each = relabel_by_first_appearance(labels[unit])
     kind = np.repeat(np.arange(3, dtype=np.int8), kinds)
-    return Decision(faces, unit, each, edges, kind, vectors, len(scene), method.threshold)
+    return Decision(faces, unit, each, edges, kind, vectors, len(scene), method.threshold, of_faces)
 
 
 def _units(

@@ -19,6 +19,7 @@ from nsrfc.errors import InputError, enumerate_names, shown
 from nsrfc.library.acts import Act, Person
 from nsrfc.library.clusters import Clusters
 from nsrfc.library.journal import Entry, Journal
+from nsrfc.library.questions import Question, questions
 from nsrfc.library.store import Store, Table
 from nsrfc.methods.base import Run
 from nsrfc.records import UNCLUSTERED
@@ -560,6 +561,17 @@ class Library:
                 else f"Give at least {least} different faces."
             )
         return tuple(chosen.tolist())
+
+    # What to ask, and why
+
+    def questions(self, limit: int = 12) -> list[Question]:
+        """Return pairs of faces of which a human should say whether they are one person.
+
+        Those come first whose answer is expected to change most; nothing is asked that is known, or
+        about hidden persons. Give the answer with :meth:`answer`.
+        """
+        decision, ids = self._found.decision()
+        return questions(decision, self._journal.state, ids, limit)
 
 
 def _first(faces: _Faces) -> int:
