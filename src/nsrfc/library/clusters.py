@@ -85,7 +85,9 @@ class Clusters:
             before = np.full(len(decision.faces), UNCLUSTERED, np.int64)
             old = np.isin(decision.faces, kept.faces, assume_unique=True)
             before[old] = kept.clusters[np.searchsorted(kept.faces, decision.faces[old])]
-            ids = self._ids(before, decision, int(kept.record["run"]))
+            # Below zero: a cluster that was found since the run, and one of the run itself, may have the
+            # same lowest face.
+            ids = self._ids(before, decision, -int(kept.record["run"]))
             self._store.keep_clustering(key, decision.faces, ids)
             self._decision = key, decision, ids
         return self._decision[1:]

@@ -544,7 +544,7 @@ class Library:
         return self._journal.state.persons[own]
 
     def _id(self, who: str) -> str:
-        """Id of a person or cluster; where it is a person, clusters need not be found, which takes a while."""
+        """Id of a person or cluster; of a person without finding clusters, which takes a while."""
         for person in self._journal.state.persons.values():
             if who == person.id or (person.name is not None and who == person.name):
                 return person.id

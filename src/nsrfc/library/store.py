@@ -363,6 +363,15 @@ class Store:
             row = database.execute("SELECT image FROM thumbnails WHERE face = ?", (face,)).fetchone()
         return None if row is None else row[0]
 
+    def pictured(self, faces: Sequence[int]) -> set[int]:
+        """Return those of some faces that have a picture."""
+        if kind_of(self.folder / THUMBNAILS) != "file":
+            return set()
+        marks = ",".join("?" * len(faces))
+        with self._thumbnails() as database:
+            rows = database.execute(f"SELECT face FROM thumbnails WHERE face IN ({marks})", list(faces))
+            return {face for (face,) in rows}
+
     @contextmanager
     def _thumbnails(self) -> Iterator[sqlite3.Connection]:
         path = self.folder / THUMBNAILS
@@ -419,9 +428,10 @@ class Store:
             return database.execute(rows).fetchall()
 
     def cluster_ids(self, run: int, founders: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return ids (m,) for clusters that are new since a run, given by their lowest faces (m,).
+        """Return ids (m,) for clusters that are new in a run, given by their lowest faces (m,).
 
-        The same cluster gets the same id each time, so that undoing and doing again changes nothing.
+        ``-run`` stands for the time since that run. The same cluster gets the same id each time, so that
+        undoing and doing again changes nothing.
         """
         if not len(founders):
             return np.empty(0, np.int64)
