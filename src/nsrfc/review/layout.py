@@ -16,7 +16,7 @@ SAMPLE = 20_000
 CHUNK = 50_000
 """Faces that are placed at a time."""
 
-_MARGIN = 5
+_MARGIN = 10
 """Of a map of 100 by 100."""
 
 

@@ -34,8 +34,18 @@ const button = (label, shortcut, act, attributes = {}) =>
   el("button", { type: "button", "aria-keyshortcuts": shortcut, onclick: act, ...attributes },
     label, shortcut ? " " : null, shortcut ? key(shortcut) : null);
 
-function tell(text) { document.querySelector("#said").textContent = text; complain(""); }
-function complain(text) { document.querySelector("#wrong").textContent = text; }
+let quiet = 0;
+function tell(text, ...more) {
+  const place = document.querySelector("#said");
+  place.replaceChildren(text, ...more);
+  clearTimeout(quiet);
+  quiet = setTimeout(() => place.replaceChildren(), more.length ? 15000 : 6000);
+  complain("");
+}
+function complain(text) {
+  document.querySelector("#wrong").textContent = text;
+  if (text) document.querySelector("#said").replaceChildren();
+}
 
 class Refused extends Error {
   constructor(answer, status) { super(answer.error ?? "The server gave no answer."); Object.assign(this, { answer, status }); }
@@ -112,8 +122,8 @@ function dot(at, kind, radius) {
   return node;
 }
 
-// Where there is no picture: where the face is on a map of all faces.
-function mapped(face) {
+// Where there is no picture: where the face is on a map of all faces, and its peer of a question.
+function mapped(face, peer) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 100 100");
   svg.setAttribute("aria-hidden", "true");
@@ -122,6 +132,7 @@ function mapped(face) {
     svg.prepend(...every.map((at) => dot(at, "other", 0.9)));
     if (!every.length) points = null;
   });
+  if (peer?.at) svg.append(dot(peer.at, "peer", 5));
   if (face.at) svg.append(dot(face.at, "halo", 9), dot(face.at, "own", 4));
   return svg;
 }
@@ -129,13 +140,14 @@ function mapped(face) {
 const called = (face) => face.key ?? `face ${face.id}`;
 const about = (face) => [called(face), face.photo && face.photo !== face.key ? face.photo : null, face.taken].filter(Boolean).join(", ");
 
-function picture(face, alt = "") {
+function picture(face, alt = "", peer = null) {
   if (!face) return el("span", { class: "picture none" });
   if (face.picture) {
     const source = `/thumbnail/${face.id}?token=${encodeURIComponent(token)}`;
     return el("img", { class: "picture", src: source, alt, width: 112, height: 112, loading: "lazy", decoding: "async", draggable: "false" });
   }
-  return el("span", { class: "picture map" }, mapped(face), el("span", { class: "code" }, called(face)));
+  const label = alt ? { role: "img", "aria-label": alt } : { "aria-hidden": "true" };
+  return el("span", { class: "picture map", ...label }, mapped(face, peer), el("span", { class: "code" }, called(face)));
 }
 
 // --- Lists of tiles: one has the focus, arrows move it, tiles that stay the same are left in place
@@ -230,12 +242,13 @@ function questions() {
     return answer.current;
   });
 
-  function side(group, face, letter) {
-    const others = group.beside.map((each) => picture(each));
+  function side(group, face, letter, peer, small) {
+    const others = small ? [] : group.beside.map((each) => picture(each));
+    const label = group.name ?? (small ? many(group.count, "face") : titled(group));
     return el("figure", { class: "side" },
-      picture(face, `Face ${letter}: ${about(face)}`),
+      picture(face, `Face ${letter}: ${about(face)}`, peer),
       el("figcaption", {},
-        el("a", { href: `#/person/${group.id}` }, titled(group)),
+        el("a", { href: `#/person/${group.id}`, tabindex: small ? -1 : null }, label),
         el("span", { class: "quiet" }, `${about(face)} · ${many(group.count, "face")}`)),
       others.length ? el("div", { class: "beside", "aria-hidden": "true" }, others) : null);
   }
@@ -246,7 +259,7 @@ function questions() {
     const label = inside ? `Is ${titled(a)} one person? Faces ${called(question.a)} and ${called(question.b)}`
       : `Are ${titled(a)}, ${called(question.a)}, and ${titled(b)}, ${called(question.b)}, one person?`;
     return el("div", { class: small ? "pair small" : "pair", role: "group", "aria-label": label, tabindex: small ? -1 : 0, "data-stop": "" },
-      side(a, question.a, "A"), side(b, question.b, "B"),
+      side(a, question.a, "A", question.b, small), side(b, question.b, "B", question.a, small),
       small ? el("div", { class: "answers" },
         ["yes", "no", "unsure"].map((word) => button({ yes: "Yes", no: "No", unsure: "?" }[word], null, () => answer(word, question),
           { tabindex: -1, "aria-label": { yes: "Yes", no: "No", unsure: "Nobody can tell" }[word] }))) : null);
@@ -283,7 +296,7 @@ function questions() {
     title.textContent = "Are these one person each?";
     count.textContent = `${shown.length} of ${queue.length} · the keys answer the pair in the frame`;
     const list = el("div", { class: "twelve" }, shown.map((question) => pair(question, true)));
-    place.replaceChildren(list, el("div", { class: "bar" },
+    place.replaceChildren(list, el("div", { class: "bar chosen" },
       button("Yes", "y", () => answer("yes"), { class: "yes" }),
       button("No", "n", () => answer("no"), { class: "no" }),
       button("Nobody can tell", "s", () => answer("unsure")),
@@ -349,8 +362,8 @@ function people() {
   let groups = [], total = 0, wanted = STEP;
   const chosen = new Map();
   const list = el("ul", { class: "tiles", "aria-label": "People" });
-  const more = button("More", null, () => { wanted += 2 * STEP; follow.load(); });
-  const search = el("input", { type: "search", placeholder: "Name", "aria-label": "Search by name", "aria-keyshortcuts": "/", value: looked.search,
+  const more = button("More", null, () => { wanted += 2 * STEP; follow.load(); }, { hidden: true });
+  const search = el("input", { type: "search", placeholder: "Search a name", "aria-label": "Search a name", "aria-keyshortcuts": "/", value: looked.search,
     oninput: () => { looked.search = search.value; wanted = STEP; follow.load(); } });
   const kinds = { people: "Persons", clusters: "Not named yet", hidden: "Hidden" };
   const tabs = Object.entries(kinds).map(([kind, label]) => el("button", { type: "button", "data-kind": kind, "aria-pressed": String(kind === looked.kind),
@@ -474,7 +487,7 @@ function person(who) {
   const list = el("ul", { class: "tiles faces", "aria-label": "Faces" });
   const head = el("div", { class: "person" });
   const bar = el("div", { class: "bar chosen", hidden: true });
-  const more = button("More", null, () => { wanted += 4 * STEP; follow.load(); });
+  const more = button("More", null, () => { wanted += 4 * STEP; follow.load(); }, { hidden: true });
   const name = el("input", { id: "name", type: "text", maxlength: 200, autocomplete: "off", placeholder: "Who is this?", "aria-keyshortcuts": "e" });
   const birth = el("input", { id: "birth", type: "date", onchange: () => act("born", { date: birth.value || null }) });
   main.replaceChildren(head, list, el("div", { class: "more" }, more), bar);
@@ -508,6 +521,7 @@ function person(who) {
 
   function drawHead() {
     const isPerson = group.id[0] === "p", open = group.count - group.confirmed;
+    const state = !isPerson ? "found by the machine" : open ? `${open.toLocaleString("en")} not confirmed` : "all confirmed";
     const typing = document.activeElement === name;
     if (!typing) name.value = group.name ?? "";
     if (document.activeElement !== birth) birth.value = group.birth ?? "";
@@ -518,7 +532,7 @@ function person(who) {
         el("h2", { class: "hidden" }, titled(group)),
         el("label", { for: "name" }, "Name ", key("e")),
         el("div", { class: "line" }, name, el("button", { type: "submit", class: "yes" }, "Save")),
-        el("p", { class: "quiet" }, `${many(group.count, "face")}, ${group.confirmed === group.count ? "all confirmed" : `${group.confirmed.toLocaleString("en")} confirmed`} · ${group.id}`)),
+        el("p", { class: "quiet" }, `${many(group.count, "face")}, ${state} · ${group.id}`)),
       el("div", { class: "aside" },
         isPerson && open ? button(`Confirm all ${group.count.toLocaleString("en")}`, "c", confirmAll) : "",
         isPerson ? button(group.hidden ? "Show" : "Hide", "h", () => act("hide", { hidden: !group.hidden })) : "",
@@ -530,7 +544,7 @@ function person(who) {
     const node = el("button", { type: "button", "data-stop": "", tabindex: -1, "aria-pressed": String(chosen.has(face.id)),
       "aria-label": `${about(face)}${face.confirmed ? ", confirmed" : ""}`, title: about(face),
       onclick: (event) => choose(face, !chosen.has(face.id), event.shiftKey) },
-      picture(face), el("span", { class: "quiet" }, face.confirmed ? "✓ " : "", called(face)));
+      picture(face), el("span", { class: "quiet" }, called(face)), face.confirmed ? el("span", { class: "sure", "aria-hidden": "true" }, "✓") : null);
     return el("li", { class: "tile" }, node);
   }
 
@@ -598,7 +612,7 @@ function person(who) {
   const remove = () => act("reject", { faces: ids() });
   const split = async () => {
     const answer = await act("split", { faces: ids() });
-    if (answer) document.querySelector("#said").append(el("a", { href: `#/person/${answer.who}` }, "Open the new person"));
+    if (answer) tell(`${answer.words[0]}.`, el("a", { href: `#/person/${answer.who}` }, "Open the new person"));
   };
   const cover = () => act("cover", { face: ids()[0] });
   function clear() { for (const face of faces) if (chosen.has(face.id)) choose(face, false); }
@@ -631,7 +645,7 @@ function person(who) {
 function past() {
   let wanted = STEP;
   const list = el("ol", { class: "acts", "aria-label": "What was said, the last first" });
-  const more = button("More", null, () => { wanted += 4 * STEP; follow.load(); });
+  const more = button("More", null, () => { wanted += 4 * STEP; follow.load(); }, { hidden: true });
   main.replaceChildren(el("h2", {}, "History"), list, el("div", { class: "more" }, more));
 
   const follow = following(async (late) => {
@@ -686,6 +700,7 @@ function route() {
   screen.leave?.();
   complain("");
   main.setAttribute("aria-busy", "true");
+  main.dataset.screen = [kind, who].filter(Boolean).join("/");
   document.title = "nsrfc review";
   for (const link of document.querySelectorAll("nav a")) {
     const here = link.dataset.screen === (kind === "person" ? "people" : kind);
