@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from collections.abc import Callable
@@ -35,13 +36,7 @@ class Review:
     """
 
     def __init__(self, folder: Path, port: int = 0) -> None:
-        try:
-            self._socket = socket.create_server((HOST, port))
-        except OSError as error:
-            raise InputError(
-                f"Port {port} cannot be used ({error.strerror}): give another --port, or none for any "
-                f"that is free."
-            ) from None
+        self._socket = _listening(port)
         try:
             self._session = Session(folder)
         except BaseException:
@@ -95,3 +90,21 @@ class Review:
     def stop(self) -> None:
         """Let :meth:`serve` return."""
         self._server.should_exit = True
+
+
+def _listening(port: int) -> socket.socket:
+    # asyncio sends small packets at once (TCP_NODELAY) only where the protocol is named, as
+    # `socket.create_server` does not: each answer would wait 40 ms for an acknowledgement.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((HOST, port))
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        raise InputError(
+            f"Port {port} cannot be used ({error.strerror}): give another --port, or none for any that is "
+            f"free."
+        ) from None
+    return listening
