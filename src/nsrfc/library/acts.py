@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 from typing import Any, Literal, Self
 
 from nsrfc.errors import shown
@@ -234,8 +235,9 @@ class State:
 
     def _reject(self, number: int, act: Act) -> None:
         if act.person is None:
-            one, other = sorted(act.faces)
-            self.apart.setdefault((one, other), number)
+            # A face of the two may have been forgotten.
+            for pair in combinations(sorted(act.faces), 2):
+                self.apart.setdefault(pair, number)
             return
         person = self.person(act.person)
         for face in act.faces:
@@ -300,8 +302,7 @@ class State:
 
     def _unsure(self, number: int, act: Act) -> None:
         del number
-        one, other = sorted(act.faces)
-        self.unsure.add((one, other))
+        self.unsure.update(combinations(sorted(act.faces), 2))
 
     def _new(self, number: int, name: str | None) -> Person:
         person = Person(f"p{number}", name)

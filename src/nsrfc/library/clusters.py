@@ -85,9 +85,7 @@ class Clusters:
             before = np.full(len(decision.faces), UNCLUSTERED, np.int64)
             old = np.isin(decision.faces, kept.faces, assume_unique=True)
             before[old] = kept.clusters[np.searchsorted(kept.faces, decision.faces[old])]
-            # Below zero: a cluster that was found since the run, and one of the run itself, may have the
-            # same lowest face.
-            ids = self._ids(before, decision, -int(kept.record["run"]))
+            ids = self._ids(before, decision, int(kept.record["run"]))
             self._store.keep_clustering(key, decision.faces, ids)
             self._decision = key, decision, ids
         return self._decision[1:]
@@ -152,7 +150,8 @@ class Clusters:
         kept = keep(folder, faces, evidence, record)
         known = constraints(self._journal.state, self._store.facts())
         decision = decide(kept, None, faces, known, run)
-        ids = self._ids(before, decision, number)
+        # Clusters that a word or later faces will found have a series of their own.
+        ids = self._ids(before, decision, -number)
         kept.keep_clusters(ids)
         # From here on the run counts.
         self._store.add_run(number, record, lineage(before, ids))
@@ -185,8 +184,8 @@ class Clusters:
     def _folder(self, number: int) -> Path:
         return self._store.folder / ARTIFACTS / f"run-{number:06}"
 
-    def _ids(self, before: _Faces, decision: Decision, run: int) -> _Faces:
+    def _ids(self, before: _Faces, decision: Decision, series: int) -> _Faces:
         def new_ids(founders: _Faces) -> _Faces:
-            return self._store.cluster_ids(run, founders)
+            return self._store.cluster_ids(series, founders)
 
         return living_ids(before, decision.labels, decision.faces, new_ids)

@@ -137,6 +137,11 @@ class Library:
         """What is kept on disk."""
         return self._store
 
+    @property
+    def found(self) -> Clusters:
+        """What the machine found."""
+        return self._found
+
     # Faces
 
     def add(

@@ -76,7 +76,7 @@ _TABLES = {
     "journal": "id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, act TEXT",
     "runs": "id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, record TEXT",
     "clusters": (
-        "id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER, founder INTEGER, UNIQUE (run, founder)"
+        "id INTEGER PRIMARY KEY AUTOINCREMENT, series INTEGER, founder INTEGER, UNIQUE (series, founder)"
     ),
     "lineage": "run INTEGER, before INTEGER, after INTEGER, faces INTEGER",
 }
@@ -427,21 +427,22 @@ class Store:
             rows = "SELECT run, before, after, faces FROM lineage ORDER BY run, before, after"
             return database.execute(rows).fetchall()
 
-    def cluster_ids(self, run: int, founders: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return ids (m,) for clusters that are new in a run, given by their lowest faces (m,).
+    def cluster_ids(self, series: int, founders: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return ids (m,) for clusters that are new in a series, given by their lowest faces (m,).
 
-        ``-run`` stands for the time since that run. The same cluster gets the same id each time, so that
-        undoing and doing again changes nothing.
+        The same cluster gets the same id each time, so that undoing and doing again changes nothing.
         """
         if not len(founders):
             return np.empty(0, np.int64)
         with self.database(write=True) as database:
             database.executemany(
-                "INSERT OR IGNORE INTO clusters (run, founder) VALUES (?, ?)",
-                [(run, founder) for founder in founders.tolist()],
+                "INSERT OR IGNORE INTO clusters (series, founder) VALUES (?, ?)",
+                [(series, founder) for founder in founders.tolist()],
             )
             known = dict(
-                database.execute("SELECT founder, id FROM clusters WHERE run = ?", (run,)).fetchall()
+                database.execute(
+                    "SELECT founder, id FROM clusters WHERE series = ?", (series,)
+                ).fetchall()
             )
         return np.array([known[founder] for founder in founders.tolist()], np.int64)
 
