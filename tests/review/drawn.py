@@ -26,8 +26,8 @@ def drawing(person: int, face: int) -> bytes:
     image = Image.new("RGB", (big, big), _BACK[this.integers(len(_BACK))])
     pen = ImageDraw.Draw(image)
     skin, hair = _SKIN[own.integers(len(_SKIN))], _HAIR[own.integers(len(_HAIR))]
-    width, height = own.integers(105, 130), own.integers(135, 160)
-    x, y = big // 2 + this.integers(-22, 23), big // 2 + this.integers(-12, 20)
+    width, height = int(own.integers(105, 130)), int(own.integers(135, 160))
+    x, y = big // 2 + int(this.integers(-22, 23)), big // 2 + int(this.integers(-12, 20))
     pen.ellipse((x - 190, y + 150, x + 190, y + 520), fill=_CLOTH[own.integers(len(_CLOTH))])
     pen.rectangle((x - 45, y + 80, x + 45, y + 190), fill=skin)
     style = int(own.integers(3))
@@ -41,7 +41,7 @@ def drawing(person: int, face: int) -> bytes:
         for angle in np.linspace(np.pi, 2 * np.pi, 9):
             cx, cy = x + width * np.cos(angle), y - 40 + (height - 10) * np.sin(angle)
             pen.ellipse((cx - 42, cy - 42, cx + 42, cy + 42), fill=hair)
-    look, apart, eye = this.integers(-10, 11), own.integers(40, 56), own.integers(9, 15)
+    look, apart, eye = int(this.integers(-10, 11)), int(own.integers(40, 56)), int(own.integers(9, 15))
     for side in (-1, 1):
         cx, cy = x + side * apart + look, y - 15
         pen.ellipse((cx - eye - 8, cy - eye, cx + eye + 8, cy + eye), fill="white")

@@ -19,7 +19,7 @@ from tests.review.conftest import Served, serving
 Json = dict[str, Any]
 
 
-def get(client: httpx.Client, path: str, **query: object) -> Json:
+def get(client: httpx.Client, path: str, **query: str | int) -> Json:
     """Return a list once it is of the present."""
     for _ in range(200):
         answer = client.get(path, params=query)
@@ -185,11 +185,23 @@ def test_a_cluster_that_changed_since_it_was_shown_is_not_named(served: Served) 
     with served.client() as client:
         one, other = clusters(client)[:2]
         say(client, "merge", who=one["id"], others=[other["id"]], seen=seen(one, other))
+        clusters(client)
         for who, given in ((one["id"], seen(one)), (other["id"], seen(other)), (one["id"], {})):
             refusal = cannot(client, "name", who=who, name="Anna", seen=given)
             assert "has changed since it was shown" in refusal["error"]
 
     assert [group for group in served.library.people() if group.name] == []
+
+
+def test_a_cluster_is_named_as_it_was_shown_while_clusters_are_found(served: Served) -> None:
+    with served.client() as client:
+        one, other = clusters(client)[:2]
+        with served.review._session._finding:
+            say(client, "answer", a=one["cover"]["id"], b=other["cover"]["id"], word="unsure")
+            who = say(client, "name", who=one["id"], name="Anna", seen=seen(one))["who"]
+            say(client, "merge", who=who, others=[other["id"]], seen=seen(other))
+
+    assert served.library.group("Anna").confirmed.size == one["count"] + other["count"]
 
 
 def test_what_cannot_be_is_answered_with_a_sentence(served: Served) -> None:

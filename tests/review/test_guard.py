@@ -20,7 +20,7 @@ DATA = ("/api/questions", "/api/people", "/api/group/c0", "/api/history", "/api/
 @pytest.mark.parametrize("path", DATA)
 @pytest.mark.parametrize("token", ["", "wrong", "ä"])
 def test_data_needs_the_token(served: Served, path: str, token: str) -> None:
-    headers = {"X-Token": token.encode("latin-1")}
+    headers = {b"X-Token": token.encode("latin-1")}
     answer = httpx.get(served.origin + path, headers=headers, params={"token": token})
 
     assert answer.status_code == 403

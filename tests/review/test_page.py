@@ -85,6 +85,12 @@ class Page:
             self.window.save_screenshot(str(Path(folder) / f"{name}.png"))
 
 
+def log(window: Chrome, kind: str) -> list[dict[str, str]]:
+    """Return what the browser noted since it was last asked."""
+    entries: list[dict[str, str]] = window.get_log(kind)  # type: ignore[no-untyped-call]
+    return entries
+
+
 @contextmanager
 def shown(
     served: Served, profile: Path, *, width: int = 1100, height: int = 800, dark: bool = False
@@ -92,9 +98,7 @@ def shown(
     with browser(profile, width=width, height=height, dark=dark) as window:
         page = Page(window, served)
         yield page
-        refused = [
-            entry for entry in window.get_log("browser") if "Content Security" in entry["message"]
-        ]
+        refused = [entry for entry in log(window, "browser") if "Content Security" in entry["message"]]
         assert refused == []
 
 
@@ -321,7 +325,7 @@ def test_nothing_is_asked_of_anybody_else(page: Page) -> None:
         page.press(key)
         page.until(lambda: page.one("main").get_attribute("aria-busy") == "false")
     asked = []
-    for entry in page.window.get_log("performance"):
+    for entry in log(page.window, "performance"):
         message = json.loads(entry["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":
             asked.append(message["params"]["request"]["url"])
@@ -393,7 +397,7 @@ def test_dark_where_the_computer_is_dark(served: Served, tmp_path: Path) -> None
     for dark in (True, False):
         with shown(served, tmp_path / f"profile{dark}", dark=dark) as page:
             page.open("people")
-            page.until(lambda page=page: len(page.all(".tile")) >= 6)
+            page.one(".tile:nth-child(6)")
             page.picture("dark" if dark else "people")
             color = page.window.execute_script("return getComputedStyle(document.body).backgroundColor")
             light = sum(map(int, color.removeprefix("rgb(").rstrip(")").split(","))) > 3 * 128

@@ -397,8 +397,14 @@ class Library:
 
     # What a human says
 
-    def name(self, who: str, name: str) -> str:
+    def name(self, who: str | Sequence[int] | _Faces, name: str) -> str:
         """Name a person, or say that a cluster is a person of this name: all its faces are confirmed.
+
+        Parameters
+        ----------
+        who : str or sequence of int
+            Faces in place of a cluster are those that it had when it was looked at.
+        name : str
 
         Returns
         -------
@@ -415,17 +421,18 @@ class Library:
             raise InputError(
                 f"{shown(name)} is no name: give up to 200 printable letters, unlike p7 or c12."
             )
-        own = self._id(who)
+        own = self._id(who) if isinstance(who, str) else "these faces"
         for other in self._journal.state.persons.values():
             if other.name == name and other.id != own:
                 raise InputError(
                     f"{other.id} is called {shown(name)} already: merge the two with nsrfc merge "
                     f"{other.id} {own}, or give another name."
                 )
-        if own.startswith("p"):
+        if isinstance(who, str) and own.startswith("p"):
             self._journal.say(Act("name", person=own, text=name))
             return own
-        number = self._journal.say(Act("name", tuple(self.group(own).faces.tolist()), text=name))
+        faces = self.group(own).faces if isinstance(who, str) else who
+        number = self._journal.say(Act("name", self._checked(faces), text=name))
         return f"p{number}"
 
     def confirm(self, faces: Sequence[int] | _Faces, who: str | None = None) -> int:

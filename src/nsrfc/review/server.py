@@ -104,7 +104,7 @@ def _listening(port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise InputError(
-            f"Port {port} cannot be used ({error.strerror}): give another --port, or none for any that is "
-            f"free."
+            f"Port {port} cannot be used ({error.strerror}): give another --port, or none for any that "
+            f"is free."
         ) from None
     return listening

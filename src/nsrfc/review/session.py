@@ -7,8 +7,10 @@ many: a thread of its own does it, and until then the page shows what was found 
 from __future__ import annotations
 
 import threading
+import time
 import zlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from nsrfc.errors import InputError, NsrfcError
 from nsrfc.library.library import Group, Library
 from nsrfc.library.questions import Question
 from nsrfc.review.layout import positions
-from nsrfc.review.words import Name, Word
+from nsrfc.review.words import FacesOf, Name, Word
 
 __all__ = ["MOST_QUESTIONS", "SameNameError", "Session", "Snapshot", "mark"]
 
@@ -28,7 +30,13 @@ MOST_QUESTIONS = 60
 """Questions that are looked for at a time."""
 
 PATIENCE = 0.04
-"""Seconds that a list waits for the present clusters; small libraries are never behind."""
+"""Seconds that a list waits for the present clusters: small libraries are never behind."""
+
+SLOW = 0.2
+"""Seconds from which on it is slow to find clusters."""
+
+QUIET, MOST_QUIET = 0.4, 5.0
+"""Seconds without a word before clusters are found, where it is slow; and how long this may last."""
 
 
 LOOKED_AT = 500
@@ -100,6 +108,7 @@ class Session:
         self._saying, self._finding = threading.Lock(), threading.Lock()
         self._changed = threading.Condition()
         self._snapshot, self._trouble = Snapshot(), ""
+        self._slow, self._said = False, -np.inf
         self._positions = np.empty((0, 2), np.float32)
         self._behind, self._drawing, self._closed = True, False, False
         self._find()
@@ -142,7 +151,7 @@ class Session:
         with self._changed:
             if not there():
                 self._wake()
-                self._changed.wait_for(there, PATIENCE)
+                self._changed.wait_for(there, 0 if self._slow else PATIENCE)
             if self._trouble and not there():
                 raise InputError(self._trouble)
             return self._snapshot, there()
@@ -164,13 +173,10 @@ class Session:
             If it contradicts what was said before, or clusters are no longer what the page showed.
         """
         try:
-            if word.needs_clusters:
-                with self._finding, self._saying:
-                    self._check_seen(word)
-                    acts, who = word.say(self._library)
-            else:
-                with self._saying:
-                    acts, who = word.say(self._library)
+            with self._finding if word.needs_clusters else nullcontext(), self._saying:
+                if word.needs_clusters:
+                    self._find_now()
+                acts, who = word.say(self._library, self._shown(word))
         except InputError as error:
             if isinstance(word, Name):
                 self._find()
@@ -180,6 +186,7 @@ class Session:
             raise
         finally:
             with self._changed:
+                self._said = time.monotonic()
                 self._wake()
         said = {each.number: each.words for each in self._library.history()}
         return acts, who, [said[act] for act in acts]
@@ -226,6 +233,13 @@ class Session:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._behind or self._closed)
+                # Where it takes long, it waits until a quick succession of words has ended: they come
+                # first, and it would be found for each of them.
+                until = time.monotonic() + MOST_QUIET
+                while (
+                    self._slow and not self._closed and time.monotonic() < min(self._said + QUIET, until)
+                ):
+                    self._changed.wait(QUIET)
                 if self._closed:
                     return
                 self._behind = False
@@ -245,7 +259,9 @@ class Session:
         key = self._reader.store.key()
         if key == self._snapshot.key:
             return
+        start = time.monotonic()
         groups = {group.id: group for group in self._reader.groups()}
+        self._slow = time.monotonic() - start > SLOW
         self._publish(replace(self._snapshot, key=key, groups=groups))
 
     def _ask(self) -> None:
@@ -270,12 +286,15 @@ class Session:
             self._snapshot = snapshot
             self._changed.notify_all()
 
-    def _check_seen(self, word: Word) -> None:
-        """Refuse a word about a cluster that the page showed differently; the caller holds the locks."""
-        self._find_now()
-        for who in word.whole:
-            group = self._snapshot.groups.get(who)
-            if who.startswith("c") and (group is None or word.seen.get(who) != mark(group)):
-                raise InputError(
-                    f"{who} has changed since it was shown, by what was said: look at it again."
-                )
+    def _shown(self, word: Word) -> FacesOf:
+        """Return the faces of clusters as the page showed them; refuse a word about others."""
+        shown = {}
+        for who in word.about:
+            if who.startswith("c"):
+                group = self._snapshot.groups.get(who)
+                if group is None or word.seen.get(who) != mark(group):
+                    raise InputError(
+                        f"{who} has changed since it was shown, by what was said: look at it again."
+                    )
+                shown[who] = group.faces.tolist()
+        return shown.__getitem__

@@ -20,6 +20,9 @@ _Number = Annotated[int, Field(ge=1, lt=2**53)]
 Said = tuple[list[int], str | None]
 """Numbers of the acts, and the id of the person whom they made or named."""
 
+FacesOf = Callable[[str], list[int]]
+"""The faces of a cluster as the page showed it."""
+
 
 class Word(BaseModel):
     """Something that a human says on the page.
@@ -35,16 +38,16 @@ class Word(BaseModel):
     seen: dict[_Id, Annotated[str, Field(max_length=40)]] = {}
 
     @property
-    def whole(self) -> list[str]:
-        """Ids of those about whom something is said as a whole."""
+    def about(self) -> list[str]:
+        """Ids of those about whom something is said."""
         return []
 
     @property
     def needs_clusters(self) -> bool:
         """Whether the clusters of the present must be known to say it."""
-        return any(who.startswith("c") for who in self.whole)
+        return False
 
-    def say(self, library: Library) -> Said:
+    def say(self, library: Library, faces_of: FacesOf) -> Said:
         """Say it."""
         raise NotImplementedError
 
@@ -56,7 +59,7 @@ class Answer(Word):
     b: _Face
     word: Literal["yes", "no", "unsure"]
 
-    def say(self, library: Library) -> Said:
+    def say(self, library: Library, faces_of: FacesOf) -> Said:
         """Say it."""
         return [library.answer(self.a, self.b, self.word)], None
 
@@ -65,8 +68,12 @@ class _About(Word):
     who: _Id
 
     @property
-    def whole(self) -> list[str]:
+    def about(self) -> list[str]:
         return [self.who]
+
+    @property
+    def _nobody(self) -> bool:
+        return self.who.startswith("c")
 
 
 class Name(_About):
@@ -74,9 +81,9 @@ class Name(_About):
 
     name: Annotated[str, Field(max_length=1000)]
 
-    def say(self, library: Library) -> Said:
+    def say(self, library: Library, faces_of: FacesOf) -> Said:
         """Say it."""
-        own = library.name(self.who, self.name)
+        own = library.name(faces_of(self.who) if self._nobody else self.who, self.name)
         name = self.name.strip()
         acts = [
             each.number
@@ -91,8 +98,10 @@ class Confirm(_About):
 
     faces: _Faces
 
-    def say(self, library: Library) -> Said:
+    def say(self, library: Library, faces_of: FacesOf) -> Said:
         """Say it."""
+        if self._nobody:
+            return [library.confirm([*faces_of(self.who), *self.faces])], None
         return [library.confirm(self.faces, self.who)], None
 
 
@@ -101,7 +110,12 @@ class Reject(_About):
 
     faces: _Faces
 
-    def say(self, library: Library) -> Said:
+    @property
+    def needs_clusters(self) -> bool:
+        """Of a cluster: its other faces are another person."""
+        return self._nobody
+
+    def say(self, library: Library, faces_of: FacesOf) -> Said:
         """Say it."""
         return [library.reject(self.faces, self.who)], None
 
@@ -116,7 +130,7 @@ class Split(_About):
         """Always: the other faces of the cluster are not that person."""
         return True
 
-    def say(self, library: Library) -> Said:
+    def say(self, library: Library, faces_of: FacesOf) -> Said:
         """Say it."""
         own = library.split(self.who, self.faces)
         return [int(own[1:])], own
@@ -128,27 +142,22 @@ class Merge(_About):
     others: Annotated[list[_Id], Field(min_length=1, max_length=200)]
 
     @property
-    def whole(self) -> list[str]:
-        """Ids of those about whom something is said as a whole."""
+    def about(self) -> list[str]:
+        """Ids of those about whom something is said."""
         return [self.who, *self.others]
 
-    def say(self, library: Library) -> Said:
+    def say(self, library: Library, faces_of: FacesOf) -> Said:
         """Say it, all or nothing."""
-        persons = [each for each in self.whole if each.startswith("p")]
+        persons = [each for each in self.about if each.startswith("p")]
+        faces = [face for each in self.about if each.startswith("c") for face in faces_of(each)]
         if not persons:
-            faces = [library.group(each).faces.tolist() for each in self.whole]
-            return [library.confirm([face for some in faces for face in some])], None
+            return [library.confirm(faces)], None
         target, acts = persons[0], list[int]()
-        # A cluster that joins the person changes no other one, but the number of each may be another
-        # afterwards: so its faces are looked up first.
-        faces = [library.group(each).faces.tolist() for each in self.whole if each.startswith("c")]
-        steps: list[Callable[[], int]] = [
-            *(lambda other=other: library.merge(target, other) for other in persons[1:]),
-            *(lambda own=own: library.confirm(own, target) for own in faces),
-        ]
         try:
-            for step in steps:
-                acts.append(step())
+            for other in persons[1:]:
+                acts.append(library.merge(target, other))
+            if faces:
+                acts.append(library.confirm(faces, target))
         except InputError:
             for act in reversed(acts):
                 library.undo(act)
@@ -161,7 +170,7 @@ class Hide(_About):
 
     hidden: bool
 
-    def say(self, library: Library) -> Said:
+    def say(self, library: Library, faces_of: FacesOf) -> Said:
         """Say it."""
         return [library.hide(self.who, hidden=self.hidden)], None
 
@@ -171,7 +180,7 @@ class Cover(_About):
 
     face: _Face
 
-    def say(self, library: Library) -> Said:
+    def say(self, library: Library, faces_of: FacesOf) -> Said:
         """Say it."""
         return [library.cover(self.who, self.face)], None
 
@@ -181,7 +190,7 @@ class Born(_About):
 
     date: str | None
 
-    def say(self, library: Library) -> Said:
+    def say(self, library: Library, faces_of: FacesOf) -> Said:
         """Say it."""
         return [library.born(self.who, self.date)], None
 
@@ -191,7 +200,7 @@ class Undo(Word):
 
     acts: Annotated[list[_Number], Field(min_length=1, max_length=200)]
 
-    def say(self, library: Library) -> Said:
+    def say(self, library: Library, faces_of: FacesOf) -> Said:
         """Say it."""
         return [library.undo(act) for act in sorted(self.acts, reverse=True)], None
 
