@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from nsrfc.cli.library import LibraryFolder
+
 
 def run(
-    folder: Annotated[Path, typer.Argument(help="Folder of a library.", show_default=False)],
+    folder: LibraryFolder,
     port: Annotated[
         int | None,
         typer.Option(min=1, max=65_535, help="Port on 127.0.0.1: any that is free.", show_default=False),

@@ -23,7 +23,7 @@ function el(tag, attributes = {}, ...children) {
     else if (value === true) node.setAttribute(name, "");
     else if (value !== false && value != null) node.setAttribute(name, value);
   }
-  node.append(...children.flat().filter((child) => child != null && child !== false));
+  node.append(...children.flat().filter((child) => child != null && child !== false && child !== 0));
   return node;
 }
 
@@ -195,7 +195,8 @@ function move(list, event) {
   return true;
 }
 
-// Loads a list again until it is of the present; `read` shows what came.
+// Loads a list again until it is of the present. `read` shows what came, and returns whether it is of the
+// present; null: there is nothing to be shown yet.
 function following(read) {
   let timer = 0, gone = false, turn = 0;
   const load = async () => {
@@ -203,9 +204,12 @@ function following(read) {
     const own = ++turn;
     try {
       const current = await read(() => gone || own !== turn);
-      if (!gone && own === turn && current === false) timer = setTimeout(load, 700);
+      if (gone || own !== turn) return;
+      if (!current) timer = setTimeout(load, 700);
+      if (current === null) return;
     } catch (error) {
-      if (!gone) complain(error.message);
+      if (gone) return;
+      complain(error.message);
     }
     main.setAttribute("aria-busy", "false");
   };
@@ -390,8 +394,8 @@ function people() {
     document.querySelector("#library").textContent = answer.library;
     for (const tab of tabs) tab.lastChild.textContent = answer.counts[tab.dataset.kind].toLocaleString("en");
     if (looked.kind === "people" && !answer.counts.people && answer.counts.clusters && !looked.search && !looked.chosen) {
-      looked.kind = "clusters";
-      return show("clusters");
+      await show("clusters");
+      return true;
     }
     fill(list, groups, tile);
     for (const id of chosen.keys()) if (!groups.some((each) => each.id === id)) chosen.delete(id);
@@ -502,7 +506,7 @@ function person(who) {
       } while (found.length < wanted && answer.faces.length && found.length < answer.group.count);
     } catch (error) {
       // A person who was just made is there when clusters are found again.
-      if (error.status === 404 && error.answer.current === false) return false;
+      if (error.status === 404 && error.answer.current === false) return null;
       if (error.status === 404 && !late()) { location.hash = "#/people"; return true; }
       throw error;
     }
@@ -521,11 +525,13 @@ function person(who) {
 
   function drawHead() {
     const isPerson = group.id[0] === "p", open = group.count - group.confirmed;
-    const state = !isPerson ? "found by the machine" : open ? `${open.toLocaleString("en")} not confirmed` : "all confirmed";
-    const typing = document.activeElement === name;
-    if (!typing) name.value = group.name ?? "";
-    if (document.activeElement !== birth) birth.value = group.birth ?? "";
     document.title = `${titled(group)} · nsrfc review`;
+    // What somebody is typing stays as it is.
+    if (head.dataset.who === group.id && [name, birth].includes(document.activeElement)) return;
+    head.dataset.who = group.id;
+    const state = !isPerson ? "found by the machine" : open ? `${open.toLocaleString("en")} not confirmed` : "all confirmed";
+    name.value = group.name ?? "";
+    birth.value = group.birth ?? "";
     head.replaceChildren(
       picture(group.cover, `${titled(group)}, as shown in lists`),
       el("form", { onsubmit: rename },
@@ -534,10 +540,9 @@ function person(who) {
         el("div", { class: "line" }, name, el("button", { type: "submit", class: "yes" }, "Save")),
         el("p", { class: "quiet" }, `${many(group.count, "face")}, ${state} · ${group.id}`)),
       el("div", { class: "aside" },
-        isPerson && open ? button(`Confirm all ${group.count.toLocaleString("en")}`, "c", confirmAll) : "",
-        isPerson ? button(group.hidden ? "Show" : "Hide", "h", () => act("hide", { hidden: !group.hidden })) : "",
-        isPerson ? el("label", { class: "birth" }, "Born ", birth) : ""));
-    if (typing) name.focus();
+        isPerson && open && button(`Confirm all ${group.count.toLocaleString("en")}`, "c", confirmAll),
+        isPerson && button(group.hidden ? "Show" : "Hide", "h", () => act("hide", { hidden: !group.hidden })),
+        isPerson && el("label", { class: "birth" }, "Born ", birth)));
   }
 
   function tile(face) {
