@@ -256,6 +256,23 @@ def test_another_process_is_followed(served: Served) -> None:
     assert [group["name"] for group in found["groups"]] == ["Anna"]
 
 
+def test_where_clusters_take_long_they_are_found_after_a_pause(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nsrfc.review.session.SLOW", -1.0)
+    with served.client() as client:
+        one, other = clusters(client)[:2]
+        say(client, "name", who=one["id"], name="Anna", seen=seen(one))
+        get(client, "/api/people")  # from here on it is known to take long
+        say(client, "name", who=other["id"], name="Bea", seen=seen(other))
+        behind = client.get("/api/people").json()
+        names = {group["name"] for group in get(client, "/api/people")["groups"]}
+
+    assert behind["current"] is False
+    assert [group["name"] for group in behind["groups"]] == ["Anna"]
+    assert names == {"Anna", "Bea"}
+
+
 def test_an_answer_about_a_person_does_not_wait_for_clusters(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,9 +31,10 @@ def run(
     try:
         from nsrfc.review.server import Review
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
+        package = str(error.name).partition(".")[0]
+        if package not in ("starlette", "uvicorn"):
             raise
-        raise OptionalDependencyError(error.name, "review") from None
+        raise OptionalDependencyError(package, "review") from None
 
     def ready(address: str) -> None:
         typer.echo(f"Review {folder} at {address}")

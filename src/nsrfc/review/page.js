@@ -421,7 +421,7 @@ function people() {
     const label = `${titled(group)}, ${many(group.count, "face")}`;
     return el("li", { class: "tile" },
       el("a", { href: `#/person/${group.id}`, "data-stop": "", "aria-label": label, tabindex: -1 }, picture(group.cover),
-        el("strong", { class: group.name ? "" : "nameless" }, titled(group)), el("span", { class: "quiet" }, many(group.count, "face"))),
+        group.name && el("strong", {}, group.name), el("span", { class: "quiet count" }, many(group.count, "face"))),
       el("label", { class: "check" }, check));
   }
 
