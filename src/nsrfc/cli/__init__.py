@@ -26,6 +26,7 @@ from nsrfc.cli import (
     predict,
     refine,
     rerank,
+    review,
     train,
 )
 from nsrfc.cli.console import guarded, printing
@@ -42,6 +43,7 @@ _COMMANDS = (
     demo,
     cluster,
     predict,
+    review,
     train,
     evaluate,
     ms1m,

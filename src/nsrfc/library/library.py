@@ -99,6 +99,7 @@ class Library:
     def __init__(self, store: Store) -> None:
         self._store, self._journal = store, Journal(store)
         self._found = Clusters(store, self._journal)
+        self._groups: tuple[object, list[Group]] | None = None
 
     @classmethod
     def create(cls, folder: PathLike, *, embedder: str = "unknown", weights: str = "") -> Self:
@@ -289,6 +290,12 @@ class Library:
 
     def groups(self) -> list[Group]:
         """Return all persons, and all clusters of nobody known, those with most faces first."""
+        key = self._store.key()
+        if self._groups is None or self._groups[0] != key:
+            self._groups = key, self._grouped()
+        return list(self._groups[1])
+
+    def _grouped(self) -> list[Group]:
         faces, clusters = self._found.current()
         state = self._journal.state
         order = np.argsort(clusters, kind="stable")
@@ -399,8 +406,14 @@ class Library:
 
     # What a human says
 
-    def name(self, who: str, name: str) -> str:
+    def name(self, who: str | Sequence[int] | _Faces, name: str) -> str:
         """Name a person, or say that a cluster is a person of this name: all its faces are confirmed.
+
+        Parameters
+        ----------
+        who : str or sequence of int
+            Faces in place of a cluster are those that it had when it was looked at.
+        name : str
 
         Returns
         -------
@@ -417,17 +430,18 @@ class Library:
             raise InputError(
                 f"{shown(name)} is no name: give up to 200 printable letters, unlike p7 or c12."
             )
-        group = self.group(who)
+        own = self._id(who) if isinstance(who, str) else "these faces"
         for other in self._journal.state.persons.values():
-            if other.name == name and other.id != group.id:
+            if other.name == name and other.id != own:
                 raise InputError(
                     f"{other.id} is called {shown(name)} already: merge the two with nsrfc merge "
-                    f"{other.id} {group.id}, or give another name."
+                    f"{other.id} {own}, or give another name."
                 )
-        if group.id.startswith("p"):
-            self._journal.say(Act("name", person=group.id, text=name))
-            return group.id
-        number = self._journal.say(Act("name", tuple(group.faces.tolist()), text=name))
+        if isinstance(who, str) and own.startswith("p"):
+            self._journal.say(Act("name", person=own, text=name))
+            return own
+        faces = self.group(own).faces if isinstance(who, str) else who
+        number = self._journal.say(Act("name", self._checked(faces), text=name))
         return f"p{number}"
 
     def confirm(self, faces: Sequence[int] | _Faces, who: str | None = None) -> int:
@@ -435,10 +449,10 @@ class Library:
         chosen = self._checked(faces, least=1 if who else 2)
         if who is None:
             return self._journal.say(Act("confirm", chosen))
-        group = self.group(who)
-        if group.id.startswith("p"):
-            return self._journal.say(Act("confirm", chosen, group.id))
-        every = sorted({*chosen, *group.faces.tolist()})
+        own = self._id(who)
+        if own.startswith("p"):
+            return self._journal.say(Act("confirm", chosen, own))
+        every = sorted({*chosen, *self.group(own).faces.tolist()})
         return self._journal.say(Act("confirm", tuple(every)))
 
     def reject(self, faces: Sequence[int] | _Faces, who: str | None = None) -> int:
@@ -451,26 +465,26 @@ class Library:
             if len(set(chosen)) != 2:
                 raise InputError("Give the two faces that are different persons, or a person.")
             return self._journal.say(Act("reject", chosen))
-        group = self.group(who)
-        if group.id.startswith("p"):
-            return self._journal.say(Act("reject", chosen, group.id))
-        rest = tuple(face for face in group.faces.tolist() if face not in set(chosen))
+        own = self._id(who)
+        if own.startswith("p"):
+            return self._journal.say(Act("reject", chosen, own))
+        rest = tuple(face for face in self.group(own).faces.tolist() if face not in set(chosen))
         if len(chosen) == 1 and rest:
             return self._journal.say(Act("split", chosen, rest=rest))
-        raise InputError(f"{group.id} is nobody's yet: name it first, or split faces from it.")
+        raise InputError(f"{own} is nobody's yet: name it first, or split faces from it.")
 
     def merge(self, who: str, other: str) -> int:
         """Say that ``other`` is ``who``, which keeps its id, name and cover."""
-        target, source = self.group(who), self.group(other)
-        if target.id == source.id:
-            raise InputError(f"{target.id} and {shown(other)} are one already: name two.")
-        if target.id.startswith("p") and source.id.startswith("p"):
-            return self._journal.say(Act("merge", person=target.id, other=source.id))
-        if target.id.startswith("p"):
-            return self._journal.say(Act("confirm", tuple(source.faces.tolist()), target.id))
-        if source.id.startswith("p"):
-            return self._journal.say(Act("confirm", tuple(target.faces.tolist()), source.id))
-        every = np.union1d(target.faces, source.faces)
+        target, source = self._id(who), self._id(other)
+        if target == source:
+            raise InputError(f"{target} and {shown(other)} are one already: name two.")
+        if target.startswith("p") and source.startswith("p"):
+            return self._journal.say(Act("merge", person=target, other=source))
+        if target.startswith("p"):
+            return self._journal.say(Act("confirm", tuple(self.group(source).faces.tolist()), target))
+        if source.startswith("p"):
+            return self._journal.say(Act("confirm", tuple(self.group(target).faces.tolist()), source))
+        every = np.union1d(self.group(target).faces, self.group(source).faces)
         return self._journal.say(Act("confirm", tuple(every.tolist())))
 
     def split(self, who: str, faces: Sequence[int] | _Faces) -> str:
@@ -545,10 +559,17 @@ class Library:
     # How it is done
 
     def _person(self, who: str) -> Person:
-        group = self.group(who)
-        if not group.id.startswith("p"):
-            raise InputError(f"{group.id} is nobody yet: name it first.")
-        return self._journal.state.persons[group.id]
+        own = self._id(who)
+        if not own.startswith("p"):
+            raise InputError(f"{own} is nobody yet: name it first.")
+        return self._journal.state.persons[own]
+
+    def _id(self, who: str) -> str:
+        """Id of a person or cluster; of a person without finding clusters, which takes a while."""
+        for person in self._journal.state.persons.values():
+            if who == person.id or (person.name is not None and who == person.name):
+                return person.id
+        return self.group(who).id
 
     def _checked(self, faces: Sequence[int] | _Faces, least: int = 1) -> tuple[int, ...]:
         chosen = np.unique(np.asarray(faces, np.int64))

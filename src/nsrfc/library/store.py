@@ -372,6 +372,17 @@ class Store:
             row = database.execute("SELECT image FROM thumbnails WHERE face = ?", (face,)).fetchone()
         return None if row is None else row[0]
 
+    def pictured(self, faces: Sequence[int]) -> set[int]:
+        """Return those of some faces that have a picture."""
+        if kind_of(self.folder / THUMBNAILS) != "file":
+            return set()
+        with self._thumbnails() as database:
+            rows = database.execute(
+                "SELECT face FROM thumbnails WHERE face IN (SELECT value FROM json_each(?))",
+                (json.dumps([*faces]),),
+            )
+            return {face for (face,) in rows}
+
     @contextmanager
     def _thumbnails(self) -> Iterator[sqlite3.Connection]:
         path = self.folder / THUMBNAILS
@@ -547,6 +558,8 @@ def new_database(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     for name, columns in _TABLES.items():
         database.execute(f"CREATE TABLE {name} ({columns})")
+    # Whether anything changed is asked all the time, and must not read every face.
+    database.execute("CREATE INDEX gone ON faces (gone) WHERE gone")
 
 
 def is_sound(path: Path) -> bool:
