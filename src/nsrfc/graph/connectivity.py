@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks
+from nsrfc.chunks import ROWS, chunks
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance, root, roots
 from nsrfc.records import EdgeList, ImpostorScores
 from nsrfc.runtime import compiled
@@ -202,7 +202,7 @@ def _follow(
     parent, optimistic = forests
     compared = sums.shape[1] > 0
     for position, edge in enumerate(order):
-        a, b = root(parent, source[edge]), root(parent, target[edge])
+        a, b = root(parent, np.int64(source[edge])), root(parent, np.int64(target[edge]))
         if a == b or decision[edge] == _REFUSED:
             kind[position] = _DECIDED
         elif decision[edge] == _HOLDS and not (compared and (opened[a] or opened[b])):
@@ -352,11 +352,9 @@ def _listed_pairs(labels: _Labels, sizes: _Labels, ids: _Ids, size: int) -> _Lab
     return np.unique(np.concatenate(found))
 
 
-@compiled()
-def dots(x: _Floats, a: _Numbers, b: _Numbers) -> _Floats:
+def dots(x: _Floats, a: npt.NDArray[np.integer], b: npt.NDArray[np.integer]) -> _Floats:
     """Products (m,) of rows ``a`` (m,) and ``b`` (m,) of ``x`` (n, d)."""
-    # On one thread: there is one edge a face, and training clusters small sets thousands of times.
     out = np.empty(len(a), np.float32)
-    for i in range(len(a)):
-        out[i] = np.dot(x[a[i]], x[b[i]])
+    for part in chunks(len(a), ROWS):
+        np.einsum("md,md->m", x[a[part]], x[b[part]], out=out[part])
     return out

@@ -19,14 +19,14 @@ average linkage. It is symmetric and combines cosine with shared neighbours.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
 from nsrfc.chunks import chunks, release
 from nsrfc.records import NeighborGraph
-from nsrfc.runtime import compiled
+from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = ["Neighborhoods", "average_neighbors", "linkage", "weighted_sums"]
 
@@ -132,15 +132,20 @@ def linkage(graph: NeighborGraph, around: Neighborhoods) -> _Floats:
     out = np.empty(graph.ids.shape, np.float32)
     members = around.ids, around.weights, around.norm, around.total
     for part in chunks(graph.n):
-        _link(part.start, graph.ids[part], graph.similarities[part], *members, out[part])
+        faces = np.arange(part.start, part.stop)
+        ids, similarities, linked = graph.ids[part], graph.similarities[part], out[part]
+        at_once(
+            partial(_link, faces[rows], ids[rows], similarities[rows], *members, linked[rows])
+            for rows in parts(len(faces))
+        )
         release(graph.ids)
         release(graph.similarities)
     return out
 
 
-@compiled(parallel=True)
+@compiled()
 def _link(
-    first: int,
+    faces: npt.NDArray[np.int64],
     ids: _Ids,
     similarities: _Floats,
     members: _Ids,
@@ -150,8 +155,8 @@ def _link(
     out: _Floats,
 ) -> None:
     width = members.shape[1]
-    for row in prange(len(ids)):
-        i = first + row
+    for row in range(len(ids)):
+        i = faces[row]
         out[row, 0] = 1
         for c in range(1, ids.shape[1]):
             j = ids[row, c]

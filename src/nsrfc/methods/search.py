@@ -120,10 +120,16 @@ def _lead(ids: _Ids, near: _Ids, order: npt.NDArray[np.int64], leader: _Ids) -> 
 
 @compiled()
 def _fold_lists(
-    ids: _Ids, leaders: npt.NDArray[np.int64], group: npt.NDArray[np.int64], around: _Ids
+    ids: _Ids,
+    leaders: npt.NDArray[np.int64],
+    group: npt.NDArray[np.int64],
+    seen: _Ids,
+    around: _Ids,
 ) -> None:
-    """Turn the lists of leaders into lists of groups, each once; -1 where too few are left."""
-    seen = np.full(len(leaders), -1, np.int32)
+    """Turn the lists of leaders into lists of groups, each once; -1 where too few are left.
+
+    ``seen`` is the last list in which a group was seen, -1 at first.
+    """
     for row in range(len(leaders)):
         held = 0
         for c in range(ids.shape[1]):
@@ -189,7 +195,8 @@ def scenes_and_neighbors(
     number = np.argsort(order)
     scenes = scenes.reordered(np.argsort(number[faces.place[scenes.rows]]))
     around = np.empty((len(scenes.rows), graph.k), np.int32)
-    _fold_lists(graph.ids, faces.place[scenes.rows], scenes.place[faces.rows], around)
+    seen = np.full(len(around), -1, np.int32)
+    _fold_lists(graph.ids, faces.place[scenes.rows], scenes.place[faces.rows], seen, around)
     del graph  # Two graphs at a time would be the peak of memory.
     left = (around >= 0).sum(axis=1) / min(around.shape[1], len(around))
     if method.search == "exact" or (left < LEFT).mean() > SHORT:
