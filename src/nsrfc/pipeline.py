@@ -85,7 +85,10 @@ def cluster(
         affinity = method.affinity(near, run)  # a_ij
         density = method.density_graph(near, affinity, run)  # 2  rho, E_d, E_s
         scorer = method.edge_scorer(near, density, run)  # 3  scores density edges, on demand
+        del affinity
+        near = near.without_lists()
         found = method.components(near, density, scorer, run)  # 4
+        del near, density, scorer
     if found.skipped is not None:
         share = f"{found.skipped:,} of {len(found.density_edges):,}"
         _logger.info("%s density edges were skipped, as their ends were already joined.", share)

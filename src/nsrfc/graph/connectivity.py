@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import ROWS, chunks
+from nsrfc.chunks import ROWS, chunks, release
 from nsrfc.graph.components import connected_components, relabel_by_first_appearance, root, roots
 from nsrfc.records import EdgeList, ImpostorScores
 from nsrfc.runtime import compiled
@@ -41,6 +41,7 @@ _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
 _Labels = npt.NDArray[np.int64]
 _Numbers = npt.NDArray[np.int64]
+_Sums = tuple[_Floats, _Floats, _Ids, _Numbers]
 
 _LEAST_WITHIN = 1e-4
 """Lower bound of s_AA - c, so that quotients stay finite."""
@@ -141,8 +142,8 @@ def connect(
 
     Notes
     -----
-    Of edges with equal scores the earlier one comes first. A test needs the vector sum of every cluster,
-    4 n d bytes, and 3 d multiplications for each edge between clusters.
+    Of edges with equal scores the earlier one comes first. A test needs the vector sum of every cluster
+    of several faces, at most 2 n d bytes, and 3 d multiplications for each edge between clusters.
     """
     clusters = _Clusters(n, test)
     clusters.follow(certain, np.argsort(-certain.score, kind="stable"), None)
@@ -165,8 +166,12 @@ class _Clusters:
     def __init__(self, n: int, test: ClusterTest | None) -> None:
         self.parent = np.arange(n)
         self._size = np.ones(n, np.int64)
-        self._sums = np.empty((n, 0), np.float32) if test is None else test.vectors.copy()
         self._limits = np.zeros(3, np.float32) if test is None else test.limits
+        vectors = np.empty((n, 0), np.float32) if test is None else test.vectors
+        # Vector sums of clusters of several faces, in the order in which these appear. The system gives
+        # memory to rows that are written to, and these are far fewer.
+        sums = np.empty((n // 2, vectors.shape[1]), np.float32)
+        self._sums = vectors, sums, np.zeros(n, np.int32), np.zeros(1, np.int64)
 
     def follow(
         self, edges: EdgeList, order: _Numbers, decision: npt.NDArray[np.int8] | None
@@ -189,7 +194,7 @@ def _follow(
     limits: _Floats,
     forests: tuple[_Labels, _Labels],
     size: _Labels,
-    sums: _Floats,
+    sums: _Sums,
     opened: npt.NDArray[np.bool_],
     kind: npt.NDArray[np.uint8],
 ) -> None:
@@ -197,10 +202,11 @@ def _follow(
 
     The first of the two forests holds the clusters, the second the clusters if every undecided edge were
     kept. ``opened`` marks clusters that an undecided edge touches, and that may therefore still change
-    before the turn of a later edge.
+    before the turn of a later edge. ``sums`` are the vectors of the faces, the vector sums of clusters
+    of several, the row of each of these sums by root, and their number.
     """
     parent, optimistic = forests
-    compared = sums.shape[1] > 0
+    compared = sums[0].shape[1] > 0
     for position, edge in enumerate(order):
         a, b = root(parent, np.int64(source[edge])), root(parent, np.int64(target[edge]))
         if a == b or decision[edge] == _REFUSED:
@@ -211,9 +217,8 @@ def _follow(
                 if size[a] < size[b]:
                     a, b = b, a
                 parent[b] = a
+                _add(a, b, size, sums)
                 size[a] += size[b]
-                for c in range(sums.shape[1]):
-                    sums[a, c] += sums[b, c]
                 optimistic[root(optimistic, b)] = root(optimistic, a)
         else:
             one, other = root(optimistic, a), root(optimistic, b)
@@ -223,15 +228,30 @@ def _follow(
 
 
 @compiled()
-def _similar_enough(a: int, b: int, size: _Labels, sums: _Floats, limits: _Floats) -> bool:
+def _add(a: int, b: int, size: _Labels, sums: _Sums) -> None:
+    """Add the vector sum of cluster ``b`` to that of cluster ``a``, which is at least as large."""
+    vectors, several, row, count = sums
+    if size[a] == 1:
+        row[a] = count[0]
+        count[0] += 1
+    into, added = row[a], row[b]
+    for c in range(vectors.shape[1]):
+        own = vectors[a, c] if size[a] == 1 else several[into, c]
+        several[into, c] = own + (vectors[b, c] if size[b] == 1 else several[added, c])
+
+
+@compiled()
+def _similar_enough(a: int, b: int, size: _Labels, sums: _Sums, limits: _Floats) -> bool:
     """Whether the clusters with roots ``a`` and ``b`` may be joined."""
     if min(size[a], size[b]) == 1:
         return True
+    _, several, row, _ = sums
+    one, other = row[a], row[b]
     between = within_a = within_b = np.float32(0)
-    for c in range(sums.shape[1]):
-        between += sums[a, c] * sums[b, c]
-        within_a += sums[a, c] * sums[a, c]
-        within_b += sums[b, c] * sums[b, c]
+    for c in range(several.shape[1]):
+        between += several[one, c] * several[other, c]
+        within_a += several[one, c] * several[one, c]
+        within_b += several[other, c] * several[other, c]
     impostor_mean, minimum, least = limits[0], limits[1], limits[2]
     across = between / (size[a] * size[b]) - impostor_mean
     inside_a = (within_a - size[a]) / (size[a] * (size[a] - 1)) - impostor_mean
@@ -349,6 +369,7 @@ def _listed_pairs(labels: _Labels, sizes: _Labels, ids: _Ids, size: int) -> _Lab
         other = np.where(listed >= 0, large[listed], -1)
         pair = np.minimum(own, other) * len(sizes) + np.maximum(own, other)
         found.append(np.unique(pair[(own != other) & (own >= 0) & (other >= 0)]))
+        release(ids)
     return np.unique(np.concatenate(found))
 
 

@@ -76,21 +76,21 @@ def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
     Neighborhoods
     """
     n = len(ids)
-    weights = np.where(ids >= 0, weights, np.float32(0))
-    weights[:, 0] = 1
-    columns = np.maximum(ids, 0)
-    order = np.argsort(columns, axis=1, kind="stable")
-    columns = np.take_along_axis(columns, order, axis=1)
-    weights = np.take_along_axis(weights, order, axis=1)
+    columns, chosen = np.empty(ids.shape, np.int32), np.empty(ids.shape, np.float32)
     mean, norm = np.empty_like(X), np.empty(n, np.float32)
     for part in chunks(n):
-        mean[part] = weighted_sums(X, columns[part], weights[part])
+        near, weight = np.maximum(ids[part], 0), np.where(ids[part] >= 0, weights[part], np.float32(0))
+        weight[:, 0] = 1
+        order = np.argsort(near, axis=1, kind="stable")
+        columns[part] = np.take_along_axis(near, order, axis=1)
+        chosen[part] = np.take_along_axis(weight, order, axis=1)
+        mean[part] = weighted_sums(X, columns[part], chosen[part])
         norm[part] = np.linalg.norm(mean[part], axis=1)
         # A mean can only vanish if its neighbours point the opposite way; the face is then kept.
         vanished = part.start + np.flatnonzero(norm[part] < _VANISHED)
         mean[vanished], norm[vanished] = X[vanished], 1
         mean[part] /= norm[part, None]
-    return Neighborhoods(mean, norm, weights.sum(axis=1), columns, weights)
+    return Neighborhoods(mean, norm, chosen.sum(axis=1), columns, chosen)
 
 
 def weighted_sums(X: _Floats, ids: _Ids, weights: _Floats) -> _Floats:

@@ -25,7 +25,7 @@ from nsrfc.graph.list_features import (
 from nsrfc.graph.neighborhood_means import average_neighbors
 from nsrfc.graph.reverse import both_directions, columns_in_lists
 from nsrfc.graph.scores import impostor_scores
-from nsrfc.graph.whitening import MEASURED, neighborhood_scatter, whiten
+from nsrfc.graph.whitening import MEASURED, best_power, neighborhood_scatter, whiten
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import Run
 from nsrfc.methods.networks import EdgeInputs, ListInputs, NetworkMethod, device_of, padded
@@ -83,9 +83,10 @@ class StructureMethod(NetworkMethod):
         rows = typical_faces(near.vectors, self.seed, MEASURED)
         weights = self._weights(self.refinement.first, near, rows)
         scatter = neighborhood_scatter(near.vectors, near.ids[rows, : self.width], weights)
-        white = whiten(near.vectors, scatter, self.refinement.powers)
-        if white is near.vectors:
+        power = best_power(near.vectors, scatter, self.refinement.powers)
+        if power == 0:
             return near
+        white = whiten(near.vectors, scatter, power)
         rebuilt = rebuild_neighbor_graph(white, near.ids, progress=run.progress)
         ids, similarities = padded(rebuilt, self.k)
         return Neighborhood(near.faces, white, ids, similarities, ids)
