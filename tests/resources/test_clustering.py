@@ -160,7 +160,7 @@ def test_networks_on_structure_rebuild_graphs_in_linear_time(every_step: dict[st
     assert refinement(100_000, "coordinates") > 2.1 * refinement(50_000, "coordinates"), "all pairs"
 
 
-def test_comparing_clusters_takes_a_copy_of_the_vectors(every_step: dict[str, Any]) -> None:
+def test_comparing_clusters_takes_their_sums(every_step: dict[str, Any]) -> None:
     from nsrfc.model.settings import ClusterComparison, ModelSettings
 
     without, compared = (
@@ -175,7 +175,7 @@ def test_comparing_clusters_takes_a_copy_of_the_vectors(every_step: dict[str, An
     )
     assert compared.stages[:-1] == without.stages
     assert compared.stages[-1].name == "clusters"
-    assert compared.stages[-1].work_bytes > 4 * 50_000 * 256
+    assert compared.stages[-1].work_bytes > 2 * 50_000 * 256
     assert compared.seconds > without.seconds
 
 

@@ -259,6 +259,8 @@ def similarity_edges(ids: _Ids, score: _Floats, top: _Floats, threshold: float) 
         local = local_score(source, target, strong[row, column + 1], top)
         edges = EdgeList(source, target, local).where(local >= threshold)
         # Of two faces that list each other, the earlier one has already made the edge.
-        again = (edges.target < edges.source) & (columns_in_lists(ids, edges.target, edges.source) >= 0)
-        found.append(edges.where(~again))
+        back = np.flatnonzero(edges.target < edges.source)
+        new = np.ones(len(edges), np.bool_)
+        new[back] = columns_in_lists(ids, edges.target[back], edges.source[back]) < 0
+        found.append(edges.where(new))
     return EdgeList.joined(found)
