@@ -24,7 +24,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks, release
+from nsrfc.chunks import ROWS, chunks, release
 from nsrfc.records import NeighborGraph
 from nsrfc.runtime import at_once, compiled, parts
 
@@ -78,7 +78,7 @@ def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
     n = len(ids)
     columns, chosen = np.empty(ids.shape, np.int32), np.empty(ids.shape, np.float32)
     mean, norm = np.empty_like(X), np.empty(n, np.float32)
-    for part in chunks(n):
+    for part in chunks(n, ROWS):
         near, weight = np.maximum(ids[part], 0), np.where(ids[part] >= 0, weights[part], np.float32(0))
         weight[:, 0] = 1
         order = np.argsort(near, axis=1, kind="stable")

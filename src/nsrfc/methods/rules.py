@@ -145,11 +145,11 @@ class Rules:
             if turn:
                 model = scored.model(scored.density_edges().score)
             with run.progress.stage("refinement", len(faces)) as advance:
-                weights = scored.weights(model, width, log_odds)
-                around = average_neighbors(faces, scored.ids[:, :width], weights)
+                before, weights = scored.ids, scored.weights(model, width, log_odds)
+                del scored
+                around = average_neighbors(faces, before[:, :width], weights)
                 advance(len(faces))
-            before = scored.ids
-            del scored, weights
+            del weights
             rebuilt = steps.rebuilt(around.mean, before)
             del before
             linked, refined = linkage(rebuilt, around), impostor_scores(around.mean, self.seed, prior)
