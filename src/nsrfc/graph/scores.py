@@ -225,7 +225,7 @@ MAX_EDGES = 5_000
 distribution."""
 
 _EULER_GAMMA = 0.5772156649
-_ROUNDS, _SETTLED = 60, 1e-6
+_ROUNDS, _SETTLED = 60, 1e-9
 _LOWEST = -2.0
 
 
