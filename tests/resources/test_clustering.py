@@ -78,7 +78,7 @@ def test_results_that_are_kept_take_disk_in_proportion_to_the_faces(search: str)
 
 def test_refusal_names_a_number_of_faces_and_a_k_that_fit() -> None:
     config = ClusterConfig()
-    limit = parse_bytes("1000MiB")
+    limit = parse_bytes("800MiB")
     planned = plan(100_000, 256, config)
     with pytest.raises(MemoryPlanError) as refused:
         check_plan(planned, config, limit)

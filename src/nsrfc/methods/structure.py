@@ -178,8 +178,10 @@ class StructureMethod(NetworkMethod):
         X = near.vectors
         weights = self._weights(scorer, near, np.arange(len(X)))
         mean = average_neighbors(X, near.ids[:, : self.width], weights).mean
-        mean += np.float32(self.refinement.own) * X
-        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.float32(1e-12))
+        for part in chunks(len(X), LISTS):
+            mean[part] += np.float32(self.refinement.own) * X[part]
+            length = np.linalg.norm(mean[part], axis=1, keepdims=True)
+            mean[part] /= np.maximum(length, np.float32(1e-12))
         return mean
 
     def _weights(self, scorer: PairScorer, near: Neighborhood, rows: _Rows) -> _Floats:
