@@ -22,6 +22,7 @@ def test_top_level_names() -> None:
         "ClusterConfig",
         "FaceClusterer",
         "InputError",
+        "Library",
         "MemoryPlanError",
         "NsrfcError",
         "OptionalDependencyError",

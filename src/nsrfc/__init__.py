@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nsrfc.clusterer import FaceClusterer
     from nsrfc.config import ClusterConfig
     from nsrfc.errors import InputError, MemoryPlanError, NsrfcError, OptionalDependencyError
+    from nsrfc.library.library import Library
     from nsrfc.methods.base import Run
     from nsrfc.metrics import evaluate
     from nsrfc.model.bundle import NSRFC
@@ -27,6 +28,7 @@ __all__ = [
     "ClusterConfig",
     "FaceClusterer",
     "InputError",
+    "Library",
     "MemoryPlanError",
     "NsrfcError",
     "OptionalDependencyError",
@@ -42,6 +44,7 @@ _HOMES = {
     "ClusterConfig": "config",
     "FaceClusterer": "clusterer",
     "InputError": "errors",
+    "Library": "library.library",
     "MemoryPlanError": "errors",
     "NsrfcError": "errors",
     "OptionalDependencyError": "errors",

@@ -85,6 +85,29 @@ def test_reference_lists_are_mended(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_signalling_nan_in_a_reference_list(dtype: type[np.floating[Any]], tmp_path: Path) -> None:
+    """It warns where other NaN do not: it is refused as a neighbour, and ignored where there is none."""
+    signalling = 0x7FA00001 if dtype == np.float32 else 0x7FF4000000000001
+    data = np.array([[[0, 1], [0, 0.5]], [[1, -1], [0, np.finfo(dtype).max]]], dtype)
+    bits = data.view(np.uint32 if dtype == np.float32 else np.uint64)
+    path = tmp_path / "knn.npz"
+
+    np.savez(path, data=data)
+    assert read_neighbors(path).ids.tolist() == [[0, 1], [1, -1]]
+
+    bits[1, 1, 1] = signalling
+    np.savez(path, data=data)
+    graph = read_neighbors(path)
+    assert graph.ids.tolist() == [[0, 1], [1, -1]]
+    assert graph.similarities.tolist() == [[1, 0.5], [1, 0]]
+
+    bits[0, 0, 1] = signalling
+    np.savez(path, data=data)
+    with pytest.raises(InputError, match=r"ids that are not whole numbers in -1\.\.1 in row 0"):
+        read_neighbors(path)
+
+
 def test_reference_graph_of_the_published_code(shared: Path, tmp_path: Path) -> None:
     with np.load(shared / "golden" / "rerank_k80.npz") as golden:
         data = golden["knn"]

@@ -99,9 +99,10 @@ def printing() -> Iterator[None]:
         with redirect_stdout(stdout):
             yield
     except OSError:
-        # If stdout has failed, its buffer still holds the text, and flushing fails again.
+        # If stdout has failed, its buffer still holds the text, and closing fails, too. Left open, it
+        # would fail again when it is deleted, which Python 3.13 prints.
         try:
-            stdout.flush()
+            stdout.close()
         except OSError as error:
             typer.echo(
                 f"Error: The output cannot be printed ({error.strerror}): "

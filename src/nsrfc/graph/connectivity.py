@@ -20,15 +20,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import chunks
 from nsrfc.graph.components import relabel_by_first_appearance, root, roots
-from nsrfc.graph.constraints import Constraints
 from nsrfc.records import EdgeList, ImpostorScores
 from nsrfc.runtime import compiled
+
+if TYPE_CHECKING:
+    from nsrfc.graph.constraints import Constraints
 
 __all__ = [
     "ClusterTest",
@@ -168,15 +171,6 @@ def connect(
     return Connected(relabel_by_first_appearance(roots(clusters.parent)), probability)
 
 
-_NOTHING = Constraints.of(
-    np.empty(0, np.int64),
-    np.empty(0, np.int64),
-    np.empty(0),
-    np.empty(0),
-    np.empty((0, 2), np.int64),
-)
-
-
 class _Clusters:
     """The clusters while edges are followed."""
 
@@ -184,7 +178,7 @@ class _Clusters:
         self.parent, self._size = np.arange(n), np.ones(n, np.int64)
         self._sums = np.empty((n, 0), np.float32) if test is None else test.vectors.copy()
         self._limits = np.zeros(3, np.float32) if test is None else test.limits
-        self._known = _known_at(_NOTHING, np.arange(0), 0)
+        self._known = _nothing()
         if constraints is not None:
             self._join_groups(constraints)
 
@@ -205,9 +199,15 @@ class _Clusters:
         decision = np.full(len(edges), _HOLDS, np.int8) if decision is None else decision
         kind = np.empty(len(order), np.uint8)
         opened = np.zeros(len(self.parent), np.bool_)
-        state = (self.parent, self.parent.copy()), self._size, self._sums, self._known, opened
+        forests, members = (self.parent, self.parent.copy()), (self._size, self._sums)
+        state = forests, members, self._known, opened
         _follow(edges.source, edges.target, order, decision, self._limits, *state, kind)
         return kind
+
+
+def _nothing() -> _Known:
+    none, dates = np.empty(0, np.int64), np.empty(0)
+    return none, dates, dates, none, none, none, none, none
 
 
 def _known_at(constraints: Constraints, first: _Labels, n: int) -> _Known:
@@ -249,8 +249,7 @@ def _follow(
     decision: npt.NDArray[np.int8],
     limits: _Floats,
     forests: tuple[_Labels, _Labels],
-    size: _Labels,
-    sums: _Floats,
+    members: tuple[_Labels, _Floats],
     known: _Known,
     opened: npt.NDArray[np.bool_],
     kind: npt.NDArray[np.uint8],
@@ -259,9 +258,9 @@ def _follow(
 
     The first of the two forests holds the clusters, the second the clusters if every undecided edge were
     kept. ``opened`` marks clusters that an undecided edge touches, and that may therefore still change
-    before the turn of a later edge.
+    before the turn of a later edge. ``members`` are numbers of faces, and sums of their vectors.
     """
-    parent, optimistic = forests
+    (parent, optimistic), (size, sums) = forests, members
     compared, constrained = sums.shape[1] > 0, len(known[0]) > 0
     for position, edge in enumerate(order):
         a, b = root(parent, source[edge]), root(parent, target[edge])

@@ -176,6 +176,8 @@ class State:
         Pairs of faces, the lower first, of which nobody can tell.
     explicit : set of int
         Acts that confirmed faces one by one, and not a whole cluster.
+    acts_of : dict of int to list of int
+        The acts in `together` that mention a face.
     """
 
     persons: dict[str, Person] = field(default_factory=dict)
@@ -186,6 +188,7 @@ class State:
     collages: set[str] = field(default_factory=set)
     unsure: set[tuple[int, int]] = field(default_factory=set)
     explicit: set[int] = field(default_factory=set)
+    acts_of: dict[int, list[int]] = field(default_factory=dict)
 
     def apply(self, number: int, act: Act) -> None:
         """Let an act count, as number ``number``.
@@ -208,6 +211,39 @@ class State:
             "unsure": sorted(map(list, self.unsure)),
         }
 
+    def around(self, act: Act) -> State:
+        """Return the part of the state that an act can contradict.
+
+        These are the persons and faces that are one with those of the act, directly or by way of
+        others, and what is known of them.
+        """
+        faces, persons, acts = set(act.faces) | set(act.rest), {act.person, act.other}, set()
+        new = list(faces)
+        new += [face for key in persons if key in self.persons for face in self.persons[key].faces]
+        while new:
+            face = new.pop()
+            faces.add(face)
+            key = self.person_of.get(face)
+            if key is not None and key not in persons:
+                persons.add(key)
+                new += [other for other in self.persons[key].faces if other not in faces]
+            for number in self.acts_of.get(face, ()):
+                if number not in acts:
+                    acts.add(number)
+                    new += [other for other in self.together[number] if other not in faces]
+        return State(
+            persons={key: self.persons[key] for key in persons if key in self.persons},
+            person_of={face: self.person_of[face] for face in faces if face in self.person_of},
+            rejected={
+                (face, key): number
+                for (face, key), number in self.rejected.items()
+                if key in persons and face in faces
+            },
+            together={number: self.together[number] for number in acts},
+            apart={pair: number for pair, number in self.apart.items() if faces.issuperset(pair)},
+            collages=self.collages,
+        )
+
     def person(self, key: str | None) -> Person:
         """Return a person by its id.
 
@@ -229,6 +265,8 @@ class State:
     def _confirm(self, number: int, act: Act) -> None:
         if act.person is None:
             self.together[number] = act.faces
+            for face in act.faces:
+                self.acts_of.setdefault(face, []).append(number)
             return
         self.explicit.add(number)
         self._confirmed(number, self.person(act.person), act.faces)
@@ -319,11 +357,14 @@ class State:
                 raise ConflictError(f"face {face} is not {person.id}", refused)
             person.faces.setdefault(face, number)
             self.person_of[face] = person.id
+        # It stays the cover, whatever is confirmed or merged later.
+        if person.cover is None and person.faces:
+            person.cover = min(person.faces)
 
     def _unconfirmed(self, person: Person, face: int) -> None:
         del person.faces[face], self.person_of[face]
         if person.cover == face:
-            person.cover = None
+            person.cover = min(person.faces, default=None)
 
 
 def undone(acts: Mapping[int, Act]) -> set[int]:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.errors import shown
 from nsrfc.graph.constraints import Constraints
 from nsrfc.library.acts import ConflictError, State
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["Facts", "check", "constraints", "days"]
+__all__ = ["Facts", "acts_between", "check", "constraints", "days", "reasons_apart"]
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _kept_apart(
     for place in np.flatnonzero(of_person[order[1:]] == of_person[order[:-1]]):
         a, b = int(order[place]), int(order[place + 1])
         yield n + a, n + b, f"{known.persons[a]} and {known.persons[b]} are different persons", None
-    yield from _of_one_photo(state, facts, group[:n])
+    yield from _of_one_photo(state, facts, group)
     for key, person in state.persons.items():
         if person.birth is not None:
             node = known.number[key]
@@ -148,7 +149,8 @@ def _of_one_photo(
     state: State, facts: Facts, group: npt.NDArray[np.int64]
 ) -> Iterator[tuple[int, int, str, int | None]]:
     photo = _photos(state, facts)
-    faces = np.flatnonzero(photo >= 0)
+    several = np.bincount(group)[group[: len(photo)]] > 1
+    faces = np.flatnonzero((photo >= 0) & several)
     order = faces[np.lexsort((faces, group[faces], photo[faces]))]
     again = (photo[order[1:]] == photo[order[:-1]]) & (group[order[1:]] == group[order[:-1]])
     for place in np.flatnonzero(again)[:1]:
@@ -156,6 +158,61 @@ def _of_one_photo(
         name = facts.photos[photo[one]]
         why = f"faces {one} and {other} are of one photo, {name}, which is not marked as a collage"
         yield one, other, why, None
+
+
+def acts_between(state: State, facts: Facts, a: int, b: int) -> list[int]:
+    """Return the acts that say that two faces are one person, in their order; none if none does."""
+    known = _Known(state, len(facts.photo))
+    group = known.groups()
+    return known.acts_between(a, b) if group[a] == group[b] else []
+
+
+def reasons_apart(
+    state: State, facts: Facts, one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]
+) -> Iterator[tuple[Literal["word", "photo", "birth"], str, int | None]]:
+    """Say why two clusters are known to be different persons.
+
+    Parameters
+    ----------
+    state : State
+    facts : Facts
+        Of all n faces of the library.
+    one, other : ndarray of bool, shape (n,)
+        Whether each face is in the first cluster, and in the second.
+
+    Yields
+    ------
+    kind : {"word", "photo", "birth"}
+    why : str
+    act : int or None
+        What was said.
+    """
+    sides = (one, other), (other, one)
+    person = _person_in(state, one), _person_in(state, other)
+    if person[0] is not None and person[1] is not None:
+        yield "word", f"{person[0]} and {person[1]} are different persons", None
+    for (a, b), act in state.apart.items():
+        if any(x[a] and y[b] for x, y in sides):
+            yield "word", f"faces {a} and {b} are different persons, by act {act}", act
+    for (face, key), act in state.rejected.items():
+        if any(side[face] and own == key for side, own in zip((other, one), person, strict=True)):
+            yield "word", f"face {face} is not {key}, by act {act}", act
+    photo = _photos(state, facts)
+    for number in np.intersect1d(photo[one & (photo >= 0)], photo[other & (photo >= 0)])[:1].tolist():
+        a, b = (int(np.flatnonzero(side & (photo == number))[0]) for side in (one, other))
+        yield "photo", f"faces {a} and {b} are both on the photo {shown(facts.photos[number])}", None
+    for side, own in zip((other, one), person, strict=True):
+        birth = None if own is None else state.persons[own].birth
+        for face in np.flatnonzero(side & (facts.taken < days(birth)))[:1].tolist():
+            yield "birth", f"face {face} was taken before {own} was born, on {birth}", None
+
+
+def _person_in(state: State, side: npt.NDArray[np.bool_]) -> str | None:
+    """Return the person of whom a cluster (n,) has confirmed faces."""
+    for key, person in state.persons.items():
+        if side[next(iter(person.faces), -1)] and person.faces:
+            return key
+    return None
 
 
 def _photos(state: State, facts: Facts) -> npt.NDArray[np.int64]:

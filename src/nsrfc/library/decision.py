@@ -50,6 +50,8 @@ class Decision:
         Minimum probability of an edge that joins.
     known : Constraints
         What was known of the faces, as rows.
+    impostor_mean : float
+        Mean similarity of impostor pairs of units; 0 if unknown.
     """
 
     faces: _Labels
@@ -61,6 +63,7 @@ class Decision:
     scenes: int
     threshold: float
     known: Constraints
+    impostor_mean: float
 
     @property
     def of_units(self) -> _Labels:
@@ -107,11 +110,15 @@ def decide(
     if added is not None:
         vectors = np.concatenate((vectors, added.vectors[news]))
         more = added.edges(len(scene))
+        # A scene whose faces were all forgotten connects nobody.
+        more = more.where(there[more.source] & there[more.target])
         labels = _with_added(labels, more, vectors, kept, known)
         edges, kinds[2] = edges + more, len(more)
     each = relabel_by_first_appearance(labels[unit])
     kind = np.repeat(np.arange(3, dtype=np.int8), kinds)
-    return Decision(faces, unit, each, edges, kind, vectors, len(scene), method.threshold, of_faces)
+    mean = 0.0 if near.impostors is None else near.impostors[1].mean
+    shown = edges, kind, vectors, len(scene), method.threshold
+    return Decision(faces, unit, each, *shown, of_faces, mean)
 
 
 def _units(

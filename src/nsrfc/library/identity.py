@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["lineage", "living_ids"]
+from nsrfc.library.acts import State
+
+__all__ = ["group_ids", "lineage", "living_ids"]
 
 _Labels = npt.NDArray[np.int64]
 
@@ -77,3 +79,31 @@ def lineage(before: _Labels, after: _Labels) -> list[tuple[int, int, int]]:
     old, now, shared = overlaps(before, after)
     changed = old != now
     return list(zip(*(part[changed].tolist() for part in (old, now, shared)), strict=True))
+
+
+def group_ids(ids: _Labels, labels: _Labels, faces: _Labels, state: State) -> list[str]:
+    """Return what each cluster is called by: the id of the person that it shows, or its own.
+
+    Parameters
+    ----------
+    ids : ndarray of int64, shape (n,)
+        Id of each face's cluster.
+    labels : ndarray of int64, shape (n,)
+        Clusters 0..c-1.
+    faces : ndarray of int64, shape (n,)
+        Ids of the faces, ascending.
+    state : State
+
+    Returns
+    -------
+    list of str
+        ``p7`` or ``c12``, for each of the c clusters.
+    """
+    first = np.unique(labels, return_index=True)[1]
+    found = [f"c{cluster}" for cluster in ids[first].tolist()]
+    for person in state.persons.values():
+        own = np.fromiter(person.faces, np.int64)
+        # All of them share a cluster, and nobody else's are in it.
+        for row in np.searchsorted(faces, own[np.isin(own, faces)][:1]).tolist():
+            found[labels[row]] = person.id
+    return found

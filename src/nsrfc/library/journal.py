@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nsrfc.errors import InputError, enumerate_names
 from nsrfc.library.acts import Act, ConflictError, State, replay, undone
-from nsrfc.library.consistency import Facts, check
-from nsrfc.library.store import Store, acts_in, append
+from nsrfc.library.consistency import check
+from nsrfc.library.store import Store, acts_in, append, next_act
 
 __all__ = ["Entry", "Journal"]
 
@@ -71,10 +70,21 @@ class Journal:
         """
         facts = self._store.facts()
         with self._store.database(write=True) as database:
-            acts = acts_in(database)
-            number = _next(database)
-            acts[number] = act
-            state = _checked(acts, number, facts)
+            number, acts = next_act(database), None
+            before, state = self._replayed
+            if before != number - 1 or act.kind == "undo":
+                acts = {**acts_in(database), number: act}
+            # A state that an act has changed in vain is no state of the library.
+            self._replayed = -1, State()
+            try:
+                if acts is None:
+                    state.apply(number, act)
+                    check(state.around(act), facts)
+                else:
+                    state = replay(acts)
+                    check(state, facts)
+            except ConflictError as conflict:
+                raise _refused(conflict, number, act, acts or acts_in(database)) from None
             append(database, act)
         self._replayed = number, state
         return number
@@ -110,20 +120,10 @@ class Journal:
         return [Entry(number, at, act.in_words(), number not in gone, act) for number, at, act in rows]
 
 
-def _checked(acts: Mapping[int, Act], new: int, facts: Facts) -> State:
-    """Return the state after act ``new``, if it can be true."""
-    try:
-        state = replay(acts)
-        check(state, facts)
-    except ConflictError as conflict:
-        words = acts[new].in_words()
-        against = [each for each in (conflict.number, *conflict.acts) if each not in (None, new)]
-        others = [f"act {each} ({acts[each].in_words()})" for each in against if each is not None]
-        which = f"; it contradicts {enumerate_names(others)}, which can be undone" if others else ""
-        raise InputError(f"{words[0].upper()}{words[1:]} cannot be: {conflict.why}{which}.") from None
-    return state
-
-
-def _next(database: sqlite3.Connection) -> int:
-    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
-    return 1 if row is None else int(row[0]) + 1
+def _refused(conflict: ConflictError, new: int, act: Act, acts: Mapping[int, Act]) -> InputError:
+    """Say why an act was refused, and which acts it contradicts."""
+    words = act.in_words()
+    against = [each for each in (conflict.number, *conflict.acts) if each is not None and each != new]
+    others = [f"act {each} ({acts[each].in_words()})" for each in dict.fromkeys(against)]
+    which = f"; it contradicts {enumerate_names(others)}, which can be undone" if others else ""
+    return InputError(f"{words[0].upper()}{words[1:]} cannot be: {conflict.why}{which}.")

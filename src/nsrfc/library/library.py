@@ -18,12 +18,17 @@ from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError, enumerate_names, shown
 from nsrfc.library.acts import Act, Person
 from nsrfc.library.clusters import Clusters
+from nsrfc.library.explain import Explanation, Material, explain
+from nsrfc.library.identity import group_ids
 from nsrfc.library.journal import Entry, Journal
+from nsrfc.library.overview import Overview, doubtful, write_overview
 from nsrfc.library.questions import Question, questions
+from nsrfc.library.splits import suggested_split
 from nsrfc.library.store import Store, Table
 from nsrfc.methods.base import Run
+from nsrfc.model.settings import UNIVERSAL
 from nsrfc.records import UNCLUSTERED
-from nsrfc.storage.files import PathLike
+from nsrfc.storage.files import PathLike, kind_of
 from nsrfc.vectors import as_array, normalize, normalize_good, refuse_none
 
 if TYPE_CHECKING:
@@ -239,8 +244,12 @@ class Library:
         """
         if model is not None and not isinstance(model, str | Path):
             raise InputError("Give the model of a library by its folder or id, where it stays.")
+        # A folder is found again from wherever the library is opened next.
+        place = None if model is None else str(model)
+        if place is not None and place != UNIVERSAL and kind_of(place) == "folder":
+            place = str(Path(place).resolve())
         with self._store.alone():
-            self._found.find(None if model is None else str(model), ClusterConfig.given(config), run)
+            self._found.find(place, ClusterConfig.given(config), run)
 
     def predict(
         self, X: npt.ArrayLike, run: Run | None = None
@@ -584,6 +593,83 @@ class Library:
         """
         decision, ids = self._found.decision()
         return questions(decision, self._journal.state, ids, limit)
+
+    def explain(self, a: int, b: int) -> Explanation:
+        """Say why two faces are together or apart; :meth:`Explanation.in_words` words it.
+
+        Raises
+        ------
+        InputError
+            If they are one face, or there is no such face.
+        """
+        self._checked((a, b), least=2)
+        kept, state = self._found.kept(), self._journal.state
+        decision, ids = self._found.decision()
+        groups = group_ids(ids, decision.labels, decision.faces, state)
+        added = self._found.added()
+        facts = self._store.facts()
+        material = Material(kept, added, decision, state, facts, groups, self._given)
+        return explain(material, int(a), int(b))
+
+    def suggest_split(self, who: str) -> _Faces:
+        """Propose which faces of a person or cluster are somebody else, for :meth:`split`.
+
+        Returns
+        -------
+        ndarray of int64, shape (m,)
+            The smaller of the two sides.
+
+        Raises
+        ------
+        InputError
+            If there are no two different faces to tell apart.
+        """
+        group = self.group(who)
+        decision, _ = self._found.decision()
+        found = suggested_split(decision, group.faces)
+        if not len(found):
+            raise InputError(
+                f"{group.id} has no two faces that differ, so that no split is proposed: name the faces "
+                f"that are another person."
+            )
+        return found
+
+    def report(self, path: PathLike, *, places: int = 200, pairs: int = 20) -> None:
+        """Write what is there and what is in doubt into one HTML file; hidden persons are left out.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; it needs nothing else to be read.
+        places : int
+            Maximum number of groups that are shown, the least sure first.
+        pairs : int
+            Maximum number of questions that are shown.
+
+        Raises
+        ------
+        InputError
+            If the library was not clustered yet, or the file cannot be written.
+        """
+        decision, ids = self._found.decision()
+        groups, state = self.groups(), self._journal.state
+        counts = {
+            "faces": len(decision.faces),
+            "clusters": int(decision.labels.max(initial=-1)) + 1,
+            "faces alone": sum(len(group.faces) == 1 for group in groups),
+            "persons": len(state.persons),
+            "confirmed faces": len(state.person_of),
+        }
+        worst = doubtful(decision, ids, groups, places)
+        doubts = [(each, self.explain(each.a, each.b)) for each in self.questions(pairs)]
+        names = {group.id: group.name for group in groups if group.name is not None}
+        title = f"People in {self.folder.resolve().name}"
+        write_overview(path, Overview(title, counts, worst, doubts, names, self._store.thumbnail))
+
+    def _given(self, faces: _Faces) -> npt.NDArray[np.float32]:
+        """Return unit vectors (m, d) of faces, in any order."""
+        ordered, place = np.unique(faces, return_inverse=True)
+        return normalize(self._store.vectors(ordered))[place]
 
 
 def _first(faces: _Faces) -> int:

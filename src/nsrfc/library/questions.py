@@ -1,36 +1,52 @@
 """What to ask a human: the uncertain pairs of faces whose answer changes most.
 
 Two kinds of answers change clusters. *Yes* joins two clusters that an edge connects, but that were left
-apart; *no* divides a cluster where its faces hold together by an uncertain edge. With p the probability
-that both ends of the edge are one person, and A and B the faces on its two sides, the expected number of
-face pairs that an answer changes is the gain of the question::
+apart; *no* divides a cluster where the faces on two sides of an edge are two persons. Two things tell of
+two sides A and B whether they are one person: the probability q of the strongest edge between them, and
+their normalised similarity r (:class:`nsrfc.library.trees.Comparison`). Their log-odds add up::
 
-    p |A| |B|          between two clusters, by the best edge of all that connect them
-    (1 - p) |A| |B|    inside a cluster, by an edge of the spanning tree of strongest edges
+    log(p / (1 - p)) = log(q / (1 - q)) / T + 4 log(r / (1 - r))
+
+T is 1 for well calibrated edges; it divides log-odds that are larger than usual, as those of rules are.
+The gain of a question is the expected number of face pairs that its answer changes::
+
+    p |A| |B|          between two clusters
+    (1 - p) |A| |B|    inside a cluster, between the sides of an edge of its spanning tree
 
 Of each cluster, and of each pair of clusters, one question is asked at a time. Nothing is asked that is
-known: by a word, a photo that shows both, or a date of birth.
+known: by a word, a photo that shows both, or a date of birth. ``python -m benchmarks.people questions``
+shows what answers bring.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, logit
 
-from nsrfc.graph.components import root
+from nsrfc.graph.connectivity import dots
 from nsrfc.library.acts import State
 from nsrfc.library.decision import Decision
-from nsrfc.runtime import compiled
+from nsrfc.library.identity import group_ids
+from nsrfc.library.trees import LINK, ClusterSums, Comparison, Tree, spanning_tree
 
-__all__ = ["Question", "questions"]
+__all__ = ["Question", "chance", "questions"]
 
 _Rows = npt.NDArray[np.int64]
 _Doubles = npt.NDArray[np.float64]
+_Mask = npt.NDArray[np.bool_]
 
-LEAST = 0.01
+LEAST = 0.001
 """Minimum gain of a question: below it, an answer hardly ever changes anything."""
+
+SIMILARITY = 4.0
+"""Factor of the log-odds of a normalised similarity: 0.3 then means 3 %, 0.7 means 97 %."""
+
+USUAL = 6.0
+"""Median size of the log-odds of edges between clusters, where they are well calibrated."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,8 @@ class Question:
         That they are one person.
     gain : float
         Expected number of face pairs that the answer changes.
+    odds : (float, float)
+        What edge and normalised similarity add to the log-odds of ``probability``.
     """
 
     a: int
@@ -55,6 +73,7 @@ class Question:
     groups: tuple[str, str]
     probability: float
     gain: float
+    odds: tuple[float, float] = (0.0, 0.0)
 
 
 def questions(decision: Decision, state: State, ids: _Rows, limit: int) -> list[Question]:
@@ -72,23 +91,30 @@ def questions(decision: Decision, state: State, ids: _Rows, limit: int) -> list[
 
     Notes
     -----
-    m log m time for m edges.
+    m log m time for m edges; 4 u d bytes for u units.
     """
     view = _View.of(decision, state, ids)
-    tree = _tree(view)
-    cut, cut_gain = _between(view)
-    held, held_gain = _within(view, tree)
-    edges, gain = np.concatenate((cut, held)), np.concatenate((cut_gain, held_gain))
+    between, within = _between(view), _within(view)
+    gain = np.concatenate((between.gain, within.gain))
     order = np.argsort(-gain, kind="stable")
-    order = order[gain[order] >= LEAST][: max(limit, 0)]
-    found = []
-    for number in order.tolist():
-        edge = edges[number]
-        sides = _two_clusters(view, edge) if number < len(cut) else tree.sides(view, edge)
-        one, other = (view.typical(side) for side in sides)
+    found, first = [], len(between.gain)
+    for number in order[gain[order] >= LEAST][: max(limit, 0)].tolist():
+        candidates: _Between | _Within = between if number < first else within
+        place = number if number < first else number - first
+        one, other = (view.typical(side) for side in candidates.sides(view, place))
         groups = view.group[view.labels[one]], view.group[view.labels[other]]
         faces = int(decision.faces[one]), int(decision.faces[other])
-        found.append(Question(*faces, groups, float(decision.edges.score[edge]), float(gain[number])))
+        p = float(candidates.chance[place])
+        odds = float(view.log_odds(candidates.edges[place : place + 1])[0])
+        parts = odds, float(logit(p)) - odds
+        found.append(Question(*faces, groups, p, float(gain[number]), parts))
+    return found
+
+
+def chance(log_odds: _Doubles, similarity: _Doubles) -> _Doubles:
+    """Probability (m,) that two sides are one person, by an edge's log-odds and their similarity."""
+    bounded = similarity.clip(1e-3, 1 - 1e-3)
+    found: _Doubles = expit(log_odds + SIMILARITY * (np.log(bounded) - np.log1p(-bounded)))
     return found
 
 
@@ -103,8 +129,6 @@ class _View:
         Cluster of each face.
     of_units : ndarray of int64, shape (u,)
         Cluster of each unit; -1 of one without faces.
-    faces : ndarray of int64, shape (u,)
-        Number of faces of each unit.
     size : ndarray of int64, shape (c,)
         Number of faces of each cluster.
     group : list of str
@@ -114,38 +138,55 @@ class _View:
         Whether a face was confirmed as a person.
     unsure : ndarray of int64, shape (q, 2)
         Rows of faces of which nobody can tell whether they are one person.
+    clusters : ClusterSums
+        Of the units.
+    comparison : Comparison
     """
 
     decision: Decision
     labels: _Rows
     of_units: _Rows
-    faces: _Rows
     size: _Rows
     group: list[str]
-    hidden: npt.NDArray[np.bool_]
-    confirmed: npt.NDArray[np.bool_]
+    hidden: _Mask
+    confirmed: _Mask
     unsure: _Rows
+    clusters: ClusterSums
+    comparison: Comparison
 
     @classmethod
     def of(cls, decision: Decision, state: State, ids: _Rows) -> _View:
         labels, faces = decision.labels, decision.faces
-        first = np.unique(labels, return_index=True)[1]
-        group = [f"c{cluster}" for cluster in ids[first].tolist()]
-        hidden = np.zeros(len(group), np.bool_)
-        confirmed = np.zeros(len(faces), np.bool_)
-        for person in state.persons.values():
-            own = np.flatnonzero(np.isin(faces, np.fromiter(person.faces, np.int64)))
-            confirmed[own] = True
-            # All of them share a cluster, and nobody else's are in it.
-            for cluster in labels[own[:1]].tolist():
-                group[cluster], hidden[cluster] = person.id, person.hidden
+        group = group_ids(ids, labels, faces, state)
+        hidden = np.array([each in state.persons and state.persons[each].hidden for each in group])
+        confirmed = np.isin(faces, np.fromiter(state.person_of, np.int64))
         unsure = np.array(sorted(state.unsure), np.int64).reshape(-1, 2)
         unsure = np.searchsorted(faces, unsure[np.isin(unsure, faces).all(axis=1)])
-        weight = np.bincount(decision.unit, minlength=len(decision.vectors))
-        size = np.bincount(labels)
-        return cls(decision, labels, decision.of_units, weight, size, group, hidden, confirmed, unsure)
+        of_units, size = decision.of_units, np.bincount(labels)
+        clusters = ClusterSums.sum_up(decision.vectors, of_units)
+        comparison = Comparison.of(clusters, decision.impostor_mean)
+        known = group, hidden, confirmed, unsure
+        return cls(decision, labels, of_units, size, *known, clusters, comparison)
 
-    def typical(self, side: npt.NDArray[np.bool_]) -> int:
+    @cached_property
+    def cut(self) -> _Rows:
+        """Edges (m,) between clusters."""
+        edges = self.decision.edges
+        a, b = self.of_units[edges.source], self.of_units[edges.target]
+        return np.flatnonzero((a != b) & (a >= 0) & (b >= 0))
+
+    @cached_property
+    def temperature(self) -> float:
+        """What log-odds of edges are divided by."""
+        score = self.decision.edges.score[self.cut]
+        return max(1.0, float(np.median(np.abs(_log_odds(score)))) / USUAL) if len(score) else 1.0
+
+    def log_odds(self, edges: _Rows) -> _Doubles:
+        """Log-odds (m,) of edges, given by their numbers; 0 of a link."""
+        score = self.decision.edges.score[np.maximum(edges, 0)]
+        return np.where(edges == LINK, 0, _log_odds(score) / self.temperature)
+
+    def typical(self, side: _Mask) -> int:
         """Row of the face that shows a side (n,) best: a confirmed one where there are some."""
         rows = np.flatnonzero(side)
         known = rows[self.confirmed[rows]]
@@ -154,24 +195,46 @@ class _View:
         return int(rows[(vectors @ vectors.sum(axis=0)).argmax()])
 
 
-def _between(view: _View) -> tuple[_Rows, _Doubles]:
-    """Best edge (m,) of every pair of clusters that may be asked about, and the gain of each."""
+def _log_odds(score: npt.NDArray[np.float32]) -> _Doubles:
+    """Log-odds (m,) of probabilities in single precision, all finite."""
+    precise, smallest = np.finfo(np.float32).epsneg, np.finfo(np.float32).tiny
+    chance = score.astype(np.float64)
+    return np.asarray(np.log(np.maximum(chance, smallest)) - np.log(np.maximum(1 - chance, precise)))
+
+
+@dataclass(frozen=True)
+class _Between:
+    """Pairs of clusters: the best edge of each (m,), the chance that they are one person, the gain."""
+
+    edges: _Rows
+    chance: _Doubles
+    gain: _Doubles
+
+    def sides(self, view: _View, place: int) -> tuple[_Mask, _Mask]:
+        """Faces (n,) of the two clusters."""
+        edges, edge = view.decision.edges, self.edges[place]
+        one, other = view.of_units[edges.source[edge]], view.of_units[edges.target[edge]]
+        return view.labels == one, view.labels == other
+
+
+def _between(view: _View) -> _Between:
     edges, count = view.decision.edges, len(view.size)
-    a, b = view.of_units[edges.source], view.of_units[edges.target]
-    cut = np.flatnonzero((a != b) & (a >= 0) & (b >= 0))
-    cut = cut[np.argsort(-edges.score[cut], kind="stable")]
-    pair = _pairs(a[cut], b[cut], count)
+    cut = view.cut[np.argsort(-edges.score[view.cut], kind="stable")]
+    pair = _pairs(view.of_units[edges.source[cut]], view.of_units[edges.target[cut]], count)
     _, first = np.unique(pair, return_index=True)
     cut, pair = cut[first], pair[first]
-    a, b = a[cut], b[cut]
+    a, b = view.of_units[edges.source[cut]], view.of_units[edges.target[cut]]
     known = view.decision.known.between(view.labels)
     said = np.concatenate((known.apart.astype(np.int64), view.labels[view.unsure]))
     apart = np.isin(pair, _pairs(said[:, 0], said[:, 1], count)) | view.hidden[a] | view.hidden[b]
     apart |= (known.person[a] >= 0) & (known.person[b] >= 0)
     apart |= (known.first[a] < known.born[b]) | (known.first[b] < known.born[a])
     cut, a, b = cut[~apart], a[~apart], b[~apart]
-    gain = edges.score[cut].astype(np.float64) * (view.size[a] * view.size[b])
-    return cut, gain
+    clusters = view.clusters
+    product = dots(clusters.sums, a, b).astype(np.float64)
+    similarity = view.comparison.similarity(clusters.at(a), clusters.at(b), product)
+    found = chance(view.log_odds(cut), similarity)
+    return _Between(cut, found, found * (view.size[a] * view.size[b]))
 
 
 def _pairs(a: _Rows, b: _Rows, count: int) -> _Rows:
@@ -179,121 +242,41 @@ def _pairs(a: _Rows, b: _Rows, count: int) -> _Rows:
     return np.minimum(a, b) * count + np.maximum(a, b)
 
 
-def _two_clusters(view: _View, edge: int) -> tuple[npt.NDArray[np.bool_], ...]:
-    """Faces (n,) of the two clusters that an edge connects."""
-    edges = view.decision.edges
-    ends = view.of_units[edges.source[edge]], view.of_units[edges.target[edge]]
-    return ends[0] == view.labels, ends[1] == view.labels
-
-
 @dataclass(frozen=True)
-class _Tree:
-    """Inside every cluster, the spanning tree of strongest edges; all hang on one node above them.
+class _Within:
+    """Clusters (m,), an edge in the tree of each, its place there, chance and gain of its two sides."""
 
-    Its nodes are groups of units that are known to be one person.
-
-    Attributes
-    ----------
-    node : ndarray of int64, shape (u,)
-        Node of each unit.
-    edges : ndarray of int64, shape (m,)
-        Edges of the decision.
-    below : ndarray of int64, shape (m,)
-        The lower node of each edge.
-    order : ndarray of int32, shape (g + 1,)
-        Nodes from the top down.
-    above : ndarray of int32, shape (g + 1,)
-        The next higher node of each.
-    """
-
-    node: _Rows
+    tree: Tree
+    cluster: _Rows
+    places: _Rows
     edges: _Rows
-    below: _Rows
-    order: npt.NDArray[np.int32]
-    above: npt.NDArray[np.int32]
+    chance: _Doubles
+    gain: _Doubles
 
-    def sums(self, values: _Rows) -> _Rows:
-        """Sum the values of units (u,) at and below each node: (g + 1,)."""
-        found = np.zeros(len(self.order), np.int64)
-        np.add.at(found, self.node, values)
-        _add_up(self.order, self.above, found)
-        return found
-
-    def sides(self, view: _View, edge: int) -> tuple[npt.NDArray[np.bool_], ...]:
-        """Faces (n,) of a cluster on either side of one of its edges."""
-        low = self.below[np.flatnonzero(self.edges == edge)[0]]
-        cluster = view.of_units[view.decision.edges.source[edge]]
-        under = np.zeros(len(self.order), np.bool_)
-        under[low] = True
-        _mark_down(self.order, self.above, under)
-        side, own = under[self.node][view.decision.unit], view.labels == cluster
-        return side & own, ~side & own
+    def sides(self, view: _View, place: int) -> tuple[_Mask, _Mask]:
+        """Faces (n,) of a cluster on either side of the edge."""
+        side = self.tree.side(int(self.places[place]))[view.decision.unit]
+        own = view.labels == self.cluster[place]
+        return own & side, own & ~side
 
 
-def _tree(view: _View) -> _Tree:
-    from scipy.sparse import coo_array, csgraph
-
+def _within(view: _View) -> _Within:
     decision = view.decision
-    node = decision.known.onto(decision.unit, len(view.faces)).group
-    nodes = int(node.max(initial=-1)) + 1
-    edges = decision.edges
-    a, b = node[edges.source], node[edges.target]
-    cluster = view.of_units[edges.source]
-    inside = np.flatnonzero((cluster == view.of_units[edges.target]) & (cluster >= 0) & (a != b))
-    inside = inside[np.argsort(-edges.score[inside], kind="stable")]
-    parent = np.arange(nodes)
-    kept = inside[_joining(a[inside], b[inside], parent)]
-    tops = np.flatnonzero(parent == np.arange(nodes))
-    ends = np.append(a[kept], np.full(len(tops), nodes)), np.append(b[kept], tops)
-    graph = coo_array((np.ones(len(ends[0]), np.int8), ends), shape=(nodes + 1, nodes + 1)).tocsr()
-    order, above = csgraph.breadth_first_order(graph, nodes, directed=False)
-    below = np.where(above[a[kept]] == b[kept], a[kept], b[kept])
-    return _Tree(node, kept, below, order, above)
-
-
-def _within(view: _View, tree: _Tree) -> tuple[_Rows, _Doubles]:
-    """Edge (m,) of most gain inside each cluster that may be asked about, and the gain of each."""
-    decision = view.decision
-    cluster = view.of_units[decision.edges.source[tree.edges]]
-    low = tree.sums(view.faces)[tree.below]
-    gain = (1.0 - decision.edges.score[tree.edges]) * (low * (view.size[cluster] - low))
+    node = decision.known.onto(decision.unit, len(view.of_units)).group
+    tree = spanning_tree(view.of_units, decision.edges, node, decision.vectors, view.comparison)
+    cluster = tree.of_edges(view.of_units)
+    weight = np.bincount(decision.unit, minlength=len(view.of_units))
+    faces = tree.sums(weight)
+    similarity = tree.similarity(decision.vectors, view.clusters, view.comparison)
+    found = chance(view.log_odds(tree.edges), similarity)
+    gain = (1 - found) * (faces * (view.size[cluster] - faces))
     # An edge lies between two faces that nobody can tell apart if just one of them is below it: their
     # numbers then do not cancel out. They are large and random, so that no others do.
     numbers = np.random.default_rng(0).integers(1, 1 << 40, len(view.unsure))
-    marks = np.zeros(len(view.faces), np.int64)
+    marks = np.zeros(len(view.of_units), np.int64)
     np.add.at(marks, decision.unit[view.unsure[:, 0]], numbers)
     np.add.at(marks, decision.unit[view.unsure[:, 1]], -numbers)
-    asked = (tree.sums(marks)[tree.below] == 0) & ~view.hidden[cluster]
-    edges, cluster, gain = tree.edges[asked], cluster[asked], gain[asked]
-    order = np.lexsort((-gain, cluster))
+    asked = np.flatnonzero((tree.sums(marks) == 0) & ~view.hidden[cluster])
+    order = asked[np.lexsort((-gain[asked], cluster[asked]))]
     best = order[np.unique(cluster[order], return_index=True)[1]]
-    return edges[best], gain[best]
-
-
-@compiled()
-def _joining(a: _Rows, b: _Rows, parent: _Rows) -> npt.NDArray[np.bool_]:
-    """Whether each edge (m,) joins two trees when its turn comes."""
-    joins = np.zeros(len(a), np.bool_)
-    for edge in range(len(a)):
-        one, other = root(parent, a[edge]), root(parent, b[edge])
-        if one != other:
-            parent[other] = one
-            joins[edge] = True
-    return joins
-
-
-@compiled()
-def _add_up(order: npt.NDArray[np.int32], above: npt.NDArray[np.int32], values: _Rows) -> None:
-    """Add to each node (n,) what is below it."""
-    for place in range(len(order) - 1, 0, -1):
-        values[above[order[place]]] += values[order[place]]
-
-
-@compiled()
-def _mark_down(
-    order: npt.NDArray[np.int32], above: npt.NDArray[np.int32], marked: npt.NDArray[np.bool_]
-) -> None:
-    """Mark each node (n,) that is below a marked one."""
-    for place in range(1, len(order)):
-        node = order[place]
-        marked[node] = marked[node] or marked[above[node]]
+    return _Within(tree, cluster[best], best, tree.edges[best], found[best], gain[best])

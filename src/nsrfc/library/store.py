@@ -51,6 +51,7 @@ __all__ = [
     "append",
     "is_sound",
     "new_database",
+    "next_act",
 ]
 
 DATABASE, THUMBNAILS, EMBEDDINGS, ARTIFACTS, CLUSTERING = (
@@ -110,6 +111,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._facts: tuple[tuple[int, ...], Facts] | None = None
         if kind_of(folder / DATABASE) != "file":
             raise InputError(
                 f"{folder} holds no library: create one with nsrfc library create {folder}, "
@@ -186,9 +188,10 @@ class Store:
             )
         if self.dimension is None:
             with self.database(write=True) as database:
-                database.execute("INSERT INTO space VALUES ('dimension', ?)", (str(dimension),))
+                values = "dimension", str(dimension)
+                database.execute("INSERT OR IGNORE INTO space VALUES (?, ?)", values)
             del self.space
-        elif dimension != self.dimension:
+        if dimension != self.dimension:
             raise InputError(
                 f"These faces have dimension {dimension}, those of {self.folder} {self.dimension} "
                 f"(embedder {shown(known)}): give faces of the same embedder, or make another library."
@@ -252,6 +255,12 @@ class Store:
 
     def facts(self) -> Facts:
         """Return what is known of all faces, beside their embeddings."""
+        key = self.key()[2:]
+        if self._facts is None or self._facts[0] != key:
+            self._facts = key, self._read_facts()
+        return self._facts[1]
+
+    def _read_facts(self) -> Facts:
         with self.database() as database:
             n = self._count(database)
             photo, taken = np.full(n, -1), np.full(n, np.inf)
@@ -381,7 +390,7 @@ class Store:
             with closing(sqlite3.connect(path, timeout=_WAIT)) as database, database:
                 database.execute("PRAGMA secure_delete = ON")
                 database.execute(
-                    "CREATE TABLE IF NOT EXISTS thumbnails (face INTEGER PRIMARY KEY, image BLOB) STRICT"
+                    "CREATE TABLE IF NOT EXISTS thumbnails (face INTEGER PRIMARY KEY, image BLOB)"
                 )
                 yield database
         except sqlite3.DatabaseError as error:
@@ -522,6 +531,12 @@ def acts_in(database: sqlite3.Connection) -> dict[int, Act]:
     return {number: Act.of_json(text) for number, text in rows}
 
 
+def next_act(database: sqlite3.Connection) -> int:
+    """Return the number that the next act will have."""
+    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
+    return 1 if row is None else int(row[0]) + 1
+
+
 def append(database: sqlite3.Connection, act: Act) -> int:
     """Append an act, and return its number."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -542,7 +557,7 @@ def new_database(database: sqlite3.Connection) -> None:
     database.execute(f"PRAGMA user_version = {VERSION}")
     database.execute("PRAGMA journal_mode = WAL")
     for name, columns in _TABLES.items():
-        database.execute(f"CREATE TABLE {name} ({columns}) STRICT")
+        database.execute(f"CREATE TABLE {name} ({columns})")
     # Whether anything changed is asked all the time, and must not read every face.
     database.execute("CREATE INDEX gone ON faces (gone) WHERE gone")
 

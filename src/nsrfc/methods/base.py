@@ -124,6 +124,10 @@ class Method(Protocol):
         """Minimum probability at which a new face joins a known one."""
 
     @property
+    def least_probability(self) -> float:
+        """Minimum probability of a density edge that is followed."""
+
+    @property
     def cluster_comparison(self) -> ClusterComparison | None:
         """When two clusters are similar enough to be joined; None if they are not compared."""
 

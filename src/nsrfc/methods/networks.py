@@ -445,6 +445,11 @@ class NetworkMethod(ABC):
         return self.settings.connect
 
     @property
+    def least_probability(self) -> float:
+        """Minimum probability of a density edge that is followed."""
+        return self.settings.connect
+
+    @property
     def cluster_comparison(self) -> ClusterComparison | None:
         """When two clusters are similar enough to be joined; None if they are not compared."""
         return self.settings.cluster_comparison

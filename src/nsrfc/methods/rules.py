@@ -210,7 +210,7 @@ class Rules:
         n, edges = len(near.ids), density.density_edges
         chance = scorer(np.arange(len(edges)))
         with run.progress.stage("clusters", n) as advance:
-            followed = edges.where(chance >= probability(np.array(self.followed, np.float32)))
+            followed = edges.where(chance >= self.least_probability)
             assert near.impostors is not None
             vectors, (impostors, _) = near.vectors, near.impostors
             comparison = self.cluster_comparison
@@ -235,6 +235,11 @@ class Rules:
     def threshold(self) -> float:
         """Minimum probability at which a new face joins a known one."""
         return 0.5
+
+    @property
+    def least_probability(self) -> float:
+        """Minimum probability of a density edge that is followed."""
+        return float(probability(np.array(self.followed, np.float32)))
 
     def chance(self, near: Neighborhood, run: Run) -> Chance:
         """Score new faces by a score model of the known ones."""

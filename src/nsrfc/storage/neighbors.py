@@ -154,8 +154,11 @@ def _from_reference(data: npt.NDArray[Any], name: str) -> NeighborGraph:
     for start in range(0, n, BLOCK_ROWS):
         rows = np.arange(start, min(n, start + BLOCK_ROWS))
         found, distances = data[rows, 0], data[rows, 1]
-        _check_block(rows, found, distances, n, name)
-        ids[rows], similarities[rows] = _face_first(rows, found, 1 - distances.astype(np.float32))
+        # numpy warns of a signalling NaN, which is refused as an id, and of distances of absent
+        # neighbours, which may be anything.
+        with np.errstate(invalid="ignore", over="ignore"):
+            _check_block(rows, found, distances, n, name)
+            ids[rows], similarities[rows] = _face_first(rows, found, 1 - distances.astype(np.float32))
     return NeighborGraph(ids, similarities)
 
 
