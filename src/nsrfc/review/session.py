@@ -207,6 +207,19 @@ class Session:
                 found[face]["at"] = where[face].tolist() if face < len(where) else None
         return found
 
+    def suggested_split(self, who: str) -> list[int]:
+        """Return which faces of a group may be somebody else.
+
+        Raises
+        ------
+        InputError
+            If no two of its faces differ, or there is no such group.
+        """
+        with self._finding:
+            self._find_now()
+            found: list[int] = self._reader.suggest_split(who).tolist()
+        return found
+
     def cloud(self) -> list[list[float]]:
         """Return coordinates of some faces all over the map, as its background."""
         where = self._where()
