@@ -94,6 +94,31 @@ def test_people_leave_for_other_programs(family: Path, tmp_path: Path) -> None:
     assert "people.txt" in refused("export", family, tmp_path / "people.txt")
 
 
+def test_questions_are_asked_answered_and_explained(family: Path, tmp_path: Path) -> None:
+    asked = run_json("questions", family, "--limit", "3")["questions"]
+    assert len(asked) == 3
+    a, b = str(asked[0]["a"]), str(asked[0]["b"])
+    run("answer", family, a, b, "no")
+    assert all({question["a"], question["b"]} != {int(a), int(b)} for question in asked[1:])
+    assert "are different persons, by act 1." in run("explain", family, a, b)
+    run("report", family, tmp_path / "report.html")
+    assert "300" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_split_is_proposed_and_made(faces: Path, tmp_path: Path) -> None:
+    family = tmp_path / "family"
+    run("library", "create", family)
+    run("add", family, faces / "first.npz")
+    run("library", "cluster", family, "-m", "none")
+    one, other = people(family, "--all")[:2]
+    run("name", family, str(one["id"]), "Anna")
+    run("merge", family, "Anna", str(other["id"]))
+    proposed = run("split", family, "Anna", "--suggest").split()
+    assert len(people(family)) == 1
+    run("split", family, "Anna", *proposed)
+    assert len(people(family)) == 2
+
+
 def test_faces_are_forgotten_for_good(family: Path) -> None:
     run("name", family, str(people(family, "--all")[0]["id"]), "Anna")
     (anna,) = people(family)

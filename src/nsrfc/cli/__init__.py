@@ -68,6 +68,10 @@ _OF_LIBRARIES = (
     people.split,
     people.hide,
     people.undo,
+    people.questions,
+    people.answer,
+    people.explain,
+    people.report,
     people.export,
     people.forget,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +15,38 @@ from nsrfc.cli.options import Json
 if TYPE_CHECKING:
     from nsrfc.library.library import Group
 
-__all__ = ["confirm", "export", "forget", "hide", "merge", "name", "people", "reject", "split", "undo"]
+__all__ = [
+    "answer",
+    "confirm",
+    "explain",
+    "export",
+    "forget",
+    "hide",
+    "merge",
+    "name",
+    "people",
+    "questions",
+    "reject",
+    "report",
+    "split",
+    "undo",
+]
+
+
+class Word(StrEnum):
+    """An answer about two faces."""
+
+    YES = "yes"
+    NO = "no"
+    UNSURE = "unsure"
+
 
 Who = Annotated[
     str,
     typer.Argument(help="A person, by name or id (p7), or a cluster, by id (c12).", show_default=False),
 ]
 Faces = Annotated[list[int], typer.Argument(help="Numbers of faces.", show_default=False)]
+FacesOrNone = Annotated[list[int] | None, typer.Argument(help="Numbers of faces.", show_default=False)]
 WhoOrNobody = Annotated[
     str | None,
     typer.Option("--who", help="The person; without it, the faces are of one.", show_default=False),
@@ -78,9 +104,66 @@ def merge(folder: LibraryFolder, who: Who, other: Who) -> None:
     typer.echo(f"Act {opened(folder).merge(who, other)}.")
 
 
-def split(folder: LibraryFolder, who: Who, faces: Faces) -> None:
+def split(
+    folder: LibraryFolder,
+    who: Who,
+    faces: FacesOrNone = None,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Propose faces, and split nothing.")
+    ] = False,
+) -> None:
     """Say that some faces of a person or cluster are another person."""
-    typer.echo(f"They are {opened(folder).split(who, faces)} now.")
+    library = opened(folder)
+    if suggest:
+        typer.echo(" ".join(map(str, library.suggest_split(who).tolist())))
+        return
+    typer.echo(f"They are {library.split(who, faces or ())} now.")
+
+
+def questions(
+    folder: LibraryFolder,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of questions.")] = 12,
+    as_json: Json = False,
+) -> None:
+    """List the pairs of faces whose answer would change most; nsrfc review asks them on a page."""
+    found = opened(folder).questions(limit)
+    if as_json:
+        print_json({"questions": [vars(question) for question in found]})
+        return
+    rows = [
+        (f"{each.a} {each.b}", " ".join(each.groups), f"{each.probability:.2f}", f"{each.gain:,.0f}")
+        for each in found
+    ]
+    print_table(f"Are these one person? {folder}", ("faces", "of", "probability", "gain"), rows)
+
+
+def answer(
+    folder: LibraryFolder,
+    a: Annotated[int, typer.Argument(help="A face.", show_default=False)],
+    b: Annotated[int, typer.Argument(help="Another face.", show_default=False)],
+    word: Annotated[Word, typer.Argument(help="Whether they are one person.", show_default=False)],
+) -> None:
+    """Say whether two faces are one person: yes, no, or unsure, which is not asked again."""
+    typer.echo(f"Act {opened(folder).answer(a, b, word.value)}.")
+
+
+def explain(
+    folder: LibraryFolder,
+    a: Annotated[int, typer.Argument(help="A face.", show_default=False)],
+    b: Annotated[int, typer.Argument(help="Another face.", show_default=False)],
+) -> None:
+    """Say why two faces are together, or apart."""
+    typer.echo(opened(folder).explain(a, b).in_words())
+
+
+def report(
+    folder: LibraryFolder,
+    output: Annotated[Path, typer.Argument(help="File, .html", show_default=False)],
+    places: Annotated[int, typer.Option(min=1, max=10_000, help="Least sure groups shown.")] = 200,
+) -> None:
+    """Write what is there and what is in doubt into one HTML file, to be sent around."""
+    opened(folder).report(output, places=places)
+    typer.echo(f"{output} is written; it needs nothing else to be read.")
 
 
 def hide(
