@@ -320,6 +320,28 @@ def get_faces(library: Library, who: str) -> list[int]:
     return list(map(int, library.group(who).faces))
 
 
+def test_a_fault_while_clusters_are_found_is_told_and_passes(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(self: Library) -> None:
+        raise RuntimeError("a fault")
+
+    with served.client() as client:
+        one, other = clusters(client)[:2]
+        with monkeypatch.context() as broken:
+            broken.setattr(Library, "groups", fault)
+            say(client, "name", who=one["id"], name="Anna", seen=seen(one))
+            end = time.monotonic() + 20
+            while (answer := client.get("/api/people")).status_code == 200:
+                assert time.monotonic() < end
+            assert "by a fault of nsrfc" in answer.json()["error"]
+        client.get("/api/people")
+        say(client, "name", who=other["id"], name="Bea", seen=seen(other))
+        names = {group["name"] for group in get(client, "/api/people")["groups"]}
+
+    assert names == {"Anna", "Bea"}
+
+
 def test_history_shows_the_last_act_first(served: Served) -> None:
     with served.client() as client:
         say(client, "answer", a=0, b=1, word="unsure")

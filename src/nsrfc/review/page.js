@@ -198,18 +198,22 @@ function move(list, event) {
 // Loads a list again until it is of the present. `read` shows what came, and returns whether it is of the
 // present; null: there is nothing to be shown yet.
 function following(read) {
-  let timer = 0, gone = false, turn = 0;
+  let timer = 0, gone = false, turn = 0, failed = false;
   const load = async () => {
     clearTimeout(timer);
     const own = ++turn;
     try {
       const current = await read(() => gone || own !== turn);
       if (gone || own !== turn) return;
+      if (failed) complain("");
+      failed = false;
       if (!current) timer = setTimeout(load, 700);
       if (current === null) return;
     } catch (error) {
       if (gone) return;
       complain(error.message);
+      failed = true;
+      timer = setTimeout(load, 5000);
     }
     main.setAttribute("aria-busy", "false");
   };
