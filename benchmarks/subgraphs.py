@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=3_000, metavar="COUNT", help="faces to refine")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    numba.set_num_threads(1)
+    numba.config.NUMBA_NUM_THREADS = 1
 
     method = trained(arguments.form, arguments.teach, arguments.epochs)
     network = method.networks["cgcn"]

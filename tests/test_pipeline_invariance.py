@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import faiss
 import numba
@@ -21,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 import nsrfc.chunks
 import nsrfc.graph
@@ -71,16 +72,14 @@ def assert_moved(moved: Clustering, found: Clustering, rows: Rows) -> None:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let faiss, numba and the matrix products of numpy use so many threads."""
-    before = faiss.omp_get_max_threads(), numba.get_num_threads()
+    """Let faiss, compiled functions and the matrix products of numpy use so many threads."""
+    before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(count)
-    numba.set_num_threads(count)
     try:
-        with threadpool_limits(count, user_api="blas"):
+        with patch.object(numba.config, "NUMBA_NUM_THREADS", count), threadpool_limits(count, "blas"):
             yield
     finally:
-        faiss.omp_set_num_threads(before[0])
-        numba.set_num_threads(before[1])
+        faiss.omp_set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +145,6 @@ def test_many_copies_of_one_face(faces: Vectors, found: Clustering) -> None:
     assert_moved(cluster(faces[rows]), found, rows)
 
 
-@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="numba has one thread here")
 @pytest.mark.parametrize("config", [ClusterConfig(), *OTHER_SETTINGS], ids=by_settings)
 def test_number_of_threads(faces: Vectors, config: ClusterConfig) -> None:
     with threads(1):

@@ -86,8 +86,9 @@ def cluster(
     config, run = ClusterConfig.given(config), run or Run()
     with run.results.locked():
         evidence = gather_evidence(X, model, config, graph=graph, index=index, run=run)  # 1 to 3
-        method, near, density = evidence.method, evidence.near, evidence.density
-        found = method.components(near, density, evidence.scorer, run)  # 4
+        method, faces = evidence.method, evidence.faces
+        found = method.components(evidence.near, evidence.density, evidence.scorer, run)  # 4
+        del evidence
     if found.skipped is not None:
         share = f"{found.skipped:,} of {len(found.density_edges):,}"
         _logger.info("%s density edges were skipped, as their ends were already joined.", share)
@@ -95,7 +96,6 @@ def cluster(
     warning = doubt_in_words(len(found.labels), found.density_edges.score)
     if warning is not None:
         _logger.warning(warning)
-    faces = evidence.faces
     labels = relabel_by_first_appearance(faces.each_row(found.labels, UNCLUSTERED))
     labels = drop_small(labels, config.min_cluster_size)
     labels[faces.skipped] = BAD_ROW
@@ -112,6 +112,7 @@ class Evidence:
     faces : DistinctFaces
         The faces that are clustered, and which of the user's rows each of them stands for.
     near : Neighborhood
+        Without its lists, which step 4 does not read.
     density : DensityGraph
     scorer : EdgeScorer
     """
@@ -142,7 +143,7 @@ def gather_evidence(
     affinity = method.affinity(near, run)  # a_ij
     density = method.density_graph(near, affinity, run)  # 2  rho, E_d, E_s
     scorer = method.edge_scorer(near, density, run)  # 3  scores density edges, on demand
-    return Evidence(method, faces, near, density, scorer)
+    return Evidence(method, faces, near.without_lists(), density, scorer)
 
 
 @fork_safe()

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from nsrfc.chunks import trim
+
 __all__ = ["Progress"]
 
 
 class Progress:
-    """Time the stages of a run and show nothing.
+    """Time the stages of a run and show nothing; free memory goes back to the system after each.
 
     Attributes
     ----------
@@ -31,6 +33,7 @@ class Progress:
         started = time.perf_counter()
         with self.show(name, total) as advance:
             yield advance
+        trim()
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
     @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -213,6 +213,10 @@ class Neighborhood:
     score_model: ScoreModel | None = None
     identical: float = float("nan")
     key: str = ""
+
+    def without_lists(self) -> Neighborhood:
+        """Return what step 4 reads, so that the lists can be freed."""
+        return replace(self, ids=self.ids[:0].copy(), similarities=self.similarities[:0].copy())
 
 
 @dataclass(frozen=True)

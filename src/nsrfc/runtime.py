@@ -1,24 +1,26 @@
 """What code runs on: the device of networks, compiled functions, and the threads of a forked process.
 
 Every function that numba compiles is made by :func:`compiled`, which decides where its code is kept. If
-no folder can be written, the disk is full or a file is damaged, the function is compiled anew.
+no folder can be written, the disk is full or a file is damaged, the function is compiled anew. Such a
+function computes on one thread, and is called for several parts of its rows :func:`at_once`: what numba
+divides itself takes four times as long to compile.
 
-Threads do not survive a fork. GNU's OpenMP, which faiss, torch and numba compute with, would wait for
-them for ever, or numba would end the process. The thread that forked therefore computes alone, within
-:func:`fork_safe`; other threads of the forked process start helpers of their own.
+Threads do not survive a fork. GNU's OpenMP, which faiss and torch compute with, would wait for them for
+ever. The thread that forked therefore computes alone, within :func:`fork_safe`; other threads of the
+forked process start helpers of their own.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import logging
 import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Iterator, Set
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,16 @@ from nsrfc.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["compiled", "find_device", "fork_safe", "may_have_gpu", "note_forks"]
+__all__ = [
+    "at_once",
+    "compiled",
+    "cores",
+    "find_device",
+    "fork_safe",
+    "may_have_gpu",
+    "note_forks",
+    "parts",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +78,6 @@ def may_have_gpu() -> bool:
 
 _THREADS = {
     "faiss": ("omp_get_max_threads", "omp_set_num_threads"),
-    "numba": ("get_num_threads", "set_num_threads"),
     "torch": ("get_num_threads", "set_num_threads"),
 }
 """Functions by which a library gets and sets the number of threads of the calling thread."""
@@ -77,14 +87,6 @@ _inherited: Set[str] = frozenset()
 
 _forked_thread = 0
 """The thread that forked, the only one in which they do."""
-
-_numba_starts = False
-"""Whether numba is still to be told that it runs in another process."""
-
-_turn = threading.Lock()
-
-_layer = ""
-"""The threading layer of numba, once it is chosen."""
 
 _warned = False
 
@@ -96,11 +98,10 @@ def note_forks() -> None:
 
 
 def _note_fork() -> None:
-    global _inherited, _forked_thread, _numba_starts, _turn
+    global _inherited, _forked_thread
     # A module may be absent, blocked by None, or half imported.
     _inherited = {name for name, ways in _THREADS.items() if hasattr(sys.modules.get(name), ways[1])}
-    _forked_thread, _numba_starts = threading.get_ident(), "numba" in _inherited
-    _turn = threading.Lock()  # A thread that is gone may have held the other one.
+    _forked_thread = threading.get_ident()
 
 
 @contextmanager
@@ -113,8 +114,6 @@ def fork_safe() -> Iterator[None]:
     if not _inherited:
         yield
         return
-    if _numba_starts:
-        _start_numba()
     with ExitStack() as limits:
         if threading.get_ident() == _forked_thread:
             for name in _inherited:
@@ -133,35 +132,40 @@ def _alone(count: Callable[[], int], limit: Callable[[int], None]) -> Iterator[N
         limit(before)
 
 
-def _start_numba() -> None:
-    """Let numba start its threads anew: otherwise it ends a process that did not start them itself."""
-    global _numba_starts
-    with _turn:
-        if _numba_starts:
-            from numba import get_num_threads
-            from numba.np.ufunc import parallel
+def cores() -> int:
+    """Return the number of cores that compiled code may use."""
+    from numba import config
 
-            # The lock is shared between processes: another may hold it, or have been ended holding it.
-            parallel._backend_init_process_lock = None
-            parallel._is_initialized = False
-            get_num_threads()
-            _numba_starts = False
+    return int(config.NUMBA_NUM_THREADS)
 
 
-def compiled(*, parallel: bool = False, fastmath: bool | Set[str] = False) -> Callable[..., Any]:
+def parts(n: int) -> list[slice]:
+    """Divide 0..n-1 into one part for each of the `cores`, or fewer if n is small."""
+    count = max(1, min(cores(), n))
+    return [slice(part * n // count, (part + 1) * n // count) for part in range(count)]
+
+
+def at_once(calls: Iterable[Callable[[], object]]) -> None:
+    """Make calls of compiled functions, each in a thread of its own."""
+    calls = list(calls)
+    # Threads of a pool that is kept would be missing after a fork.
+    with ThreadPoolExecutor(len(calls)) as threads:
+        for done in [threads.submit(call) for call in calls]:
+            done.result()
+
+
+def compiled(*, fastmath: bool | Set[str] = False) -> Callable[..., Any]:
     """Return a decorator that compiles a function with numba when it is first called.
 
     Parameters
     ----------
-    parallel : bool
-        Whether ``prange`` uses several threads. Such a function is called from Python only.
     fastmath : bool or set of str
         As of ``numba.njit``.
     """
     from numba import njit
 
     def compile_(function: Callable[..., Any]) -> Any:  # noqa: ANN401
-        code = njit(nogil=True, parallel=parallel, fastmath=fastmath)(function)
+        code = njit(nogil=True, fastmath=fastmath)(function)
         if code is function:  # NUMBA_DISABLE_JIT
             return function
         try:
@@ -171,7 +175,7 @@ def compiled(*, parallel: bool = False, fastmath: bool | Set[str] = False) -> Ca
             _warn_of_compiling("no folder for it can be written")
         else:
             code._cache = _Kept(code._cache)
-        return _safe_in_threads(code, function) if parallel else code
+        return code
 
     return compile_
 
@@ -188,30 +192,10 @@ def _warn_of_compiling(reason: str | None) -> None:
     if not _warned:
         _warned = True
         _logger.warning(
-            "Compiled code cannot be kept (%s), so that every start takes about half a minute longer: "
+            "Compiled code cannot be kept (%s), so that every start takes some seconds longer: "
             "set NUMBA_CACHE_DIR to a folder that can be written, on a disk with room.",
             reason,
         )
-
-
-def _safe_in_threads(code: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def run(*args: object) -> object:
-        with fork_safe(), _turns():
-            return code(*args)
-
-    return run
-
-
-def _turns() -> AbstractContextManager[object]:
-    """Let threads take turns where numba has but a work queue, which ends the process if two use it."""
-    global _layer
-    if not _layer:
-        from numba import get_num_threads, threading_layer
-
-        get_num_threads()  # chooses the layer
-        _layer = threading_layer()
-    return _turn if _layer == "workqueue" else nullcontext()
 
 
 class _Kept:

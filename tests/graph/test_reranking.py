@@ -155,14 +155,11 @@ def test_row_order_does_not_matter() -> None:
     np.testing.assert_array_equal(shuffled.similarities, straight.similarities[order])
 
 
-def test_thread_count_does_not_matter() -> None:
+def test_thread_count_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = build_neighbor_graph(generate(1500, dimension=32).embeddings, 20)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        alone = rerank(graph)
-    finally:
-        numba.set_num_threads(threads)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 1)
+    alone = rerank(graph)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 3)
     together = rerank(graph)
     np.testing.assert_array_equal(alone.ids, together.ids)
     np.testing.assert_array_equal(alone.similarities, together.similarities)

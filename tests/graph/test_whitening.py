@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nsrfc.graph.whitening import neighbor_entropy, neighborhood_scatter, whiten
+from nsrfc.graph.whitening import best_power, neighbor_entropy, neighborhood_scatter, whiten
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.vectors import normalize
 
@@ -37,11 +37,11 @@ def test_whitening_removes_what_all_people_share_and_turns_with_the_space() -> N
     )
     np.testing.assert_allclose(turned, white @ rotation, atol=1e-3)
     unmoved = whiten(
-        vectors, neighborhood_scatter(vectors, ids, np.ones(ids.shape, np.float32)), powers=(0,)
+        vectors, neighborhood_scatter(vectors, ids, np.ones(ids.shape, np.float32)), power=0
     )
     np.testing.assert_allclose(unmoved, vectors, atol=1e-6)
     half = whiten(
-        vectors, neighborhood_scatter(vectors, ids, np.ones(ids.shape, np.float32)), powers=(0.25,)
+        vectors, neighborhood_scatter(vectors, ids, np.ones(ids.shape, np.float32)), power=0.25
     )
     moved = [float(np.linalg.norm(x - vectors)) for x in (half, white)]
     assert 0 < moved[0] < moved[1], "a lower power moves less"
@@ -53,17 +53,16 @@ def test_of_several_powers_the_one_is_taken_that_leaves_least_doubt() -> None:
     powers = 0, 0.25, 0.5
     vectors, _, ids = photos(shared=5, dimension=128)
     sure = np.ones(ids.shape, np.float32)
-    white = [whiten(vectors, neighborhood_scatter(vectors, ids, sure), [power]) for power in powers]
+    white = [whiten(vectors, neighborhood_scatter(vectors, ids, sure), power) for power in powers]
     left = [neighbor_entropy(x) for x in white]
     assert left[2] < 0.5 * left[0]
     assert left[1] - left[2] < 0.002 < left[0] - left[2], "half does as well as whole"
-    np.testing.assert_array_equal(
-        whiten(vectors, neighborhood_scatter(vectors, ids, sure), powers), white[2]
-    )
+    scatter = neighborhood_scatter(vectors, ids, sure)
+    assert best_power(vectors, scatter, powers) == 0.5
+    np.testing.assert_array_equal(whiten(vectors, scatter, 0.5, out=vectors), white[2])
     vectors, _, ids = photos(shared=0)
-    assert whiten(vectors, neighborhood_scatter(vectors, ids, sure), powers) is vectors, (
-        "nothing is gained, nothing is moved"
-    )
+    scatter = neighborhood_scatter(vectors, ids, sure)
+    assert best_power(vectors, scatter, powers) == 0, "nothing is gained, nothing is moved"
 
 
 def test_doubt_is_of_neighbours_half_way_between_strangers_and_one_person() -> None:

@@ -116,16 +116,17 @@ def test_chunk_size_does_not_matter(faces: Vectors, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("method", ["exact", "approximate"])
-def test_thread_count_does_not_matter(faces: Vectors, method: str) -> None:
+def test_thread_count_does_not_matter(
+    faces: Vectors, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     together = build_neighbor_graph(faces, 20, method=method)
-    threads = numba.get_num_threads(), faiss.omp_get_max_threads()
-    numba.set_num_threads(1)
+    threads = faiss.omp_get_max_threads()
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 1)
     faiss.omp_set_num_threads(1)
     try:
         alone = build_neighbor_graph(faces, 20, method=method)
     finally:
-        numba.set_num_threads(threads[0])
-        faiss.omp_set_num_threads(threads[1])
+        faiss.omp_set_num_threads(threads)
     assert_same(alone, together)
 
 

@@ -158,14 +158,11 @@ def test_row_order_does_not_matter() -> None:
     np.testing.assert_array_equal(tpdi(shuffled), tpdi(straight)[order])
 
 
-def test_thread_count_does_not_matter() -> None:
+def test_thread_count_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = build_neighbor_graph(generate(1500, dimension=32).embeddings, 20)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        alone = tpdi(graph)
-    finally:
-        numba.set_num_threads(threads)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 1)
+    alone = tpdi(graph)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 3)
     np.testing.assert_array_equal(alone, tpdi(graph))
 
 

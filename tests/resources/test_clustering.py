@@ -78,7 +78,7 @@ def test_results_that_are_kept_take_disk_in_proportion_to_the_faces(search: str)
 
 def test_refusal_names_a_number_of_faces_and_a_k_that_fit() -> None:
     config = ClusterConfig()
-    limit = parse_bytes("1000MiB")
+    limit = parse_bytes("800MiB")
     planned = plan(100_000, 256, config)
     with pytest.raises(MemoryPlanError) as refused:
         check_plan(planned, config, limit)
@@ -160,7 +160,7 @@ def test_networks_on_structure_rebuild_graphs_in_linear_time(every_step: dict[st
     assert refinement(100_000, "coordinates") > 2.1 * refinement(50_000, "coordinates"), "all pairs"
 
 
-def test_comparing_clusters_takes_a_copy_of_the_vectors(every_step: dict[str, Any]) -> None:
+def test_comparing_clusters_takes_their_sums(every_step: dict[str, Any]) -> None:
     from nsrfc.model.settings import ClusterComparison, ModelSettings
 
     without, compared = (
@@ -175,7 +175,7 @@ def test_comparing_clusters_takes_a_copy_of_the_vectors(every_step: dict[str, An
     )
     assert compared.stages[:-1] == without.stages
     assert compared.stages[-1].name == "clusters"
-    assert compared.stages[-1].work_bytes > 4 * 50_000 * 256
+    assert compared.stages[-1].work_bytes > 2 * 50_000 * 256
     assert compared.seconds > without.seconds
 
 

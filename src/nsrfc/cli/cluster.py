@@ -12,6 +12,7 @@ from nsrfc.cli.console import (
     ConsoleProgress,
     announce,
     bytes_text,
+    loading,
     print_json,
     print_table,
     seconds_text,
@@ -74,6 +75,10 @@ KnownIndex = Annotated[
 ]
 
 
+FEW = 2_000
+"""Faces that are clustered on one thread."""
+
+
 def run(
     embeddings: EmbeddingsFile,
     output: Output,
@@ -127,12 +132,13 @@ def run(
     check_folder(output, (*FILES, BAD_ROWS), [embeddings, knn, index])
     check_id_key(id_key)
     with locked_output(output):
-        trained = None if model == NO_MODEL else _read_model(model)
-        progress = ConsoleProgress()
-        faces, described = read_faces(embeddings, key, dimension, id_key, skip_bad, progress)
-        shape = usable_shape(faces.vectors, embeddings, skip=skip_bad)
-        kept = cache or _kept(output, model)
-        planned = _plan(shape, config, knn, trained, kept, max_memory)
+        with loading():
+            trained = None if model == NO_MODEL else _read_model(model)
+            progress = ConsoleProgress()
+            faces, described = read_faces(embeddings, key, dimension, id_key, skip_bad, progress)
+            shape = usable_shape(faces.vectors, embeddings, skip=skip_bad)
+            kept = cache or _kept(output, model)
+            planned = _plan(shape, config, knn, trained, kept, max_memory)
         record = {
             "command": "cluster",
             "model": None if trained is None else model,
@@ -199,13 +205,17 @@ def _clustered(
     index: Path | None,
     how: Run,
 ) -> Clustering:
+    from threadpoolctl import threadpool_limits
+
     from nsrfc.pipeline import cluster
     from nsrfc.storage.indexes import read_index
     from nsrfc.storage.neighbors import read_neighbors
 
     graph = None if knn is None else read_neighbors(knn)
     found = None if index is None else read_index(index, vectors.shape[1])
-    return cluster(vectors, model, config, graph=graph, index=found, run=how)
+    # Threads of BLAS and OpenMP wait busily for each other, for longer than few faces take.
+    with threadpool_limits(1 if len(vectors) <= FEW else None):
+        return cluster(vectors, model, config, graph=graph, index=found, run=how)
 
 
 def _ran(found: Clustering, progress: ConsoleProgress, started: float) -> dict[str, Any]:

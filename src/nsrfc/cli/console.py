@@ -6,6 +6,7 @@ Results go to stdout; progress, plans and errors go to stderr, so that a pipe on
 from __future__ import annotations
 
 import functools
+import gc
 import io
 import json
 import logging
@@ -41,6 +42,7 @@ __all__ = [
     "announce",
     "bytes_text",
     "guarded",
+    "loading",
     "print_json",
     "print_table",
     "printing",
@@ -111,6 +113,17 @@ def printing() -> Iterator[None]:
             )
             raise SystemExit(REFUSED) from None
         raise
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Look for no garbage among the million objects that libraries make when they are loaded."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class ConsoleProgress(Progress):

@@ -101,13 +101,12 @@ def drop_small(labels: npt.ArrayLike, min_size: int) -> npt.NDArray[np.int64]:
     return relabel_by_first_appearance(numbered)
 
 
-@compiled()
 def roots(parent: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Root (n,) of every face's tree."""
-    found = np.empty_like(parent)
-    for face in range(len(parent)):
-        found[face] = root(parent, face)
-    return found
+    above = parent[parent]
+    while not np.array_equal(above, parent):
+        parent, above = above, above[above]
+    return parent
 
 
 @compiled()

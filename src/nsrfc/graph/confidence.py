@@ -60,28 +60,32 @@ def confidence(labels: _Labels, density: EdgeList, similar: EdgeList) -> _Floats
     np.minimum.at(whole, labels[density.source[cut]], 1.0 - density.score[cut])
     edges = density + similar
     order = np.argsort(-edges.score, kind="stable")
-    wrong = _expected_wrong(edges.source, edges.target, edges.score, order, labels)
+    parent, joined = np.arange(len(labels)), np.ones(len(labels), np.int64)
+    own, wrong = np.zeros(len(labels)), np.zeros(len(labels))
+    _expect_wrong(edges.source, edges.target, edges.score, order, labels, parent, joined, own, wrong)
     others = np.maximum(size - 1, 1)
     sure: _Floats = ((1 - wrong / others[labels]) * whole[labels]).astype(np.float32)
     return sure.clip(0, 1)
 
 
 @compiled()
-def _expected_wrong(
+def _expect_wrong(
     source: npt.NDArray[np.int32],
     target: npt.NDArray[np.int32],
     probability: _Floats,
     order: _Labels,
     labels: _Labels,
-) -> _Doubles:
+    parent: _Labels,
+    size: _Labels,
+    own: _Doubles,
+    wrong: _Doubles,
+) -> None:
     """Expect a number (n,) of faces of other identities in the cluster of each face.
 
     Edges are followed by descending probability (Kruskal's algorithm): one that joins two trees is the
     weakest on the strongest path between any face of the one and any of the other. What all faces of a
-    tree have in common is kept at its root, so that the work does not grow with the tree.
+    tree have in common is kept at its root (``own``), so that the work does not grow with the tree.
     """
-    parent, size = np.arange(len(labels)), np.ones(len(labels), np.int64)
-    wrong = np.zeros(len(labels))
     for edge in order:
         a, b = source[edge], target[edge]
         if labels[a] != labels[b]:
@@ -96,17 +100,16 @@ def _expected_wrong(
         if size[a] < size[b]:
             a, b = b, a
         doubt = 1.0 - probability[edge]
-        wrong[a] += size[b] * doubt
-        wrong[b] += size[a] * doubt - wrong[a]
+        own[a] += size[b] * doubt
+        own[b] += size[a] * doubt - own[a]
         parent[b] = a
         size[a] += size[b]
-    total = wrong.copy()
     for face in range(len(labels)):
         above = face
+        wrong[face] = own[face]
         while parent[above] != above:
             above = parent[above]
-            total[face] += wrong[above]
-    return total
+            wrong[face] += own[above]
 
 
 def doubt_in_words(n: int, probability: _Floats) -> str | None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks
+from nsrfc.chunks import ROWS, chunks, release
 from nsrfc.graph.components import relabel_by_first_appearance, root, roots
 from nsrfc.records import EdgeList, ImpostorScores
 from nsrfc.runtime import compiled
@@ -50,6 +50,7 @@ _Labels = npt.NDArray[np.int64]
 _Numbers = npt.NDArray[np.int64]
 _Doubles = npt.NDArray[np.float64]
 _Known = tuple[_Labels, _Doubles, _Doubles, _Labels, _Labels, _Labels, _Labels, _Labels]
+_Sums = tuple[_Floats, _Floats, _Ids, _Numbers]
 
 _LEAST_WITHIN = 1e-4
 """Lower bound of s_AA - c, so that quotients stay finite."""
@@ -153,8 +154,8 @@ def connect(
 
     Notes
     -----
-    Of edges with equal scores the earlier one comes first. A test needs the vector sum of every cluster,
-    4 n d bytes, and 3 d multiplications for each edge between clusters.
+    Of edges with equal scores the earlier one comes first. A test needs the vector sum of every cluster
+    of several faces, at most 2 n d bytes, and 3 d multiplications for each edge between clusters.
     """
     clusters = _Clusters(n, test, constraints)
     clusters.follow(certain, np.argsort(-certain.score, kind="stable"), None)
@@ -176,20 +177,27 @@ class _Clusters:
 
     def __init__(self, n: int, test: ClusterTest | None, constraints: Constraints | None = None) -> None:
         self.parent, self._size = np.arange(n), np.ones(n, np.int64)
-        self._sums = np.empty((n, 0), np.float32) if test is None else test.vectors.copy()
         self._limits = np.zeros(3, np.float32) if test is None else test.limits
+        vectors = np.empty((n, 0), np.float32) if test is None else test.vectors
+        # Vector sums of clusters of several faces, in the order in which these appear. The system gives
+        # memory to rows that are written to, and these are far fewer.
+        sums = np.empty((n // 2, vectors.shape[1]), np.float32)
+        self._sums = vectors, sums, np.zeros(n, np.int32), np.zeros(1, np.int64)
         self._known = _nothing()
         if constraints is not None:
             self._join_groups(constraints)
 
     def _join_groups(self, constraints: Constraints) -> None:
         """Join every group at its first face, and hold there what is known of it."""
-        group = constraints.group
-        first = np.unique(group, return_index=True)[1]
+        group, (vectors, sums, row, count) = constraints.group, self._sums
+        first, size = np.unique(group, return_index=True)[1], np.bincount(group)
+        several = np.flatnonzero(size > 1)
         self.parent = first[group]
-        self._size[first] = np.bincount(group)
-        sums = group_sums(self._sums, group)
-        self._sums[first] = sums
+        self._size[first] = size
+        row[first[several]] = np.arange(len(several))
+        count[0] = len(several)
+        if len(several):
+            sums[: len(several)] = group_sums(vectors, group)[several]
         self._known = _known_at(constraints, first, len(group))
 
     def follow(
@@ -249,7 +257,7 @@ def _follow(
     decision: npt.NDArray[np.int8],
     limits: _Floats,
     forests: tuple[_Labels, _Labels],
-    members: tuple[_Labels, _Floats],
+    members: tuple[_Labels, _Sums],
     known: _Known,
     opened: npt.NDArray[np.bool_],
     kind: npt.NDArray[np.uint8],
@@ -258,12 +266,14 @@ def _follow(
 
     The first of the two forests holds the clusters, the second the clusters if every undecided edge were
     kept. ``opened`` marks clusters that an undecided edge touches, and that may therefore still change
-    before the turn of a later edge. ``members`` are numbers of faces, and sums of their vectors.
+    before the turn of a later edge. ``members`` are the sizes of clusters by root; and the vectors of
+    the faces, the vector sums of clusters of several, the row of each of these sums by root, and their
+    number.
     """
     (parent, optimistic), (size, sums) = forests, members
-    compared, constrained = sums.shape[1] > 0, len(known[0]) > 0
+    compared, constrained = sums[0].shape[1] > 0, len(known[0]) > 0
     for position, edge in enumerate(order):
-        a, b = root(parent, source[edge]), root(parent, target[edge])
+        a, b = root(parent, np.int64(source[edge])), root(parent, np.int64(target[edge]))
         if a == b or decision[edge] == _REFUSED:
             kind[position] = _DECIDED
         elif decision[edge] == _HOLDS and not ((compared or constrained) and (opened[a] or opened[b])):
@@ -273,9 +283,8 @@ def _follow(
                 if size[a] < size[b]:
                     a, b = b, a
                 parent[b] = a
+                _add(a, b, size, sums)
                 size[a] += size[b]
-                for c in range(sums.shape[1]):
-                    sums[a, c] += sums[b, c]
                 if constrained:
                     _hand_over(b, a, known)
                 optimistic[root(optimistic, b)] = root(optimistic, a)
@@ -320,15 +329,30 @@ def _hand_over(b: int, a: int, known: _Known) -> None:
 
 
 @compiled()
-def _similar_enough(a: int, b: int, size: _Labels, sums: _Floats, limits: _Floats) -> bool:
+def _add(a: int, b: int, size: _Labels, sums: _Sums) -> None:
+    """Add the vector sum of cluster ``b`` to that of cluster ``a``, which is at least as large."""
+    vectors, several, row, count = sums
+    if size[a] == 1:
+        row[a] = count[0]
+        count[0] += 1
+    into, added = row[a], row[b]
+    for c in range(vectors.shape[1]):
+        own = vectors[a, c] if size[a] == 1 else several[into, c]
+        several[into, c] = own + (vectors[b, c] if size[b] == 1 else several[added, c])
+
+
+@compiled()
+def _similar_enough(a: int, b: int, size: _Labels, sums: _Sums, limits: _Floats) -> bool:
     """Whether the clusters with roots ``a`` and ``b`` may be joined."""
     if min(size[a], size[b]) == 1:
         return True
+    _, several, row, _ = sums
+    one, other = row[a], row[b]
     between = within_a = within_b = np.float32(0)
-    for c in range(sums.shape[1]):
-        between += sums[a, c] * sums[b, c]
-        within_a += sums[a, c] * sums[a, c]
-        within_b += sums[b, c] * sums[b, c]
+    for c in range(several.shape[1]):
+        between += several[one, c] * several[other, c]
+        within_a += several[one, c] * several[one, c]
+        within_b += several[other, c] * several[other, c]
     impostor_mean, minimum, least = limits[0], limits[1], limits[2]
     across = between / (size[a] * size[b]) - impostor_mean
     inside_a = (within_a - size[a]) / (size[a] * (size[a] - 1)) - impostor_mean
@@ -474,14 +498,13 @@ def _listed_pairs(labels: _Labels, sizes: _Labels, ids: _Ids, size: int) -> _Lab
         other = np.where(listed >= 0, large[listed], -1)
         pair = np.minimum(own, other) * len(sizes) + np.maximum(own, other)
         found.append(np.unique(pair[(own != other) & (own >= 0) & (other >= 0)]))
+        release(ids)
     return np.unique(np.concatenate(found))
 
 
-@compiled()
-def dots(x: _Floats, a: _Numbers, b: _Numbers) -> _Floats:
+def dots(x: _Floats, a: npt.NDArray[np.integer], b: npt.NDArray[np.integer]) -> _Floats:
     """Products (m,) of rows ``a`` (m,) and ``b`` (m,) of ``x`` (n, d)."""
-    # On one thread: there is one edge a face, and training clusters small sets thousands of times.
     out = np.empty(len(a), np.float32)
-    for i in range(len(a)):
-        out[i] = np.dot(x[a[i]], x[b[i]])
+    for part in chunks(len(a), ROWS):
+        np.einsum("md,md->m", x[a[part]], x[b[part]], out=out[part])
     return out

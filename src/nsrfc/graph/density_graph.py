@@ -26,14 +26,15 @@ Source: LCE-PCENet (Shin et al., CVPR 2023) and the code of NSR-FC, which suppor
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
 from nsrfc.chunks import chunks
 from nsrfc.graph.reverse import column_in_list, columns_in_lists
 from nsrfc.records import DensityGraph, EdgeList, Mutual
-from nsrfc.runtime import compiled
+from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = [
     "build_density_graph",
@@ -149,14 +150,19 @@ def mutual_probability(ids: _Ids, genuine: _Floats, mutual: Mutual = "published"
     ndarray of float32, shape (n, k)
         p_ij; 0 where there is no neighbour.
     """
-    out = np.zeros_like(genuine)
-    _average_directions(np.ascontiguousarray(ids), genuine, mutual == "present", out)
+    out, faces, ids = np.zeros_like(genuine), np.arange(len(ids)), np.ascontiguousarray(ids)
+    at_once(
+        partial(_average_directions, faces[part], ids, genuine, mutual == "present", out)
+        for part in parts(len(ids))
+    )
     return out
 
 
-@compiled(parallel=True)
-def _average_directions(ids: _Ids, genuine: _Floats, present: bool, out: _Floats) -> None:
-    for i in prange(len(ids)):
+@compiled()
+def _average_directions(
+    faces: npt.NDArray[np.int64], ids: _Ids, genuine: _Floats, present: bool, out: _Floats
+) -> None:
+    for i in faces:
         for c in range(ids.shape[1]):
             j = ids[i, c]
             if j < 0:
@@ -253,6 +259,8 @@ def similarity_edges(ids: _Ids, score: _Floats, top: _Floats, threshold: float) 
         local = local_score(source, target, strong[row, column + 1], top)
         edges = EdgeList(source, target, local).where(local >= threshold)
         # Of two faces that list each other, the earlier one has already made the edge.
-        again = (edges.target < edges.source) & (columns_in_lists(ids, edges.target, edges.source) >= 0)
-        found.append(edges.where(~again))
+        back = np.flatnonzero(edges.target < edges.source)
+        new = np.ones(len(edges), np.bool_)
+        new[back] = columns_in_lists(ids, edges.target[back], edges.source[back]) < 0
+        found.append(edges.where(new))
     return EdgeList.joined(found)

@@ -20,15 +20,15 @@ If a list is shorter than m or r, its last neighbour is used.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, prange
 
 from nsrfc.chunks import ROWS, chunks
 from nsrfc.graph.scores import ScoreModel, fit_score_model
 from nsrfc.records import ImpostorScores
-from nsrfc.runtime import compiled
+from nsrfc.runtime import at_once, compiled, cores, parts
 
 __all__ = [
     "LIST_FEATURES",
@@ -82,7 +82,7 @@ class ListStructure:
     impostors : ImpostorScores
     score_model : ScoreModel
         Fitted to the best neighbour of every face.
-    place : ndarray of int32, shape (threads, n + 1)
+    place : ndarray of int32, shape (cores, n + 1)
         Scratch: column of each face in the list that a thread works on; k everywhere between calls.
     """
 
@@ -183,7 +183,7 @@ def _describe_lists(
 
 
 def _room(ids: _Ids) -> _Ids:
-    return np.full((get_num_threads(), len(ids) + 1), ids.shape[1], np.int32)
+    return np.full((cores(), len(ids) + 1), ids.shape[1], np.int32)
 
 
 def list_features(structure: ListStructure, rows: _Rows, width: int | None = None) -> _Floats:
@@ -210,8 +210,9 @@ def list_features(structure: ListStructure, rows: _Rows, width: int | None = Non
     k = structure.ids.shape[1]
     width = k if width is None else min(width, k)
     out = np.zeros((len(rows), width, len(LIST_FEATURES)), np.float32)
-    _describe(
-        np.ascontiguousarray(rows, np.int64),
+    faces = np.ascontiguousarray(rows, np.int64)
+    describe = partial(
+        _describe,
         structure.ids,
         structure.score,
         structure.rank,
@@ -219,8 +220,10 @@ def list_features(structure: ListStructure, rows: _Rows, width: int | None = Non
         structure.squared_length,
         _DEPTHS,
         (np.log1p(np.arange(k + 1)) * _RANK_UNIT).astype(np.float32),
-        structure.place,
-        out,
+    )
+    at_once(
+        partial(describe, faces[part], out[part], column_of)
+        for part, column_of in zip(parts(len(rows)), structure.place, strict=False)
     )
     score = structure.score[rows, :width]
     odds = np.clip(structure.score_model.log_odds(score), -_MOST_ODDS, _MOST_ODDS)
@@ -243,25 +246,16 @@ def normalize_within(structure: ListStructure, ids: _Ids, similarity: _Floats) -
         Cosines; replaced by scores, 0 where a face is missing.
     """
     impostors = structure.impostors
-    slope = _SCORE_UNIT / np.float32(impostors.deviation)
-    _normalize_within(similarity, ids, np.float32(impostors.mean), slope)
+    similarity -= np.float32(impostors.mean)
+    similarity *= _SCORE_UNIT / np.float32(impostors.deviation)
+    np.clip(similarity, _BOUNDS[0] * _SCORE_UNIT, _BOUNDS[1] * _SCORE_UNIT, out=similarity)
+    missing = ids < 0
+    similarity[missing] = 0
+    similarity.swapaxes(1, 2)[missing] = 0
 
 
-@compiled(parallel=True)
-def _normalize_within(similarity: _Floats, ids: _Ids, mean: np.float32, slope: np.float32) -> None:
-    least, most = _BOUNDS[0] * _SCORE_UNIT, _BOUNDS[1] * _SCORE_UNIT
-    b, t = ids.shape
-    for r in prange(b):
-        for i in range(t):
-            for j in range(t):
-                score = (similarity[r, i, j] - mean) * slope
-                known = ids[r, i] >= 0 and ids[r, j] >= 0
-                similarity[r, i, j] = min(max(score, least), most) if known else np.float32(0)
-
-
-@compiled(parallel=True)
+@compiled()
 def _describe(
-    rows: npt.NDArray[np.int64],
     ids: _Ids,
     score: _Floats,
     rank: _Ids,
@@ -269,57 +263,58 @@ def _describe(
     squared_length: _Floats,
     depths: npt.NDArray[np.int64],
     log_rank: _Floats,
-    place: _Ids,
+    rows: npt.NDArray[np.int64],
     out: _Floats,
+    column_of: _Ids,
 ) -> None:
+    """Describe the pairs of some lists.
+
+    ``column_of`` holds k for faces that are not listed, so that the lookup needs no branch and can be
+    vectorised. Its last entry is for the id -1.
+    """
     k = ids.shape[1]
     at = 4 + len(depths)
-    tasks = len(place)
-    for task in prange(tasks):
-        # Column k stands for faces that are not listed, so that the lookup needs no branch and can be
-        # vectorised. The last entry is for the id -1.
-        column_of = place[task]
-        weight, products = np.empty(k + 1, np.float32), np.empty(k, np.float32)
-        own_rank, columns = np.empty(k + 1, np.int32), np.empty(k, np.int32)
-        deepest = np.empty(k, np.int32)
-        weight[k], own_rank[k], columns[0] = 0, k, k
-        for r in range(task * len(rows) // tasks, (task + 1) * len(rows) // tasks):
-            i = rows[r]
-            for c in range(k):
-                weight[c] = score[i, c] ** 2 if c > 0 else np.float32(0)
-                own_rank[c] = rank[i, c]
-                if ids[i, c] >= 0:
-                    column_of[ids[i, c]] = c
-            for c in range(out.shape[1]):
-                j = ids[i, c]
-                if j < 0:
-                    continue
-                row, listed, other_rank, other_score = out[r, c], ids[j], rank[j], score[j]
+    weight, products = np.empty(k + 1, np.float32), np.empty(k, np.float32)
+    own_rank, columns = np.empty(k + 1, np.int32), np.empty(k, np.int32)
+    deepest = np.empty(k, np.int32)
+    weight[k], own_rank[k], columns[0] = 0, k, k
+    for r in range(len(rows)):
+        i = rows[r]
+        for c in range(k):
+            weight[c] = score[i, c] ** 2 if c > 0 else np.float32(0)
+            own_rank[c] = rank[i, c]
+            if ids[i, c] >= 0:
+                column_of[ids[i, c]] = c
+        for c in range(out.shape[1]):
+            j = ids[i, c]
+            if j < 0:
+                continue
+            row, listed, other_rank, other_score = out[r, c], ids[j], rank[j], score[j]
+            for d in range(1, k):
+                columns[d] = column_of[listed[d]]
+            for d in range(k):
+                deepest[d] = max(own_rank[columns[d]], other_rank[d])
+                products[d] = weight[columns[d]] * other_score[d] ** 2
+            reverse = k if c > 0 else 0
+            common = np.float32(0)
+            for d in range(1, k):
+                reverse = other_rank[d] if columns[d] == 0 else reverse
+                common += products[d]
+            row[0] = score[i, c] * _SCORE_UNIT
+            row[1] = log_rank[own_rank[c]]
+            row[2] = log_rank[reverse]
+            row[3] = 1 if reverse < k else 0
+            for m in range(len(depths)):
+                # Face j is in column 0 of its own list.
+                total, depth = np.int64(own_rank[c] < depths[m]), min(depths[m], k)
                 for d in range(1, k):
-                    columns[d] = column_of[listed[d]]
-                for d in range(k):
-                    deepest[d] = max(own_rank[columns[d]], other_rank[d])
-                    products[d] = weight[columns[d]] * other_score[d] ** 2
-                reverse = k if c > 0 else 0
-                common = np.float32(0)
-                for d in range(1, k):
-                    reverse = other_rank[d] if columns[d] == 0 else reverse
-                    common += products[d]
-                row[0] = score[i, c] * _SCORE_UNIT
-                row[1] = log_rank[own_rank[c]]
-                row[2] = log_rank[reverse]
-                row[3] = 1 if reverse < k else 0
-                for m in range(len(depths)):
-                    # Face j is in column 0 of its own list.
-                    total, depth = np.int64(own_rank[c] < depths[m]), min(depths[m], k)
-                    for d in range(1, k):
-                        total += deepest[d] < depth
-                    row[4 + m] = total / depth
-                row[at] = common / np.sqrt(squared_length[i] * squared_length[j] + np.float32(1e-6))
-                points = curve.shape[1]
-                for p in range(points):
-                    row[at + 1 + p] = curve[i, p] * _SCORE_UNIT
-                    row[at + 1 + points + p] = curve[j, p] * _SCORE_UNIT
-            for c in range(k):
-                if ids[i, c] >= 0:
-                    column_of[ids[i, c]] = k
+                    total += deepest[d] < depth
+                row[4 + m] = total / depth
+            row[at] = common / np.sqrt(squared_length[i] * squared_length[j] + np.float32(1e-6))
+            points = curve.shape[1]
+            for p in range(points):
+                row[at + 1 + p] = curve[i, p] * _SCORE_UNIT
+                row[at + 1 + points + p] = curve[j, p] * _SCORE_UNIT
+        for c in range(k):
+            if ids[i, c] >= 0:
+                column_of[ids[i, c]] = k

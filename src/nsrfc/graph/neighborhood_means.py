@@ -19,14 +19,14 @@ average linkage. It is symmetric and combines cosine with shared neighbours.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
-from nsrfc.chunks import chunks, release
+from nsrfc.chunks import ROWS, chunks, release
 from nsrfc.records import NeighborGraph
-from nsrfc.runtime import compiled
+from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = ["Neighborhoods", "average_neighbors", "linkage", "weighted_sums"]
 
@@ -76,21 +76,21 @@ def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
     Neighborhoods
     """
     n = len(ids)
-    weights = np.where(ids >= 0, weights, np.float32(0))
-    weights[:, 0] = 1
-    columns = np.maximum(ids, 0)
-    order = np.argsort(columns, axis=1, kind="stable")
-    columns = np.take_along_axis(columns, order, axis=1)
-    weights = np.take_along_axis(weights, order, axis=1)
+    columns, chosen = np.empty(ids.shape, np.int32), np.empty(ids.shape, np.float32)
     mean, norm = np.empty_like(X), np.empty(n, np.float32)
-    for part in chunks(n):
-        mean[part] = weighted_sums(X, columns[part], weights[part])
+    for part in chunks(n, ROWS):
+        near, weight = np.maximum(ids[part], 0), np.where(ids[part] >= 0, weights[part], np.float32(0))
+        weight[:, 0] = 1
+        order = np.argsort(near, axis=1, kind="stable")
+        columns[part] = np.take_along_axis(near, order, axis=1)
+        chosen[part] = np.take_along_axis(weight, order, axis=1)
+        mean[part] = weighted_sums(X, columns[part], chosen[part])
         norm[part] = np.linalg.norm(mean[part], axis=1)
         # A mean can only vanish if its neighbours point the opposite way; the face is then kept.
         vanished = part.start + np.flatnonzero(norm[part] < _VANISHED)
         mean[vanished], norm[vanished] = X[vanished], 1
         mean[part] /= norm[part, None]
-    return Neighborhoods(mean, norm, weights.sum(axis=1), columns, weights)
+    return Neighborhoods(mean, norm, chosen.sum(axis=1), columns, chosen)
 
 
 def weighted_sums(X: _Floats, ids: _Ids, weights: _Floats) -> _Floats:
@@ -132,15 +132,20 @@ def linkage(graph: NeighborGraph, around: Neighborhoods) -> _Floats:
     out = np.empty(graph.ids.shape, np.float32)
     members = around.ids, around.weights, around.norm, around.total
     for part in chunks(graph.n):
-        _link(part.start, graph.ids[part], graph.similarities[part], *members, out[part])
+        faces = np.arange(part.start, part.stop)
+        ids, similarities, linked = graph.ids[part], graph.similarities[part], out[part]
+        at_once(
+            partial(_link, faces[rows], ids[rows], similarities[rows], *members, linked[rows])
+            for rows in parts(len(faces))
+        )
         release(graph.ids)
         release(graph.similarities)
     return out
 
 
-@compiled(parallel=True)
+@compiled()
 def _link(
-    first: int,
+    faces: npt.NDArray[np.int64],
     ids: _Ids,
     similarities: _Floats,
     members: _Ids,
@@ -150,8 +155,8 @@ def _link(
     out: _Floats,
 ) -> None:
     width = members.shape[1]
-    for row in prange(len(ids)):
-        i = first + row
+    for row in range(len(ids)):
+        i = faces[row]
         out[row, 0] = 1
         for c in range(1, ids.shape[1]):
             j = ids[row, c]

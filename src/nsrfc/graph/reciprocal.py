@@ -12,14 +12,16 @@ Sets are in CSR form, ascending: that of face i is ``indices[indptr[i] : indptr[
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, prange
 
+from nsrfc.chunks import chunks
 from nsrfc.errors import InputError
 from nsrfc.graph.reverse import column_in_list
 from nsrfc.records import NeighborGraph
-from nsrfc.runtime import compiled
+from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = ["k_reciprocal_sets", "reciprocal_sets"]
 
@@ -81,13 +83,16 @@ def k_reciprocal_sets(graph: NeighborGraph, k: int | None = None) -> tuple[_Coun
     room = k + k * (k // 2 // 3)
     sets = np.empty((min(n, max(1, _SCRATCH_VALUES // room)), room), np.int32)
     counts = np.empty(n, np.int64)
-    marks = np.zeros((get_num_threads(), n), np.uint8), np.zeros((get_num_threads(), n), np.uint8)
-    parts = []
-    for start in range(0, n, len(sets)):
-        count = counts[start : start + len(sets)]
-        _expand(start, members, sizes, half_members, half_sizes, *marks, sets, count)
-        parts.append(_flat(sets[: len(count)], count))
-    return _indptr(counts), np.concatenate(parts)
+    marks = np.zeros((2, len(parts(n)), n), np.uint8)
+    expand, found = partial(_expand, members, sizes, half_members, half_sizes), []
+    for chunk in chunks(n, len(sets)):
+        faces, count = np.arange(chunk.start, chunk.stop), counts[chunk]
+        at_once(
+            partial(expand, faces[part], *own, sets[part], count[part])
+            for part, *own in zip(parts(len(faces)), *marks, strict=False)
+        )
+        found.append(_flat(sets[: len(count)], count))
+    return _indptr(counts), np.concatenate(found)
 
 
 def _columns(graph: NeighborGraph, k: int | None) -> _Ids:
@@ -100,7 +105,11 @@ def _reciprocal(ids: _Ids) -> tuple[_Ids, _Counts]:
     """Return the reciprocal neighbours (n, k), ascending, and their number (n,)."""
     members = np.empty_like(ids)
     sizes = np.empty(len(ids), np.int64)
-    _find_reciprocal(ids, members, sizes)
+    faces = np.arange(len(ids))
+    at_once(
+        partial(_find_reciprocal, faces[part], ids, members[part], sizes[part])
+        for part in parts(len(ids))
+    )
     return members, sizes
 
 
@@ -113,58 +122,54 @@ def _indptr(sizes: _Counts) -> _Counts:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)))
 
 
-@compiled(parallel=True)
-def _find_reciprocal(ids: _Ids, members: _Ids, sizes: _Counts) -> None:
-    n, k = ids.shape
-    for i in prange(n):
-        size = 0
-        for c in range(k):
+@compiled()
+def _find_reciprocal(faces: npt.NDArray[np.int64], ids: _Ids, members: _Ids, sizes: _Counts) -> None:
+    for row in range(len(faces)):
+        i, size = faces[row], 0
+        for c in range(ids.shape[1]):
             j = ids[i, c]
             if j < 0:
                 break
             if column_in_list(ids, j, i) >= 0:
-                members[i, size] = j
+                members[row, size] = j
                 size += 1
-        members[i, :size].sort()
-        sizes[i] = size
+        members[row, :size].sort()
+        sizes[row] = size
 
 
-@compiled(parallel=True)
+@compiled()
 def _expand(
-    start: int,
     members: _Ids,
     sizes: _Counts,
     half_members: _Ids,
     half_sizes: _Counts,
-    marks_r: npt.NDArray[np.uint8],
-    marks_set: npt.NDArray[np.uint8],
+    faces: npt.NDArray[np.int64],
+    in_r: npt.NDArray[np.uint8],
+    in_set: npt.NDArray[np.uint8],
     sets: _Ids,
     counts: _Counts,
 ) -> None:
-    rows, tasks = len(counts), len(marks_r)
-    for task in prange(tasks):
-        in_r, in_set = marks_r[task], marks_set[task]
-        for row in range(task * rows // tasks, (task + 1) * rows // tasks):
-            i = start + row
-            count = sizes[i]
-            for c in range(count):
-                sets[row, c] = members[i, c]
-                in_r[members[i, c]] = 1
-                in_set[members[i, c]] = 1
-            for c in range(sizes[i]):
-                j = members[i, c]
-                common = 0
-                for h in range(half_sizes[j]):
-                    common += in_r[half_members[j, h]]
-                if common == half_sizes[j] or 3 * common < 2 * half_sizes[j]:
-                    continue
-                for h in range(half_sizes[j]):
-                    if in_set[half_members[j, h]] == 0:
-                        in_set[half_members[j, h]] = 1
-                        sets[row, count] = half_members[j, h]
-                        count += 1
-            for c in range(count):
-                in_r[sets[row, c]] = 0
-                in_set[sets[row, c]] = 0
-            sets[row, :count].sort()
-            counts[row] = count
+    for row in range(len(faces)):
+        i = faces[row]
+        count = sizes[i]
+        for c in range(count):
+            sets[row, c] = members[i, c]
+            in_r[members[i, c]] = 1
+            in_set[members[i, c]] = 1
+        for c in range(sizes[i]):
+            j = members[i, c]
+            common = 0
+            for h in range(half_sizes[j]):
+                common += in_r[half_members[j, h]]
+            if common == half_sizes[j] or 3 * common < 2 * half_sizes[j]:
+                continue
+            for h in range(half_sizes[j]):
+                if in_set[half_members[j, h]] == 0:
+                    in_set[half_members[j, h]] = 1
+                    sets[row, count] = half_members[j, h]
+                    count += 1
+        for c in range(count):
+            in_r[sets[row, c]] = 0
+            in_set[sets[row, c]] = 0
+        sets[row, :count].sort()
+        counts[row] = count

@@ -14,9 +14,10 @@ per face, memory O(n k).
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, prange
 
 from nsrfc.errors import InputError
 from nsrfc.graph.reciprocal import k_reciprocal_sets
@@ -24,7 +25,7 @@ from nsrfc.graph.reverse import column_in_list
 from nsrfc.knn.exact import dot
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
-from nsrfc.runtime import compiled
+from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = ["rerank"]
 
@@ -90,13 +91,16 @@ def rerank(
         # in the CPU cache.
         order = np.argsort(indices[indptr[:-1]], kind="stable")
         sets = indptr, indices, holder_indptr, holders
-        threads = get_num_threads()
-        room = np.zeros((threads, n), np.uint8), np.zeros((threads, n), np.int32)
+        tasks = len(parts(n))
+        room = np.zeros((tasks, n), np.uint8), np.zeros((tasks, n), np.int32)
         new_ids = np.full((n, k), -1, np.int32)
         scores = np.zeros((n, k), np.float32)
         for start in range(0, n, _BLOCK):
             faces = order[start : start + _BLOCK]
-            _rescore(faces, ids, similarities, vectors, sets, room, new_ids, scores)
+            at_once(
+                partial(_rescore, faces[part], ids, similarities, vectors, sets, *own, new_ids, scores)
+                for part, *own in zip(parts(len(faces)), *room, strict=False)
+            )
             advance(len(faces))
     return NeighborGraph(new_ids, scores)
 
@@ -112,60 +116,59 @@ def _holders(indptr: _Integers, indices: _Ids) -> tuple[_Integers, _Unsigned]:
     return held.indptr.astype(np.int64), holders
 
 
-@compiled(parallel=True)
+@compiled()
 def _rescore(
     faces: _Integers,
     ids: _Ids,
     similarities: _Floats,
     vectors: _Floats,
     sets: tuple[_Integers, _Ids, _Integers, _Unsigned],
-    room: tuple[npt.NDArray[np.uint8], _Ids],
+    marked: npt.NDArray[np.uint8],
+    common: _Ids,
     new_ids: _Ids,
     scores: _Floats,
 ) -> None:
-    (indptr, indices, holder_indptr, holders), (marks, counts) = sets, room
-    k, tasks = ids.shape[1], len(marks)
-    for task in prange(tasks):
-        marked, common = marks[task], counts[task]
-        candidates = np.empty(k * (1 + _HOP), np.int32)
-        ranked = np.empty(len(candidates), np.int64)
-        ties = np.empty(len(candidates), np.int64)
-        score = np.empty(len(candidates), np.float32)
-        for i in faces[task * len(faces) // tasks : (task + 1) * len(faces) // tasks]:
-            listed, count = _collect(i, ids, marked, candidates)
-            members = indices[indptr[i] : indptr[i + 1]]
-            for member in members:
-                for h in range(holder_indptr[member], holder_indptr[member + 1]):
-                    common[holders[h]] += 1
-            for c in range(count):
-                j = candidates[c]
-                size = len(members) + indptr[j + 1] - indptr[j]
-                score[c] = common[j] / (size - common[j])
-                ranked[c] = _key(score[c], c)
-            for member in members:
-                for h in range(holder_indptr[member], holder_indptr[member + 1]):
-                    common[holders[h]] = 0
-            ranked[:count].sort()
-            new_ids[i, 0] = i
-            scores[i, 0] = 1
-            rank = 0
-            while rank < min(k - 1, count):
-                equal = score[ranked[rank] & _LOW_BITS]
-                stop = rank + 1
-                while stop < count and score[ranked[stop] & _LOW_BITS] == equal:
-                    stop += 1
-                for place in range(rank, stop):
-                    c = ranked[place] & _LOW_BITS
-                    similarity = _UNKNOWN
-                    # Similarities are more expensive than scores, and only needed for ties.
-                    if stop - rank > 1:
-                        similarity = _similarity(i, c, listed, candidates, ids, similarities, vectors)
-                    ties[place - rank] = _key(similarity, candidates[c])
-                ties[: stop - rank].sort()
-                for place in range(rank, min(k - 1, stop)):
-                    new_ids[i, place + 1] = ties[place - rank] & _LOW_BITS
-                    scores[i, place + 1] = equal
-                rank = stop
+    indptr, indices, holder_indptr, holders = sets
+    k = ids.shape[1]
+    candidates = np.empty(k * (1 + _HOP), np.int32)
+    ranked = np.empty(len(candidates), np.int64)
+    ties = np.empty(len(candidates), np.int64)
+    score = np.empty(len(candidates), np.float32)
+    for i in faces:
+        listed, count = _collect(i, ids, marked, candidates)
+        members = indices[indptr[i] : indptr[i + 1]]
+        for member in members:
+            for h in range(holder_indptr[member], holder_indptr[member + 1]):
+                common[holders[h]] += 1
+        for c in range(count):
+            j = candidates[c]
+            size = len(members) + indptr[j + 1] - indptr[j]
+            score[c] = common[j] / (size - common[j])
+            ranked[c] = _key(score[c], c)
+        for member in members:
+            for h in range(holder_indptr[member], holder_indptr[member + 1]):
+                common[holders[h]] = 0
+        ranked[:count].sort()
+        new_ids[i, 0] = i
+        scores[i, 0] = 1
+        rank = 0
+        while rank < min(k - 1, count):
+            equal = score[ranked[rank] & _LOW_BITS]
+            stop = rank + 1
+            while stop < count and score[ranked[stop] & _LOW_BITS] == equal:
+                stop += 1
+            for place in range(rank, stop):
+                c = ranked[place] & _LOW_BITS
+                similarity = _UNKNOWN
+                # Similarities are more expensive than scores, and only needed for ties.
+                if stop - rank > 1:
+                    similarity = _similarity(i, c, listed, candidates, ids, similarities, vectors)
+                ties[place - rank] = _key(similarity, candidates[c])
+            ties[: stop - rank].sort()
+            for place in range(rank, min(k - 1, stop)):
+                new_ids[i, place + 1] = ties[place - rank] & _LOW_BITS
+                scores[i, place + 1] = equal
+            rank = stop
 
 
 @compiled()

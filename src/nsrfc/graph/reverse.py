@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
-from nsrfc.runtime import compiled
+from nsrfc.chunks import ROWS, chunks
+from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = ["both_directions", "column_in_list", "columns_in_lists", "reverse_columns"]
 
@@ -41,7 +43,9 @@ def columns_in_lists(ids: _Ids, owners: npt.ArrayLike, faces: npt.ArrayLike) -> 
     """
     owners, faces = np.asarray(owners, np.int64), np.asarray(faces, np.int64)
     columns = np.empty(len(owners), np.int32)
-    _find(np.ascontiguousarray(ids), owners, faces, columns)
+    for part in chunks(len(owners), ROWS):
+        found = ids[owners[part]] == faces[part, None]
+        columns[part] = np.where(found.any(axis=1), found.argmax(axis=1), -1)
     return columns
 
 
@@ -58,8 +62,12 @@ def reverse_columns(ids: _Ids) -> _Ids:
     ndarray of int32, shape (n, k)
         Column of i in the list of its neighbour j; -1 if it is not listed.
     """
-    columns = np.full(ids.shape, -1, np.int32)
-    _find_reverse(np.ascontiguousarray(ids), columns)
+    columns, faces, ids = (
+        np.full(ids.shape, -1, np.int32),
+        np.arange(len(ids)),
+        np.ascontiguousarray(ids),
+    )
+    at_once(partial(_find_reverse, faces[part], ids, columns) for part in parts(len(ids)))
     return columns
 
 
@@ -84,15 +92,9 @@ def both_directions(ids: _Ids, values: _Floats) -> _Floats:
     return np.stack((values, other), axis=-1)
 
 
-@compiled(parallel=True)
-def _find(ids: _Ids, owners: npt.NDArray[np.int64], faces: npt.NDArray[np.int64], columns: _Ids) -> None:
-    for m in prange(len(owners)):
-        columns[m] = column_in_list(ids, owners[m], faces[m])
-
-
-@compiled(parallel=True)
-def _find_reverse(ids: _Ids, columns: _Ids) -> None:
-    for i in prange(len(ids)):
+@compiled()
+def _find_reverse(faces: npt.NDArray[np.int64], ids: _Ids, columns: _Ids) -> None:
+    for i in faces:
         for c in range(ids.shape[1]):
             if ids[i, c] >= 0:
                 columns[i, c] = column_in_list(ids, ids[i, c], i)

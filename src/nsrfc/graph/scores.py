@@ -30,11 +30,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 from scipy.special import betaincinv, expit
 
+from nsrfc.chunks import chunks
 from nsrfc.records import ImpostorScores, ScorePrior
-from nsrfc.runtime import compiled
 from nsrfc.vectors import on_grid, typical_faces
 
 __all__ = [
@@ -74,9 +73,9 @@ contradict a wrong card outvote it."""
 PAIRED = 2_048
 """Size of the sample of faces whose pairs are counted."""
 
-_CHUNK = 1024
+_CHUNK = 256
 _SHRINK = np.float32(1 - 2.0**-7)
-_BINS, _TASKS = 4096, 16
+_BINS = 4096
 _SHARES = np.linspace(0.01, 0.5, 50)
 _FLOOR = 1e-7
 _LEAST_WIDTH = 0.05
@@ -100,17 +99,15 @@ def impostor_scores(X: _Floats, seed: int = 0, prior: ScorePrior | None = None) 
 
     Notes
     -----
-    m^2 d FLOP for m sampled faces, working memory 1,024 x m x 4 bytes.
+    m^2 d FLOP for m sampled faces, working memory 256 x m x 20 bytes.
     """
     # Scaled below 1, so that single precision holds every sum of products on this grid; rounding changes
     # a similarity by about 0.0001.
     faces = on_grid(X[typical_faces(X, seed, PAIRED)] * _SHRINK, 12)
     columns = faces.T
-    count = np.zeros((_TASKS, _BINS), np.int64)
-    for start in range(0, len(faces), _CHUNK):
-        rows = faces[start : start + _CHUNK]
-        _count_pairs(rows @ columns[:, : start + len(rows)], start, count)
-    count = count.sum(axis=0)
+    count = np.zeros(_BINS, np.int64)
+    for part in chunks(len(faces), _CHUNK):
+        count += _counted(faces[part] @ columns[:, : part.stop], part.start)
     # One pair tells nothing: the prior alone decides.
     share = count / count.sum() if count.sum() > 1 else np.zeros(_BINS)
     return _impostors_of(share, len(X), prior)
@@ -194,19 +191,16 @@ def _normal(x: _Doubles, mean: _Doubles, deviation: _Doubles) -> _Doubles:
     return density
 
 
-@compiled(parallel=True)
-def _count_pairs(similarities: _Floats, first: int, count: npt.NDArray[np.int64]) -> None:
-    """Add to the histogram of values in [-1, 1] those of pairs, each face with the faces before it.
+def _counted(similarities: _Floats, first: int) -> npt.NDArray[np.int64]:
+    """Return a histogram of the values, in [-1, 1], of pairs: each face with the faces before it.
 
-    Row r holds the similarities of face ``first + r``. Every row of ``count`` (tasks, bins) belongs to
-    one task.
+    Row r holds the similarities of face ``first + r``; they are overwritten.
     """
-    rows, tasks = len(similarities), len(count)
-    for task in prange(tasks):
-        for r in range(task * rows // tasks, (task + 1) * rows // tasks):
-            for c in range(first + r):
-                value = int((similarities[r, c] + np.float32(1)) * np.float32(0.5 * _BINS))
-                count[task, min(max(value, 0), _BINS - 1)] += 1
+    similarities += 1
+    similarities *= 0.5 * _BINS
+    bins = np.clip(similarities.astype(np.int32), 0, _BINS - 1)
+    before = np.tri(len(bins), bins.shape[1], first - 1, dtype=np.bool_)
+    return np.bincount(bins[before], minlength=_BINS)
 
 
 TAIL = 2.0
@@ -231,7 +225,7 @@ MAX_EDGES = 5_000
 distribution."""
 
 _EULER_GAMMA = 0.5772156649
-_ROUNDS = 60
+_ROUNDS, _SETTLED = 60, 1e-9
 _LOWEST = -2.0
 
 
@@ -279,14 +273,12 @@ def fit_score_model(score: npt.NDArray[np.floating], n: int, identical: float) -
     impostor, deviation = location + _EULER_GAMMA * scale, np.pi * scale / np.sqrt(6)
     # In a few dimensions impostor scores are as high as genuine ones: then join only outstanding pairs.
     genuine = max(GENUINE_MEAN * identical, impostor + 2 * deviation)
-    prior = _Mixture(
-        mean=np.array([impostor, genuine]),
-        variance=np.array([deviation**2, (GENUINE_DEVIATION * identical) ** 2]),
-        share=0.5,
+    prior = _Mixtures(
+        mean=np.array([[impostor], [genuine]]),
+        variance=np.array([[deviation**2], [(GENUINE_DEVIATION * identical) ** 2]]),
+        share=np.array([0.5]),
     )
-    fits = [_fit(x, prior, start * identical) for start in STARTS]
-    best, _ = max(fits, key=lambda fit: fit[1])
-    return _line(best)
+    return _line(_fit(x, prior, np.array(STARTS) * identical))
 
 
 def best_impostor(n: int, identical: float) -> tuple[float, float]:
@@ -312,56 +304,67 @@ def probability(log_odds: _Floats) -> _Floats:
 
 
 @dataclass(frozen=True)
-class _Mixture:
-    """Mean and variance (2,) of impostor and of genuine scores, and the share of genuine ones."""
+class _Mixtures:
+    """Means and variances (2, s) of impostor and of genuine scores, and the shares (s,) of genuine ones.
+
+    They are fitted from several starts at once.
+    """
 
     mean: _Doubles
     variance: _Doubles
-    share: float
+    share: _Doubles
 
     def log_densities(self, x: _Doubles) -> _Doubles:
-        """Return the logarithm of share times density, shape (2, m)."""
-        scale = np.sqrt(6 * self.variance[0]) / np.pi
-        reduced = (x - self.mean[0]) / scale + _EULER_GAMMA
-        impostor = np.log((1 - self.share) / scale) - reduced - np.exp(np.minimum(-reduced, 50))
-        off = (x - self.mean[1]) ** 2 / self.variance[1]
-        genuine = np.log(self.share) - (np.log(2 * np.pi * self.variance[1]) + off) / 2
+        """Return the logarithm of share times density, shape (2, s, m)."""
+        mean, variance, share = self.mean[..., None], self.variance[..., None], self.share[:, None]
+        scale = np.sqrt(6 * variance[0]) / np.pi
+        reduced = (x - mean[0]) / scale + _EULER_GAMMA
+        impostor = np.log((1 - share) / scale) - reduced - np.exp(np.minimum(-reduced, 50))
+        off = (x - mean[1]) ** 2 / variance[1]
+        genuine = np.log(share) - (np.log(2 * np.pi * variance[1]) + off) / 2
         return np.stack((impostor, genuine))
 
     def log_odds(self, x: _Doubles) -> _Doubles:
-        """Return the log-odds (m,) that pairs of score ``x`` are genuine."""
+        """Return the log-odds (s, m) that pairs of score ``x`` are genuine."""
         impostor, genuine = self.log_densities(x)
         odds: _Doubles = genuine - impostor
         return odds
 
 
-def _fit(x: _Doubles, prior: _Mixture, start: float) -> tuple[_Mixture, float]:
-    """Fit a mixture by expectation maximisation; return it and its log-posterior."""
+def _fit(x: _Doubles, prior: _Mixtures, starts: _Doubles) -> _Mixtures:
+    """Fit mixtures from several starts by expectation maximisation; return that of highest posterior."""
     weight = PRIOR_EDGES + PRIOR_SHARE * len(x)
-    mixture = _Mixture(np.array([min(prior.mean[0], start - 1), start]), prior.variance, prior.share)
+    mixtures = _Mixtures(
+        np.stack((np.minimum(prior.mean[0], starts - 1), starts)), prior.variance, prior.share
+    )
     for _ in range(_ROUNDS):
-        odds = mixture.log_odds(x)
+        odds = mixtures.log_odds(x)
         # Outside the two means the tails are unreliable: assign scores to the nearer component.
-        odds[x < mixture.mean[0]] = -np.inf
-        odds[x > mixture.mean[1]] = np.inf
+        odds[x < mixtures.mean[0, :, None]] = -np.inf
+        odds[x > mixtures.mean[1, :, None]] = np.inf
         genuine = expit(odds)
         belongs = np.stack([1 - genuine, genuine])
-        total = belongs.sum(axis=1)
-        mean = ((belongs * x).sum(axis=1) + weight * prior.mean) / (total + weight)
-        spread = (belongs * (x - mean[:, None]) ** 2).sum(axis=1)
+        total = belongs.sum(axis=2)
+        mean = ((belongs * x).sum(axis=2) + weight * prior.mean) / (total + weight)
+        spread = (belongs * (x - mean[..., None]) ** 2).sum(axis=2)
         spread += weight * (prior.variance + (mean - prior.mean) ** 2)
         share = (total[1] + weight / 2) / (len(x) + weight)
-        mixture = _Mixture(mean, spread / (total + weight), float(share))
-    seen = np.logaddexp.reduce(mixture.log_densities(x), axis=0).sum()
-    off = ((mixture.mean - prior.mean) ** 2 + prior.variance) / mixture.variance
-    before = -weight / 2 * (off + np.log(mixture.variance)).sum()
-    return mixture, float(seen + before)
+        settled = np.abs(mean - mixtures.mean).max() < _SETTLED
+        mixtures = _Mixtures(mean, spread / (total + weight), share)
+        if settled:
+            break
+    seen = np.logaddexp.reduce(mixtures.log_densities(x), axis=0).sum(axis=1)
+    off = ((mixtures.mean - prior.mean) ** 2 + prior.variance) / mixtures.variance
+    before = -weight / 2 * (off + np.log(mixtures.variance)).sum(axis=0)
+    best = [(seen + before).argmax()]
+    return _Mixtures(mixtures.mean[:, best], mixtures.variance[:, best], mixtures.share[best])
 
 
-def _line(mixture: _Mixture) -> ScoreModel:
-    """Linearise the log-odds where they first cross zero between the two means."""
-    grid = np.linspace(mixture.mean[0], mixture.mean[1], 2001)
-    odds = mixture.log_odds(grid)
+def _line(mixture: _Mixtures) -> ScoreModel:
+    """Linearise the log-odds of one mixture where they first cross zero between its two means."""
+    (low,), (high,) = mixture.mean
+    grid = np.linspace(low, high, 2001)
+    (odds,) = mixture.log_odds(grid)
     at = int(np.clip(np.argmax(odds > 0), 1, len(grid) - 2))
     slope = (odds[at + 1] - odds[at - 1]) / (grid[at + 1] - grid[at - 1])
     return ScoreModel(float(grid[at]), float(slope))

@@ -12,14 +12,14 @@ included.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 from scipy.sparse import csr_array, eye_array
 
 from nsrfc.errors import InputError
-from nsrfc.runtime import compiled
+from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = ["Subgraphs", "local_adjacency", "subgraphs"]
 
@@ -89,13 +89,15 @@ def subgraphs(
         raise InputError(f"Faces must lie in 0..{len(ids) - 1}, found {faces.min()}..{faces.max()}.")
     collected = np.full((len(faces), hops[0] * (hops[1] + 1)), -1, np.int32)
     sizes = np.zeros(len(faces), np.int64)
-    _collect(np.ascontiguousarray(ids), faces, hops[0], hops[1], collected, sizes)
+    collect = partial(_collect, np.ascontiguousarray(ids), *hops)
+    at_once(partial(collect, faces[part], collected[part], sizes[part]) for part in parts(len(faces)))
     nodes = np.full((len(faces), max(width, sizes.max(initial=1))), -1, np.int32)
     taken = min(nodes.shape[1], collected.shape[1])
     nodes[:, :taken] = collected[:, :taken]
     center = (nodes == faces[:, None]).argmax(axis=1)
     dense = np.zeros((*nodes.shape, nodes.shape[1]), np.float32)
-    _cut(adjacency.indptr, adjacency.indices, adjacency.data, nodes, sizes, dense)
+    cut = partial(_cut, adjacency.indptr, adjacency.indices, adjacency.data)
+    at_once(partial(cut, nodes[part], sizes[part], dense[part]) for part in parts(len(faces)))
     return Subgraphs(nodes, center, dense)
 
 
@@ -126,18 +128,18 @@ def local_adjacency(ids: _Ids, similarities: _Floats, neighbors: int = 10) -> cs
     return symmetric
 
 
-@compiled(parallel=True)
+@compiled()
 def _collect(
     ids: _Ids,
-    faces: npt.NDArray[np.int64],
     first: int,
     second: int,
+    faces: npt.NDArray[np.int64],
     nodes: _Ids,
     sizes: npt.NDArray[np.int64],
 ) -> None:
     """Write the faces of each subgraph, ascending, and their number."""
     k = ids.shape[1]
-    for b in prange(len(faces)):
+    for b in range(len(faces)):
         found = np.empty(1 + first * (second + 1), np.int32)
         found[0] = faces[b]
         count = 1
@@ -161,7 +163,7 @@ def _collect(
         sizes[b] = size
 
 
-@compiled(parallel=True)
+@compiled()
 def _cut(
     indptr: npt.NDArray[np.int32],
     indices: npt.NDArray[np.int32],
@@ -171,7 +173,7 @@ def _cut(
     dense: _Floats,
 ) -> None:
     """Write the submatrix of a sparse matrix for each subgraph."""
-    for b in prange(len(nodes)):
+    for b in range(len(nodes)):
         members = nodes[b, : sizes[b]]
         for a in range(len(members)):
             for entry in range(indptr[members[a]], indptr[members[a] + 1]):

@@ -37,7 +37,15 @@ from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
 from nsrfc.vectors import on_grid, typical_faces
 
-__all__ = ["ASKED", "MEASURED", "Scatter", "neighbor_entropy", "neighborhood_scatter", "whiten"]
+__all__ = [
+    "ASKED",
+    "MEASURED",
+    "Scatter",
+    "best_power",
+    "neighbor_entropy",
+    "neighborhood_scatter",
+    "whiten",
+]
 
 _Floats = npt.NDArray[np.float32]
 _Doubles = npt.NDArray[np.float64]
@@ -88,8 +96,8 @@ class Scatter(NamedTuple):
     variance: _Doubles
 
 
-def whiten(X: _Floats, scatter: Scatter | None, powers: Sequence[float] = (0.5,)) -> _Floats:
-    """Whiten embeddings by the scatter within neighbourhoods.
+def best_power(X: _Floats, scatter: Scatter | None, powers: Sequence[float]) -> float:
+    """Choose how much embeddings are whitened.
 
     Parameters
     ----------
@@ -98,24 +106,20 @@ def whiten(X: _Floats, scatter: Scatter | None, powers: Sequence[float] = (0.5,)
     scatter : Scatter, optional
         From :func:`neighborhood_scatter`.
     powers : sequence of float
-        In 0..1/2, ascending; 0 changes nothing. Of several, the one of the lowest entropy is taken, the
-        highest one among equals; or the first, unless the entropy falls by at least 15 %. With one that
-        is taken, hardly more pairs seem genuine than with the first.
+        In 0..1/2, ascending; 0 changes nothing.
 
     Returns
     -------
-    ndarray of float32, shape (n, d)
-        Unit vectors; ``X`` itself with power 0 or without scatter.
+    float
+        Of several powers the one of the lowest entropy, the highest one among equals; or the first,
+        unless the entropy falls by at least 15 %. With one that is taken, hardly more pairs seem genuine
+        than with the first. 0 without scatter.
     """
     if scatter is None:
-        return X
-
-    def scaled(power: float) -> _Floats:
-        return _scaled(X, scatter, power)
-
+        return 0.0
     if len(powers) == 1:
-        return scaled(powers[0])
-    seen = [_uncertainty(scaled(power)) for power in powers]
+        return powers[0]
+    seen = [_uncertainty(whiten(X, scatter, power)) for power in powers]
     first = seen[0]
     left = {
         power: its.entropy
@@ -124,8 +128,44 @@ def whiten(X: _Floats, scatter: Scatter | None, powers: Sequence[float] = (0.5,)
     }
     least = min(left.values())
     if least > min(_CLEARLY * first.entropy, first.entropy - _EQUAL):
-        return scaled(powers[0])
-    return scaled(max(power for power, entropy in left.items() if entropy < least + _EQUAL))
+        return powers[0]
+    return max(power for power, entropy in left.items() if entropy < least + _EQUAL)
+
+
+def whiten(
+    X: _Floats, scatter: Scatter | None, power: float = 0.5, out: _Floats | None = None
+) -> _Floats:
+    """Whiten embeddings by the scatter within neighbourhoods.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        Unit vectors.
+    scatter : Scatter, optional
+        From :func:`neighborhood_scatter`.
+    power : float
+        Of the variance along each axis.
+    out : ndarray of float32, shape (n, d), optional
+        Where the result is written; may be ``X``.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, d)
+        Unit vectors; ``X`` itself with power 0 or without scatter.
+    """
+    if scatter is None or power == 0:
+        return X
+    axes, variance = scatter
+    transform = (axes * variance**-power) @ axes.T
+    # No sum of products is above 1, so that all of them are exact: rows do not depend on each other, nor
+    # on the number of threads.
+    transform = on_grid(transform / np.linalg.norm(transform, axis=0).max(), 26)
+    white = np.empty_like(X) if out is None else out
+    for part in chunks(len(X), _ROWS):
+        scaled = on_grid(X[part].astype(np.float64), 26) @ transform
+        scaled /= np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
+        white[part] = scaled
+    return white
 
 
 def neighbor_entropy(X: _Floats) -> float:
@@ -210,20 +250,3 @@ def neighborhood_scatter(X: _Floats, ids: npt.NDArray[np.int32], weights: _Float
     if square <= 0:
         return None
     return Scatter(axes, variance + np.sqrt(trace**2 / square / count) * square / trace)
-
-
-def _scaled(X: _Floats, scatter: Scatter, power: float) -> _Floats:
-    """Scale vectors along axes by a power of the variance there; unit vectors (n, d)."""
-    if power == 0:
-        return X
-    axes, variance = scatter
-    transform = (axes * variance**-power) @ axes.T
-    # No sum of products is above 1, so that all of them are exact: rows do not depend on each other, nor
-    # on the number of threads.
-    transform = on_grid(transform / np.linalg.norm(transform, axis=0).max(), 26)
-    white = np.empty_like(X)
-    for part in chunks(len(X), _ROWS):
-        scaled = on_grid(X[part].astype(np.float64), 26) @ transform
-        scaled /= np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
-        white[part] = scaled
-    return white

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
-from nsrfc.chunks import release
+from nsrfc.chunks import chunks, release
 from nsrfc.records import NeighborGraph
-from nsrfc.runtime import compiled
+from nsrfc.runtime import at_once, compiled, parts
 from nsrfc.vectors import normalize_good, refuse_none
 
 __all__ = [
+    "COLUMNS",
     "Copies",
     "DistinctFaces",
     "among_all",
@@ -26,6 +27,13 @@ __all__ = [
 
 _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
+
+COLUMNS = 16
+"""Columns in which rows are moved at a time, so that there is no second copy of them: a line of the
+processor's cache."""
+
+_ROWS = 2_048
+"""Rows that are hashed or compared at a time."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +102,12 @@ class Copies:
         """
         face_ids = np.full((len(faces), k), -1, np.int32)
         face_similarities = np.zeros((len(faces), k), np.float32)
-        lists = face_ids, face_similarities
-        _spread(ids, similarities, faces, rows, self.members, self.bounds, *lists)
-        return lists
+        spread = partial(_spread, ids, similarities, self.members, self.bounds)
+        at_once(
+            partial(spread, faces[part], rows[part], face_ids[part], face_similarities[part])
+            for part in parts(len(faces))
+        )
+        return face_ids, face_similarities
 
 
 def find_copies(X: _Vectors) -> Copies:
@@ -143,58 +154,43 @@ def canonical_rows(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.i
 
 def _by_content(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Order of the rows by hash, and where in it new content starts."""
-    hashes = np.empty(len(X), np.uint64)
-    _hash_rows(X.view(np.uint32), hashes)
+    hashes = _hashes(X)
     order = np.argsort(hashes, kind="stable")
     starts = np.ones(len(X), np.bool_)
-    _mark_starts(X, hashes, order, starts)
+    again = 1 + np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
+    for part in chunks(len(again), _ROWS):
+        rows = again[part]
+        starts[rows] = (X[order[rows]] != X[order[rows - 1]]).any(axis=1)
     return order, starts
 
 
-@compiled(parallel=True)
-def _hash_rows(words: npt.NDArray[np.uint32], hashes: npt.NDArray[np.uint64]) -> None:
-    minus_zero = np.uint32(0x80000000)
-    for i in prange(len(words)):
-        value = np.uint64(0xCBF29CE484222325)
-        for c in range(words.shape[1]):
-            word = words[i, c]
-            if word == minus_zero:
-                word = np.uint32(0)
-            value = (value ^ np.uint64(word)) * np.uint64(0x9E3779B97F4A7C15)
+def _hashes(X: _Vectors) -> npt.NDArray[np.uint64]:
+    """Hash every row, column by column; 0 and -0 are equal."""
+    hashes = np.full(len(X), 0xCBF29CE484222325, np.uint64)
+    for part in chunks(len(X), _ROWS):
+        words = (X[part] + np.float32(0)).view(np.uint32).T.astype(np.uint64, order="C")
+        value = hashes[part]
+        for column in words:
+            value ^= column
+            value *= np.uint64(0x9E3779B97F4A7C15)
             value ^= value >> np.uint64(29)
-        hashes[i] = value
+    return hashes
 
 
-@compiled(parallel=True)
-def _mark_starts(
-    X: _Vectors,
-    hashes: npt.NDArray[np.uint64],
-    order: npt.NDArray[np.int64],
-    starts: npt.NDArray[np.bool_],
-) -> None:
-    for r in prange(1, len(order)):
-        i, before = order[r], order[r - 1]
-        if hashes[i] == hashes[before]:
-            same = True
-            for c in range(X.shape[1]):
-                same &= X[i, c] == X[before, c]
-            starts[r] = not same
-
-
-@compiled(parallel=True)
+@compiled()
 def _spread(
     ids: _Ids,
     similarities: _Vectors,
-    faces: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.integer],
     members: _Ids,
     bounds: npt.NDArray[np.int64],
+    faces: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.integer],
     face_ids: _Ids,
     face_similarities: _Vectors,
 ) -> None:
     width = ids.shape[1]
     k = face_ids.shape[1]
-    for f in prange(len(faces)):
+    for f in range(len(faces)):
         row = rows[f]
         face_ids[f, 0] = faces[f]
         face_similarities[f, 0] = 1
@@ -278,11 +274,6 @@ class DistinctFaces:
         skipped: npt.NDArray[np.bool_] = self.place < 0
         return skipped
 
-    def reordered(self, order: _Rows) -> DistinctFaces:
-        """Return the faces in another order, a permutation (g,) of their numbers."""
-        place = np.where(self.skipped, -1, np.argsort(order)[self.place])
-        return DistinctFaces(self.vectors[order], self.rows[order], place)
-
     def each_row(self, values: npt.NDArray[Any], fill: float) -> npt.NDArray[Any]:
         """Return for each of the user's rows the value (g, ...) of its face; ``fill`` if left out."""
         spread = values[self.place]
@@ -338,4 +329,6 @@ def distinct_faces(X: npt.ArrayLike, *, skip: bool = False) -> DistinctFaces:
     rows, of_good = canonical_rows(unit)
     place = np.full(len(good), -1, np.int64)
     place[good] = of_good
-    return DistinctFaces(unit[rows], np.flatnonzero(good)[rows], place)
+    for columns in chunks(unit.shape[1], COLUMNS):
+        unit[: len(rows), columns] = unit[rows, columns]
+    return DistinctFaces(unit[: len(rows)], np.flatnonzero(good)[rows], place)

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     import faiss
 
     from nsrfc.knn.gpu import Products
-from numba import get_num_threads, prange
-
 from nsrfc.progress import Progress
 from nsrfc.rowstore import RowStore
-from nsrfc.runtime import compiled
+from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = [
     "SPARE",
@@ -185,23 +183,26 @@ def lists_among(
     ids, similarities
         As in :func:`index_lists`.
     """
-    ids = np.full((len(rows), k), -1, np.int32)
-    similarities = np.zeros((len(rows), k), np.float32)
-    seen = np.full((get_num_threads(), len(vectors)), -1, np.int32)
-    scores = np.empty((len(seen), k))
-    width = min(width, around.shape[1])
-    _rank_around(vectors, rows, around, width, seen, scores, ids, similarities)
-    return ids, similarities
+    return _ranked(vectors, rows, around[rows, :width], around, k)
 
 
 def ranked(
     vectors: _Vectors, rows: _Rows, candidates: npt.NDArray[np.integer], k: int
 ) -> tuple[_Ids, _Vectors]:
     """Return the k best candidates of each row, the row itself first."""
+    own = np.arange(len(rows), dtype=np.int32)[:, None]
+    return _ranked(vectors, rows, own, candidates.astype(np.int32), k)
+
+
+def _ranked(vectors: _Vectors, rows: _Rows, near: _Ids, lists: _Ids, k: int) -> tuple[_Ids, _Vectors]:
+    """Return the k best rows in some lists (m, w) for each row, given by their numbers (q, t)."""
     ids = np.full((len(rows), k), -1, np.int32)
     similarities = np.zeros((len(rows), k), np.float32)
-    scores = np.empty((get_num_threads(), k))
-    _rank(vectors, rows, np.sort(candidates, axis=1), scores, ids, similarities)
+    near = np.ascontiguousarray(near)
+    at_once(
+        partial(_rank, vectors, rows[part], near[part], lists, ids[part], similarities[part])
+        for part in parts(len(rows))
+    )
     return ids, similarities
 
 
@@ -217,57 +218,27 @@ def dot(vectors: _Vectors, i: int, j: int) -> float:
     return total
 
 
-@compiled(parallel=True)
+@compiled()
 def _rank(
-    vectors: _Vectors,
-    rows: _Rows,
-    candidates: _Rows,
-    scores: _Doubles,
-    ids: _Ids,
-    similarities: _Vectors,
+    vectors: _Vectors, rows: _Rows, near: _Ids, lists: _Ids, ids: _Ids, similarities: _Vectors
 ) -> None:
-    tasks = len(scores)
-    for task in prange(tasks):
-        for r in range(task * len(rows) // tasks, (task + 1) * len(rows) // tasks):
-            i = rows[r]
-            ids[r, 0] = i
-            held = 1
-            for c in range(candidates.shape[1]):
-                j = candidates[r, c]
-                if j >= 0 and j != i and (c == 0 or candidates[r, c - 1] != j):
-                    held = _insert(j, dot(vectors, i, j), held, ids[r], scores[task])
-            _round(held, scores[task], similarities[r])
-
-
-@compiled(parallel=True)
-def _rank_around(
-    vectors: _Vectors,
-    rows: _Rows,
-    around: _Ids,
-    width: int,
-    seen: _Ids,
-    scores: _Doubles,
-    ids: _Ids,
-    similarities: _Vectors,
-) -> None:
-    """Rank the neighbours of neighbours; ``seen`` is the last row for which a face was a candidate."""
-    tasks = len(scores)
-    for task in prange(tasks):
-        for r in range(task * len(rows) // tasks, (task + 1) * len(rows) // tasks):
-            i = rows[r]
-            ids[r, 0] = i
-            seen[task, i] = i
-            held = 1
-            for a in range(width):
-                near = around[i, a]
-                if near < 0:
-                    continue
-                for c in range(around.shape[1]):
-                    j = around[near, c]
-                    if j >= 0 and seen[task, j] != i:
-                        seen[task, j] = i
-                        held = _insert(j, dot(vectors, i, j), held, ids[r], scores[task])
-            _round(held, scores[task], similarities[r])
+    # The last row of which a face was a candidate.
+    seen = np.full(len(vectors), -1, np.int32)
+    scores = np.empty(ids.shape[1])
+    for r in range(len(rows)):
+        i = rows[r]
+        ids[r, 0] = i
+        seen[i] = r
+        held = np.int64(1)
+        for a in range(near.shape[1]):
+            if near[r, a] < 0:
+                continue
+            for c in range(lists.shape[1]):
+                j = np.int64(lists[near[r, a], c])
+                if j >= 0 and seen[j] != r:
+                    seen[j] = r
+                    held = _insert(j, dot(vectors, i, j), held, ids[r], scores)
+        _round(held, scores, similarities[r])
 
 
 @compiled()

@@ -143,9 +143,8 @@ def placed(
 def _scored(kept: Kept, vectors: _Floats, ids: _Rows, similarities: _Floats, run: Run) -> _Floats:
     """Probabilities (m, k - 1) that units and their neighbours are one person; 1 for copies."""
     near = kept.near
-    given = replace(near, vectors=near.faces, ids=near.nearest)
-    if near.impostors is not None:
-        given = replace(given, impostors=(near.impostors[1], near.impostors[1]))
+    impostors = kept.given_impostors, kept.given_impostors
+    given = replace(near, vectors=near.faces, ids=near.nearest, impostors=impostors)
     chance = kept.whole_method(run).chance(given, run)(vectors, ids, similarities)
     found: _Floats = np.where(similarities >= COPY, 1, chance).astype(np.float32)
     return found

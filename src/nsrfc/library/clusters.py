@@ -143,11 +143,12 @@ class Clusters:
         run = run or Run()
         number = (self._store.last_run() or 0) + 1
         folder = self._folder(number)
-        evidence = gather_evidence(self._store.vectors(faces), model, config, run=run)
+        X = self._store.vectors(faces)
+        evidence = gather_evidence(X, model, config, run=run)
         record = {"run": number, "model": model, "config": config.model_dump()}
         with writing(folder.parent):
             shutil.rmtree(folder, ignore_errors=True)
-        kept = keep(folder, faces, evidence, record)
+        kept = keep(folder, faces, normalize(X), evidence, record)
         known = constraints(self._journal.state, self._store.facts())
         decision = decide(kept, None, faces, known, run)
         # Clusters that a word or later faces will found have a series of their own.

@@ -195,8 +195,8 @@ def _with_added(
     own = labels.max(initial=-1) + 1 + np.arange(len(vectors) - len(labels))
     start = np.concatenate((labels, own))
     comparison, test = method.cluster_comparison, None
-    if comparison is not None and kept.near.impostors is not None:
-        impostors = kept.near.impostors[1]
+    if comparison is not None:
+        impostors = kept.given_impostors
         test = ClusterTest(vectors, impostors, comparison.minimum, comparison.minimum_score)
     strong = edges.where(edges.score >= method.threshold)
     joined = known.joined(start)

@@ -29,7 +29,8 @@ import numpy.typing as npt
 
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError
-from nsrfc.graph.scores import ScoreModel
+from nsrfc.graph.connectivity import group_sums
+from nsrfc.graph.scores import ScoreModel, impostor_scores
 from nsrfc.knn.rebuilt import listed_cosines
 from nsrfc.methods.base import Method, Run
 from nsrfc.methods.registry import load_method, recorded_method
@@ -86,6 +87,11 @@ class Kept:
     def keep_clusters(self, ids: _Rows) -> None:
         """Write the ids (n,) of the clusters: the last file of a run."""
         write_npy(self.folder / _CLUSTERS, ids)
+
+    @property
+    def given_impostors(self) -> ImpostorScores:
+        """Impostor score statistics of the embeddings as given."""
+        return ImpostorScores(**self.record["given_impostors"])
 
     @property
     def method(self) -> Method:
@@ -163,7 +169,7 @@ _EDGE_ARRAYS = (
 )
 
 
-def keep(folder: Path, faces: _Rows, evidence: Evidence, record: Mapping[str, Any]) -> Kept:
+def keep(folder: Path, faces: _Rows, X: _Floats, evidence: Evidence, record: Mapping[str, Any]) -> Kept:
     """Write the evidence of a run into a folder, whole or not at all.
 
     Parameters
@@ -171,16 +177,20 @@ def keep(folder: Path, faces: _Rows, evidence: Evidence, record: Mapping[str, An
     folder : Path
     faces : ndarray of int64, shape (n,)
         The faces that were clustered.
+    X : ndarray of float32, shape (n, d)
+        Their embeddings as given, unit vectors: a method may overwrite its own.
     evidence : Evidence
         Its rows are these faces, none of which was left out.
     record : mapping
         Model and settings, as JSON values.
     """
-    near, density = evidence.near, evidence.density
+    near, density, method = evidence.near, evidence.density, evidence.method
+    given = _scene_vectors(X, evidence.faces.place)
     edges, similar = density.density_edges, density.similarity_edges
     statistics = {
-        "method": dict(evidence.method.record()),
+        "method": dict(method.record()),
         "impostors": near.impostors and [vars(each) for each in near.impostors],
+        "given_impostors": vars(impostor_scores(given, method.seed, method.prior)),
         "score_model": near.score_model and vars(near.score_model),
         "identical": near.identical,
         "refined": near.refined,
@@ -189,10 +199,10 @@ def keep(folder: Path, faces: _Rows, evidence: Evidence, record: Mapping[str, An
     arrays: dict[str, npt.NDArray[Any]] = {
         _FACES: faces,
         _SCENE: evidence.faces.place,
-        _GIVEN: near.faces,
+        _GIVEN: given,
         _COMPARED: near.vectors,
         _NEAREST: near.nearest,
-        _COSINE: listed_cosines(near.faces, near.nearest),
+        _COSINE: listed_cosines(given, near.nearest),
     }
     with atomic_folder(folder, RECORD) as temporary:
         for name, array in arrays.items():
@@ -210,3 +220,10 @@ def keep(folder: Path, faces: _Rows, evidence: Evidence, record: Mapping[str, An
         text = json.dumps({**record, **statistics}, indent=2) + "\n"
         (temporary / RECORD).write_text(text, encoding="utf-8")
     return Kept.load(folder)
+
+
+def _scene_vectors(X: _Floats, scene: _Rows) -> _Floats:
+    """Average the faces (n, d) of each scene: unit vectors (g, d), one face as it is."""
+    vectors, several = group_sums(X, scene), np.bincount(scene) > 1
+    vectors[several] /= np.linalg.norm(vectors[several], axis=1, keepdims=True)
+    return vectors

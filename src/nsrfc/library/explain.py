@@ -442,7 +442,7 @@ def _by_comparison(material: Material, step: Step, one: int, other: int) -> Obst
     if comparison is None or kept.near.impostors is None:
         return Obstacle("comparison", what)
     if step.kind == "added":
-        X, cluster, impostors = material.decision.vectors, material.of_units, kept.near.impostors[1]
+        X, cluster, impostors = material.decision.vectors, material.of_units, kept.given_impostors
         minimum = comparison.minimum
     else:
         scenes = np.flatnonzero(material.first[: material.decision.scenes] >= 0)

@@ -97,7 +97,7 @@ class Method(Protocol):
     def neighborhood(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
         """Step 1: find neighbours, refine the faces (n, d), and rebuild the graph on them.
 
-        ``graph`` holds the nearest neighbours by cosine, if already known.
+        ``graph`` holds the nearest neighbours by cosine, if already known. ``faces`` may be overwritten.
         """
 
     def affinity(self, near: Neighborhood, run: Run) -> _Floats:

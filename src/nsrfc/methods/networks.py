@@ -365,7 +365,7 @@ class NetworkMethod(ABC):
         Probabilities of all edges are returned beside the clusters. A skipped edge, whose ends were
         already joined, was not scored: its calibrated score a_ij p_ij is taken.
         """
-        n, edges, settings = len(near.ids), density.density_edges, self.settings
+        n, edges, settings = len(near.vectors), density.density_edges, self.settings
         similar = density.similarity_edges
         similar = similar.scored(self.calibrated(near, similar))
         comparison = settings.cluster_comparison

@@ -35,7 +35,7 @@ from nsrfc.graph.scores import (
     impostor_scores,
     probability,
 )
-from nsrfc.graph.whitening import MEASURED, neighborhood_scatter, whiten
+from nsrfc.graph.whitening import MEASURED, best_power, neighborhood_scatter, whiten
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import EdgeScorer, Run
 from nsrfc.methods.search import search
@@ -123,47 +123,52 @@ class Rules:
     def neighborhood(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
         """Find neighbours, whiten, and refine twice.
 
-        Similarities are normalised scores, and each list is sorted by them. ``vectors`` are the whitened
-        embeddings, or the given ones if whitening does not help.
+        Similarities are normalised scores, and each list is sorted by them. ``faces`` are overwritten by
+        the whitened embeddings, unless whitening does not help: they are not needed again.
         """
         lists = graph or search(faces, self, run)
         del graph
         steps = _Steps(self, run, faces, lists)
-        scored = steps.scored(lists, lists.similarities.copy(), faces, self.prior)
-        nearest = lists.ids
-        del lists
+        scored = steps.scored(
+            lists, lists.similarities.copy(), impostor_scores(faces, self.seed, self.prior)
+        )
         with run.progress.stage("whitening", len(faces)) as advance:
             model = scored.model()
             some = scored.of(typical_faces(faces, self.seed, MEASURED))
             scatter = neighborhood_scatter(faces, some.ids, some.weights(model))
-            vectors = whiten(faces, scatter, self.whitening)
-            advance(len(faces))
-        if vectors is not faces:
-            # Free the first scores before they are replaced.
+            # Where nothing is whitened, the same scores are made once more; otherwise they would be in
+            # the way.
             del scored, some
-            lists = steps.rebuilt(vectors, nearest)
-            scored = steps.scored(lists, lists.similarities.copy(), vectors)
-            nearest, model = lists.ids, scored.model()
-            del lists
-        impostors = scored.impostors
+            power = best_power(faces, scatter, self.whitening)
+            whiten(faces, scatter, power, out=faces)
+            advance(len(faces))
+        if power:
+            lists = steps.rebuilt(faces, lists.ids)
         # Refinement hardly changes the scores of impostor pairs, but whitening makes another space.
-        known = self.prior.widened(REFINED) if self.prior and vectors is faces else None
+        prior = None if power else self.prior
+        impostors = impostor_scores(faces, self.seed, prior)
+        scored = steps.scored(lists, lists.similarities.copy(), impostors)
+        nearest, model = lists.ids, scored.model()
+        del lists
+        prior = prior and prior.widened(REFINED)
         for turn, (width, log_odds) in enumerate(self.refinements):
             if turn:
                 model = scored.model(scored.density_edges().score)
             with run.progress.stage("refinement", len(faces)) as advance:
-                weights = scored.weights(model, width, log_odds)
-                around = average_neighbors(vectors, scored.ids[:, :width], weights)
+                before, weights = scored.ids, scored.weights(model, width, log_odds)
+                del scored
+                around = average_neighbors(faces, before[:, :width], weights)
                 advance(len(faces))
-            before = scored.ids
-            del scored, weights
+            del weights
             rebuilt = steps.rebuilt(around.mean, before)
             del before
-            scored = steps.scored(rebuilt, linkage(rebuilt, around), around.mean, known)
-            del around, rebuilt
+            linked, refined = linkage(rebuilt, around), impostor_scores(around.mean, self.seed, prior)
+            del around
+            scored = steps.scored(rebuilt, linked, refined)
+            del rebuilt, linked
         return Neighborhood(
             faces,
-            vectors,
+            faces,
             scored.ids,
             scored.score,
             nearest,
@@ -207,7 +212,7 @@ class Rules:
         constraints: Constraints | None = None,
     ) -> Components:
         """Follow edges by descending local score, if the two clusters are similar enough."""
-        n, edges = len(near.ids), density.density_edges
+        n, edges = len(near.vectors), density.density_edges
         chance = scorer(np.arange(len(edges)))
         with run.progress.stage("clusters", n) as advance:
             followed = edges.where(chance >= self.least_probability)
@@ -260,7 +265,7 @@ class Rules:
 
 def _probabilities(near: Neighborhood, density: DensityGraph, edges: EdgeList) -> _Floats:
     """Probabilities (m,) of edges with local scores, by a score model of all density edges."""
-    model = fit_score_model(density.density_edges.score, len(near.ids), near.identical)
+    model = fit_score_model(density.density_edges.score, len(near.vectors), near.identical)
     return probability(model.log_odds(edges.score))
 
 
@@ -321,19 +326,12 @@ class _Steps:
         store = self._store("neighbours")
         return rebuild_neighbor_graph(vectors, before, progress=self._run.progress, pieces=store)
 
-    def scored(
-        self,
-        graph: NeighborGraph,
-        similarities: _Floats,
-        vectors: _Floats,
-        prior: ScorePrior | None = None,
-    ) -> _Scored:
+    def scored(self, graph: NeighborGraph, similarities: _Floats, impostors: ImpostorScores) -> _Scored:
         """Turn similarities of a graph into normalised scores, overwriting them."""
         # Free the pages of mapped graphs that were already read.
         release(graph.ids)
         release(graph.similarities)
         with self._run.progress.stage("scores", graph.n) as advance:
-            impostors = impostor_scores(vectors, self._method.seed, prior)
             ids, score = np.empty_like(graph.ids), similarities
             for part in chunks(graph.n):
                 near = graph.ids[part]

@@ -21,14 +21,14 @@ import numpy.typing as npt
 from nsrfc.chunks import chunks, release
 from nsrfc.graph.scores import best_impostor, impostor_scores
 from nsrfc.knn.build import build_neighbor_graph
-from nsrfc.knn.copies import DistinctFaces
+from nsrfc.knn.copies import COLUMNS, DistinctFaces
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import Method, Run
 from nsrfc.records import NeighborGraph, ScorePrior
 from nsrfc.rowstore import RowStore
 from nsrfc.runtime import compiled
 
-__all__ = ["fold_near_copies", "neighbors", "scenes_and_neighbors", "search"]
+__all__ = ["merged", "near_copies", "neighbors", "scenes_and_neighbors", "search"]
 
 NEAR = 0.95
 """Minimum of (s - m) / (1 - m)."""
@@ -47,10 +47,10 @@ _Ids = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float32]
 
 
-def fold_near_copies(
+def near_copies(
     faces: DistinctFaces, graph: NeighborGraph, prior: ScorePrior | None = None
-) -> DistinctFaces:
-    """Replace groups of near-copies by one face each.
+) -> npt.NDArray[np.int32]:
+    """Find groups of near-copies.
 
     Parameters
     ----------
@@ -62,20 +62,20 @@ def fold_near_copies(
 
     Returns
     -------
-    DistinctFaces
-        With unit means of groups as vectors, in the order of the faces that lead them; ``faces`` itself
-        if there are no near-copies.
+    ndarray of int32, shape (n,)
+        The face that leads the group of each face: itself, if it is in no group.
 
     Notes
     -----
     O(n k) time beside impostor scores; 12 n bytes.
     """
+    leader = np.arange(graph.n, dtype=np.int32)
     impostors = impostor_scores(faces.vectors, prior=prior)
     dimension = np.count_nonzero(faces.vectors.any(axis=0))
     identical = min(impostors.identical, float(np.sqrt(dimension)))
     location, scale = best_impostor(graph.n, identical)
     if NEAR * identical < location + CLEAR * scale:
-        return faces
+        return leader
     least = np.float32(impostors.mean + NEAR * (1 - impostors.mean))
     near = np.zeros(graph.n, np.int32)
     for part in chunks(graph.n):
@@ -83,28 +83,42 @@ def fold_near_copies(
         near[part] = (listed & (graph.similarities[part, 1:] >= least)).sum(axis=1)
         release(graph.ids)
         release(graph.similarities)
-    if not near.any():
-        return faces
-    leader = np.full(graph.n, -1, np.int32)
-    _lead(graph.ids, near, np.argsort(-near, kind="stable"), leader)
-    leaders, group = np.unique(leader, return_inverse=True)
-    if len(leaders) == graph.n:
-        return faces
-    place = faces.each_row(group, -1)
-    return DistinctFaces(_means(faces.vectors, group), faces.rows[leaders], place)
+    if near.any():
+        leader[:] = -1
+        _lead(graph.ids, near, np.argsort(-near, kind="stable"), leader)
+    return leader
 
 
-def _means(X: _Floats, group: npt.NDArray[np.int64]) -> _Floats:
-    """Return unit means (g, d) of groups of rows; a group of one keeps its row to the last bit."""
+def merged(faces: DistinctFaces, leader: _Ids, order: npt.NDArray[np.int64]) -> DistinctFaces:
+    """Put faces in another order, and replace groups by their unit means.
+
+    Parameters
+    ----------
+    faces : DistinctFaces
+        Their vectors are overwritten.
+    leader : ndarray of int32, shape (n,)
+        The face that leads the group of each face.
+    order : ndarray of int64, shape (n,)
+        A permutation of the faces.
+
+    Returns
+    -------
+    DistinctFaces
+        Groups in the order of the faces that lead them.
+    """
     from scipy.sparse import csr_array
 
+    first, group = np.unique(np.argsort(order)[leader], return_inverse=True)
     size = np.bincount(group)
     starts = np.concatenate(([0], np.cumsum(size)))
     members = np.argsort(group, kind="stable")
-    sums: _Floats = csr_array((np.ones(len(X), np.float32), members, starts)) @ X
-    several = size > 1
-    sums[several] /= np.linalg.norm(sums[several], axis=1, keepdims=True)
-    return sums
+    sums = csr_array((np.ones(len(members), np.float32), members, starts))
+    for columns in chunks(faces.vectors.shape[1], COLUMNS):
+        faces.vectors[: len(first), columns] = sums @ faces.vectors[:, columns]
+    # A group of one keeps its vector to the last bit.
+    vectors, several = faces.vectors[: len(first)], size > 1
+    vectors[several] /= np.linalg.norm(vectors[several], axis=1, keepdims=True)
+    return DistinctFaces(vectors, faces.rows[order[first]], faces.each_row(group, -1))
 
 
 @compiled()
@@ -120,10 +134,16 @@ def _lead(ids: _Ids, near: _Ids, order: npt.NDArray[np.int64], leader: _Ids) -> 
 
 @compiled()
 def _fold_lists(
-    ids: _Ids, leaders: npt.NDArray[np.int64], group: npt.NDArray[np.int64], around: _Ids
+    ids: _Ids,
+    leaders: npt.NDArray[np.int64],
+    group: npt.NDArray[np.int64],
+    seen: _Ids,
+    around: _Ids,
 ) -> None:
-    """Turn the lists of leaders into lists of groups, each once; -1 where too few are left."""
-    seen = np.full(len(leaders), -1, np.int32)
+    """Turn the lists of leaders into lists of groups, each once; -1 where too few are left.
+
+    ``seen`` is the last list in which a group was seen, -1 at first.
+    """
     for row in range(len(leaders)):
         held = 0
         for c in range(ids.shape[1]):
@@ -170,6 +190,7 @@ def scenes_and_neighbors(
     Parameters
     ----------
     faces : DistinctFaces
+        Their vectors are overwritten.
     known : NeighborGraph, optional
         Their nearest neighbours, if already known.
     method : Method
@@ -182,14 +203,13 @@ def scenes_and_neighbors(
         another search if near-copies fill most of many lists, or if the search is to be exact.
     """
     graph = known or search(faces.vectors, method, run)
-    scenes = fold_near_copies(faces, graph, method.prior)
-    order = _beside_neighbors(graph.ids)
-    if scenes is faces:
-        return faces.reordered(order), _reordered(graph, order)
-    number = np.argsort(order)
-    scenes = scenes.reordered(np.argsort(number[faces.place[scenes.rows]]))
-    around = np.empty((len(scenes.rows), graph.k), np.int32)
-    _fold_lists(graph.ids, faces.place[scenes.rows], scenes.place[faces.rows], around)
+    leader, order = near_copies(faces, graph, method.prior), _beside_neighbors(graph.ids)
+    scenes = merged(faces, leader, order)
+    if len(scenes.rows) == graph.n:
+        return scenes, _reordered(graph, order)
+    leaders, group = faces.place[scenes.rows], scenes.place[faces.rows]
+    around, seen = np.empty((len(leaders), graph.k), np.int32), np.full(len(leaders), -1, np.int32)
+    _fold_lists(graph.ids, leaders, group, seen, around)
     del graph  # Two graphs at a time would be the peak of memory.
     left = (around >= 0).sum(axis=1) / min(around.shape[1], len(around))
     if method.search == "exact" or (left < LEFT).mean() > SHORT:

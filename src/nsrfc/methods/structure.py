@@ -25,7 +25,7 @@ from nsrfc.graph.list_features import (
 from nsrfc.graph.neighborhood_means import average_neighbors
 from nsrfc.graph.reverse import both_directions, columns_in_lists
 from nsrfc.graph.scores import impostor_scores
-from nsrfc.graph.whitening import MEASURED, neighborhood_scatter, whiten
+from nsrfc.graph.whitening import MEASURED, best_power, neighborhood_scatter, whiten
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import Run
 from nsrfc.methods.networks import EdgeInputs, ListInputs, NetworkMethod, device_of, padded
@@ -83,9 +83,10 @@ class StructureMethod(NetworkMethod):
         rows = typical_faces(near.vectors, self.seed, MEASURED)
         weights = self._weights(self.refinement.first, near, rows)
         scatter = neighborhood_scatter(near.vectors, near.ids[rows, : self.width], weights)
-        white = whiten(near.vectors, scatter, self.refinement.powers)
-        if white is near.vectors:
+        power = best_power(near.vectors, scatter, self.refinement.powers)
+        if power == 0:
             return near
+        white = whiten(near.vectors, scatter, power)
         rebuilt = rebuild_neighbor_graph(white, near.ids, progress=run.progress)
         ids, similarities = padded(rebuilt, self.k)
         return Neighborhood(near.faces, white, ids, similarities, ids)
@@ -180,8 +181,10 @@ class StructureMethod(NetworkMethod):
         X = near.vectors
         weights = self._weights(scorer, near, np.arange(len(X)))
         mean = average_neighbors(X, near.ids[:, : self.width], weights).mean
-        mean += np.float32(self.refinement.own) * X
-        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.float32(1e-12))
+        for part in chunks(len(X), LISTS):
+            mean[part] += np.float32(self.refinement.own) * X[part]
+            length = np.linalg.norm(mean[part], axis=1, keepdims=True)
+            mean[part] /= np.maximum(length, np.float32(1e-12))
         return mean
 
     def _weights(self, scorer: PairScorer, near: Neighborhood, rows: _Rows) -> _Floats:

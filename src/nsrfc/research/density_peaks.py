@@ -5,15 +5,16 @@ Both are from Chen et al., "On Mitigating Hard Clusters" (ECCV 2022).
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, prange
 
 from nsrfc.errors import InputError
 from nsrfc.graph.components import connected_components
 from nsrfc.records import EdgeList, NeighborGraph
 from nsrfc.research.density import transition_weights
-from nsrfc.runtime import compiled
+from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = ["density_peak_clustering", "shared_neighbor_counts", "tpdi"]
 
@@ -106,36 +107,36 @@ def density_peak_clustering(
 def _overlap(graph: NeighborGraph, weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return sum over common neighbours c of w_ic w_jc, shape (n, k)."""
     result = np.zeros(graph.ids.shape, np.float32)
-    room = np.zeros((get_num_threads(), graph.n), np.float32)
-    _add_overlaps(np.ascontiguousarray(graph.ids), np.ascontiguousarray(weights), room, result)
+    add = partial(_add_overlaps, np.ascontiguousarray(graph.ids), np.ascontiguousarray(weights))
+    faces = np.arange(graph.n)
+    at_once(partial(add, faces[part], result[part]) for part in parts(graph.n))
     return result
 
 
-@compiled(parallel=True)
+@compiled()
 def _add_overlaps(
     ids: npt.NDArray[np.int32],
     weights: npt.NDArray[np.float32],
-    room: npt.NDArray[np.float32],
+    faces: npt.NDArray[np.int64],
     result: npt.NDArray[np.float32],
 ) -> None:
-    n, k = ids.shape
-    tasks = len(room)
-    for task in prange(tasks):
-        own = room[task]
-        for i in range(task * n // tasks, (task + 1) * n // tasks):
-            for c in range(k):
-                if ids[i, c] >= 0:
-                    own[ids[i, c]] = weights[i, c]
-            for c in range(k):
-                j = ids[i, c]
-                if j < 0:
+    k = ids.shape[1]
+    own = np.zeros(len(ids), np.float32)
+    for row in range(len(faces)):
+        i = faces[row]
+        for c in range(k):
+            if ids[i, c] >= 0:
+                own[ids[i, c]] = weights[i, c]
+        for c in range(k):
+            j = ids[i, c]
+            if j < 0:
+                break
+            total = 0.0
+            for other in range(k):
+                if ids[j, other] < 0:
                     break
-                total = 0.0
-                for other in range(k):
-                    if ids[j, other] < 0:
-                        break
-                    total += own[ids[j, other]] * weights[j, other]
-                result[i, c] = total
-            for c in range(k):
-                if ids[i, c] >= 0:
-                    own[ids[i, c]] = 0.0
+                total += own[ids[j, other]] * weights[j, other]
+            result[row, c] = total
+        for c in range(k):
+            if ids[i, c] >= 0:
+                own[ids[i, c]] = 0.0

@@ -58,8 +58,8 @@ DENSITY_BYTES_PER_NEIGHBOR = 32
 EDGE_BYTES_PER_NEIGHBOR = 10
 """Per face and neighbour: the density graph, if every pair is a similarity edge."""
 
-COMPARISON_BYTES_PER_VALUE = 4
-"""Per face and dimension, besides the vectors: sums of the clusters that are compared."""
+COMPARISON_BYTES_PER_VALUE = 2
+"""Per face and dimension, besides the vectors: sums of the clusters that are compared, at most."""
 
 COMPARISON_BYTES_PER_NEIGHBOR = 16
 """Per face and neighbour, besides the density graph: its edges in sorted order."""
@@ -149,9 +149,8 @@ def plan(
 def _known(search: Plan, given_k: int | None) -> tuple[Stage, Stage, Stage]:
     """Stages of a search, or of given neighbours, and of a second search if there are near-copies."""
     vectors, searched = search.stages
-    # Faces and lists in another order, or scenes and what another search of them takes.
-    beside = max(searched.work_bytes, searched.held_bytes)
-    work = beside + 4 * search.n * search.dimension
+    # Lists in another order, or what another search of scenes takes.
+    work = max(searched.work_bytes, searched.held_bytes)
     again = replace(searched, name="near-copies", work_bytes=work)
     if given_k is None:
         return vectors, searched, replace(again, held_bytes=0)
@@ -189,7 +188,7 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
         k,
         method,
         (
-            Stage("vectors", 8 * n * dimension, 4 * n * dimension, START_SECONDS),
+            Stage("vectors", 8 * n * dimension, BLOCK_BYTES, START_SECONDS),
             Stage("neighbours", lists, BLOCK_BYTES + index_bytes, seconds, kept),
         ),
     )

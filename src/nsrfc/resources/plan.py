@@ -10,7 +10,7 @@ from nsrfc.errors import MemoryPlanError
 
 __all__ = ["RUNTIME_BYTES", "Plan", "Stage", "largest_fitting", "refusal"]
 
-RUNTIME_BYTES = 560 * 2**20
+RUNTIME_BYTES = 400 * 2**20
 """Interpreter, libraries, and what they keep of memory that was freed, most of it after Parquet files,
 or after compiling, which only the first run after an installation needs."""
 

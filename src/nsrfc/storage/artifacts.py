@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import release
+from nsrfc.chunks import chunks, release
 from nsrfc.errors import InputError
 from nsrfc.rowstore import Arrays, RowStore
 from nsrfc.storage.files import (
@@ -217,6 +217,8 @@ class Pieces:
         for start in range(self.done, n, size):
             stop = min(start + size, n)
             yield slice(start, stop)
+            for array in self._arrays.values():
+                release(array)
             if stop == n or time.monotonic() - recorded >= RECORD_SECONDS:
                 self._record(stop)
                 recorded = time.monotonic()
@@ -227,8 +229,10 @@ class Pieces:
             assert isinstance(array, np.memmap)
             with writing(self.folder):
                 array.flush()
-            self._sums[name] = zlib.crc32(array[self.done : done].data, self._sums[name])
-            release(array)
+            for part in chunks(done - self.done):
+                rows = array[self.done :][part]
+                self._sums[name] = zlib.crc32(rows.data, self._sums[name])
+                release(array)
         self._done = done
         record = {"key": self.key, "rows": done, "crc32": self._sums}
         with atomic_path(self.folder / _DONE) as temporary:

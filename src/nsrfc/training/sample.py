@@ -96,7 +96,8 @@ def labelled_sample(
     run : Run
     """
     everyone = np.arange(len(X))
-    scenes, graph = scenes_and_neighbors(DistinctFaces(X, everyone, everyone), None, method, run)
+    faces = DistinctFaces(X.copy(), everyone, everyone)
+    scenes, graph = scenes_and_neighbors(faces, None, method, run)
     near = method.nearest(scenes.vectors, graph, run)
     unfolded = Unfolded(scenes.place, identity) if len(scenes.rows) < len(X) else None
     lists = method.convolved_lists(near, run)
