@@ -138,6 +138,7 @@ _CONTRADICTIONS = [
     (Act("confirm", (1, 2)), Act("reject", (1, 2)), (1, 2)),
     (Act("reject", (1, 2)), Act("confirm", (1, 2)), (1, 2)),
     (Act("name", (1, 2), text="A"), Act("reject", (1, 2)), (1, 2)),
+    (Act("confirm", (1, 2)), Act("split", (1,), rest=(2,)), (1, 2)),
 ]
 
 

@@ -152,6 +152,30 @@ def test_faces_are_removed_split_off_and_made_the_cover(served: Served) -> None:
     assert (anna["cover"]["id"], anna["birth"]) == (faces[-1], "1980-02-03")
 
 
+def test_a_split_is_suggested_and_made(served: Served) -> None:
+    with served.client() as client:
+        alone = clusters(client)[-1]["id"]
+        whole = clusters(client)[0]
+        faces = client.get(f"/api/split/{whole['id']}").json()["faces"]
+        assert 0 < len(faces) <= whole["count"] / 2
+        assert "no split is proposed" in client.get(f"/api/split/{alone}").json()["error"]
+        who = say(client, "split", who=whole["id"], faces=faces, seen=seen(whole))["who"]
+
+    assert served.library.group(who).confirmed.tolist() == faces
+
+
+def test_a_contradiction_names_the_act_that_can_be_undone(served: Served) -> None:
+    with served.client() as client:
+        one, other = clusters(client)[:2]
+        say(client, "merge", who=one["id"], others=[other["id"]], seen=seen(one, other))
+        whole = clusters(client)[0]
+        refusal = cannot(
+            client, "split", who=whole["id"], faces=[other["cover"]["id"]], seen=seen(whole)
+        )
+
+    assert "contradicts act 1" in refusal["error"]
+
+
 def test_several_clusters_are_merged_at_once(served: Served) -> None:
     before = served.library.fingerprint()
     with served.client() as client:
@@ -294,6 +318,28 @@ def test_an_answer_about_a_person_does_not_wait_for_clusters(
 
 def get_faces(library: Library, who: str) -> list[int]:
     return list(map(int, library.group(who).faces))
+
+
+def test_a_fault_while_clusters_are_found_is_told_and_passes(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(self: Library) -> None:
+        raise RuntimeError("a fault")
+
+    with served.client() as client:
+        one, other = clusters(client)[:2]
+        with monkeypatch.context() as broken:
+            broken.setattr(Library, "groups", fault)
+            say(client, "name", who=one["id"], name="Anna", seen=seen(one))
+            end = time.monotonic() + 20
+            while (answer := client.get("/api/people")).status_code == 200:
+                assert time.monotonic() < end
+            assert "by a fault of nsrfc" in answer.json()["error"]
+        client.get("/api/people")
+        say(client, "name", who=other["id"], name="Bea", seen=seen(other))
+        names = {group["name"] for group in get(client, "/api/people")["groups"]}
+
+    assert names == {"Anna", "Bea"}
 
 
 def test_history_shows_the_last_act_first(served: Served) -> None:

@@ -229,6 +229,19 @@ def test_faces_are_removed_confirmed_and_made_the_cover(page: Page) -> None:
     assert page.served.library.group("Anna").cover != one.faces[0]
 
 
+def test_a_suggested_split_is_selected(page: Page) -> None:
+    group = page.served.library.groups()[0]
+    suggested = page.served.library.suggest_split(group.id)
+    page.open(f"person/{group.id}")
+    page.press("d")
+    page.says("may be somebody else: look")
+
+    assert len(page.all(".faces [aria-pressed='true']")) == len(suggested)
+    page.press("s")
+    page.acts(1)
+    assert page.served.library.people()[0].confirmed.tolist() == suggested.tolist()
+
+
 def test_history_undoes_any_act(page: Page) -> None:
     library = page.served.library
     one, other = library.groups()[:2]

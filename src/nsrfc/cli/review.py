@@ -24,6 +24,7 @@ def run(
     Only this computer can open the page, and only by the address that is printed. What you say is kept
     at once; end with Ctrl+C.
     """
+    import threading
     import webbrowser
 
     from nsrfc.errors import OptionalDependencyError
@@ -39,6 +40,7 @@ def run(
     def ready(address: str) -> None:
         typer.echo(f"Review {folder} at {address}")
         if not no_browser:
-            webbrowser.open(address)
+            # A browser of the terminal would not return before it is closed.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     Review(folder, port or 0).serve(ready)

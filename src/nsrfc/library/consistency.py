@@ -117,7 +117,11 @@ def check(state: State, facts: Facts) -> None:
     for a, b, why, act in _kept_apart(known, state, facts, group):
         if group[a] == group[b]:
             acts = known.acts_between(a, b)
-            raise ConflictError(why, *({act, acts[-1]} if act is not None else acts[-2:]))
+            if act is None:
+                raise ConflictError(why, *acts[-2:])
+            # A split says that faces are a person and that others are not: another act contradicts it.
+            others = [other for other in acts if other != act]
+            raise ConflictError(why, *sorted({act, *others[-1:]}))
 
 
 def _kept_apart(

@@ -5,6 +5,7 @@
 | `GET /api/questions`      | pairs of faces to be answered                                     |
 | `GET /api/people`         | persons and clusters: `kind`, `search`, `offset`, `limit`         |
 | `GET /api/group/ID`       | one person or cluster, with a page of its faces                   |
+| `GET /api/split/ID`       | those of its faces that may be somebody else                      |
 | `GET /api/history`        | acts, the last one first: `offset`, `limit`                       |
 | `GET /api/map`            | some points, as the background of the map                         |
 | `GET /thumbnail/FACE`     | a picture                                                         |
@@ -67,6 +68,7 @@ def application(session: Session) -> Starlette:
         Route("/api/questions", views.questions),
         Route("/api/people", views.people),
         Route("/api/group/{who}", views.group),
+        Route("/api/split/{who}", views.split),
         Route("/api/history", views.history),
         Route("/api/map", views.map),
         Route("/api/say/{word}", views.say, methods=["POST"]),
@@ -162,6 +164,9 @@ class _Views:
         sure = set(group.confirmed.tolist())
         faces = [{**face, "confirmed": face["id"] in sure} for face in _known(page, known)]
         return JSONResponse({"current": current, "group": _brief(group, known), "faces": faces})
+
+    def split(self, request: Request) -> Response:
+        return JSONResponse({"faces": self._session.suggested_split(request.path_params["who"])})
 
     def history(self, request: Request) -> Response:
         asked = _asked(request)

@@ -198,18 +198,22 @@ function move(list, event) {
 // Loads a list again until it is of the present. `read` shows what came, and returns whether it is of the
 // present; null: there is nothing to be shown yet.
 function following(read) {
-  let timer = 0, gone = false, turn = 0;
+  let timer = 0, gone = false, turn = 0, failed = false;
   const load = async () => {
     clearTimeout(timer);
     const own = ++turn;
     try {
       const current = await read(() => gone || own !== turn);
       if (gone || own !== turn) return;
+      if (failed) complain("");
+      failed = false;
       if (!current) timer = setTimeout(load, 700);
       if (current === null) return;
     } catch (error) {
       if (gone) return;
       complain(error.message);
+      failed = true;
+      timer = setTimeout(load, 5000);
     }
     main.setAttribute("aria-busy", "false");
   };
@@ -540,6 +544,7 @@ function person(who) {
         el("div", { class: "line" }, name, el("button", { type: "submit", class: "yes" }, "Save")),
         el("p", { class: "quiet" }, `${many(group.count, "face")}, ${state} · ${group.id}`)),
       el("div", { class: "aside" },
+        group.count > 2 && button("Suggest a split", "d", suggest),
         isPerson && open && button(`Confirm all ${group.count.toLocaleString("en")}`, "c", confirmAll),
         isPerson && button(group.hidden ? "Show" : "Hide", "h", () => act("hide", { hidden: !group.hidden })),
         isPerson && el("label", { class: "birth" }, "Born ", birth)));
@@ -619,6 +624,18 @@ function person(who) {
     const answer = await act("split", { faces: ids() });
     if (answer) tell(`${answer.words[0]}.`, el("a", { href: `#/person/${answer.who}` }, "Open the new person"));
   };
+  // Selects who may be somebody else: a human looks, and splits them off or not.
+  async function suggest() {
+    tell("Looking for faces that may be somebody else …");
+    try {
+      const answer = await ask(`/api/split/${who}`);
+      await loadAll();
+      clear();
+      for (const face of faces) if (answer.faces.includes(face.id)) choose(face, true);
+      tell(`${many(answer.faces.length, "face")} may be somebody else: look at what is selected, and split it off if so.`);
+      focusTile(list, list.querySelector('[aria-pressed="true"]'));
+    } catch (error) { complain(error.message); }
+  }
   const cover = () => act("cover", { face: ids()[0] });
   function clear() { for (const face of faces) if (chosen.has(face.id)) choose(face, false); }
   async function loadAll() {
@@ -638,10 +655,10 @@ function person(who) {
       r: ifChosen(() => isPerson() && remove()), s: ifChosen(split), v: ifChosen(() => chosen.size === 1 && isPerson() && cover()),
       c: () => isPerson() && (chosen.size ? confirmSome() : confirmAll()),
       h: () => isPerson() && act("hide", { hidden: !group.hidden }),
-      a: () => faces.forEach((face) => choose(face, true)), Escape: () => chosen.size ? clear() : (location.hash = "#/people"),
+      d: suggest, a: () => faces.forEach((face) => choose(face, true)), Escape: () => chosen.size ? clear() : (location.hash = "#/people"),
       ArrowLeft: arrow, ArrowRight: arrow, ArrowUp: arrow, ArrowDown: arrow, Home: arrow, End: arrow },
     help: [["e", "name"], ["arrows", "move"], ["space", "select; with shift, up to here"], ["a", "select all that are shown"], ["c", "confirm those selected, or all"],
-      ["r", "remove: not this person"], ["s", "split off as another person"], ["v", "use as cover"], ["h", "hide, or show"], ["Esc", "clear the selection; back to the people"]],
+      ["r", "remove: not this person"], ["s", "split off as another person"], ["d", "divide: select who may be somebody else"], ["v", "use as cover"], ["h", "hide, or show"], ["Esc", "clear the selection; back to the people"]],
   };
 }
 

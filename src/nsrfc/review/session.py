@@ -6,6 +6,7 @@ many: a thread of its own does it, and until then the page shows what was found 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import zlib
@@ -25,6 +26,8 @@ from nsrfc.review.layout import positions
 from nsrfc.review.words import FacesOf, Name, Word
 
 __all__ = ["MOST_QUESTIONS", "SameNameError", "Session", "Snapshot", "mark"]
+
+logger = logging.getLogger(__name__)
 
 MOST_QUESTIONS = 60
 """Questions that are looked for at a time."""
@@ -149,11 +152,13 @@ class Session:
             return key == (self._snapshot.asked if questions else self._snapshot.key)
 
         with self._changed:
-            if not there():
+            # What went wrong is told once, and tried again when it is asked for again.
+            if not there() and not self._trouble:
                 self._wake()
-                self._changed.wait_for(there, 0 if self._slow else PATIENCE)
-            if self._trouble and not there():
-                raise InputError(self._trouble)
+                self._changed.wait_for(lambda: there() or self._trouble, 0 if self._slow else PATIENCE)
+            trouble, self._trouble = self._trouble, ""
+            if trouble and not there():
+                raise InputError(trouble)
             return self._snapshot, there()
 
     def say(self, word: Word) -> tuple[list[int], str | None, list[str]]:
@@ -207,6 +212,19 @@ class Session:
                 found[face]["at"] = where[face].tolist() if face < len(where) else None
         return found
 
+    def suggested_split(self, who: str) -> list[int]:
+        """Return which faces of a group may be somebody else.
+
+        Raises
+        ------
+        InputError
+            If no two of its faces differ, or there is no such group.
+        """
+        with self._finding:
+            self._find_now()
+            found: list[int] = self._reader.suggest_split(who).tolist()
+        return found
+
     def cloud(self) -> list[list[float]]:
         """Return coordinates of some faces all over the map, as its background."""
         where = self._where()
@@ -226,7 +244,7 @@ class Session:
 
     def _wake(self) -> None:
         """Let the thread look; the caller holds the condition."""
-        self._behind, self._trouble = True, ""
+        self._behind = True
         self._changed.notify_all()
 
     def _keep_up(self) -> None:
@@ -248,8 +266,16 @@ class Session:
                 self._ask()
                 self._draw()
             except NsrfcError as error:
-                with self._changed:
-                    self._trouble = str(error)
+                self._fail(str(error))
+            except Exception:
+                # The thread lives on: the next word may mend what this one broke.
+                logger.exception("Clusters could not be found.")
+                self._fail("Clusters could not be found, by a fault of nsrfc: the terminal shows it.")
+
+    def _fail(self, why: str) -> None:
+        with self._changed:
+            self._trouble = why
+            self._changed.notify_all()
 
     def _find(self) -> None:
         with self._finding:
