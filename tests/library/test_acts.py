@@ -176,6 +176,16 @@ def test_a_face_named_with_its_cluster_may_be_taken_out() -> None:
     assert sorted(state.persons["p1"].faces) == [1, 2]
 
 
+def test_a_face_merged_with_its_cluster_may_be_taken_out(tmp_path: Path) -> None:
+    library = clustered(tmp_path / "family")
+    one, other, *_ = library.groups()
+    library.name(one.id, "Anna")
+    library.merge("Anna", other.id)
+    library.reject(other.faces[:1], "Anna")
+    assert other.faces[0] not in library.group("Anna").faces
+    assert np.isin(other.faces[1:], library.group("Anna").confirmed).all()
+
+
 def test_a_face_confirmed_by_itself_may_not() -> None:
     acts = said(Act("name", (1, 2), text="A"), Act("confirm", (3,), "p1"), Act("reject", (3,), "p1"))
     with pytest.raises(ConflictError) as caught:

@@ -44,7 +44,7 @@ class Act:
         name     ``faces`` are a new person called ``text``; or ``person`` is called ``text`` from now on
         confirm  ``faces`` are one person, and that is ``person``, if given
         reject   none of ``faces`` is ``person``; without it, the two ``faces`` are different persons
-        merge    ``other`` is the same as ``person``, which keeps its id, name and cover
+        merge    ``other``, or a cluster of ``faces``, is ``person``, which keeps its id, name and cover
         split    ``faces``, of ``person`` or of nobody yet, are a new person, and ``rest`` is not
         hide     ``person`` is not shown, or shown again if not ``yes``
         cover    ``person`` is shown by its first face of ``faces``
@@ -97,7 +97,7 @@ class Act:
             "name": f"{faces} named{named}" if self.person is None else f"{self.person} named{named}",
             "confirm": f"{faces} confirmed as {self.person or 'one person'}",
             "reject": f"{faces} not {self.person}" if self.person else f"{faces} different persons",
-            "merge": f"{self.other} merged into {self.person}",
+            "merge": f"{self.other or faces} merged into {self.person}",
             "split": f"{faces} split from {self.person or 'the others'}",
             "hide": f"{self.person} {'hidden' if self.yes else 'shown again'}",
             "cover": f"cover of {self.person} chosen",
@@ -287,8 +287,11 @@ class State:
             self.rejected.setdefault((face, person.id), number)
 
     def _merge(self, number: int, act: Act) -> None:
-        del number
-        person, other = self.person(act.person), self.person(act.other)
+        person = self.person(act.person)
+        if act.other is None:
+            self._confirmed(number, person, act.faces)
+            return
+        other = self.person(act.other)
         if person is other:
             raise ConflictError(f"{person.id} is one person already")
         for face, before in other.faces.items():

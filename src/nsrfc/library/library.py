@@ -473,18 +473,29 @@ class Library:
             return self._journal.say(Act("split", chosen, rest=rest))
         raise InputError(f"{own} is nobody's yet: name it first, or split faces from it.")
 
-    def merge(self, who: str, other: str) -> int:
-        """Say that ``other`` is ``who``, which keeps its id, name and cover."""
-        target, source = self._id(who), self._id(other)
+    def merge(self, who: str, other: str | Sequence[int] | _Faces) -> int:
+        """Say that ``other`` is ``who``, which keeps its id, name and cover.
+
+        Parameters
+        ----------
+        who : str
+            A person or cluster.
+        other : str or sequence of int
+            Another; of a cluster also the faces, as they were seen. They can be rejected one by one
+            afterwards, unlike faces that were confirmed.
+        """
+        target = self._id(who)
+        source = self._id(other) if isinstance(other, str) else None
         if target == source:
             raise InputError(f"{target} and {shown(other)} are one already: name two.")
-        if target.startswith("p") and source.startswith("p"):
+        if source is not None and target.startswith("p") and source.startswith("p"):
             return self._journal.say(Act("merge", person=target, other=source))
+        faces = self._checked(self.group(other).faces if isinstance(other, str) else other)
         if target.startswith("p"):
-            return self._journal.say(Act("confirm", tuple(self.group(source).faces.tolist()), target))
-        if source.startswith("p"):
-            return self._journal.say(Act("confirm", tuple(self.group(target).faces.tolist()), source))
-        every = np.union1d(self.group(target).faces, self.group(source).faces)
+            return self._journal.say(Act("merge", faces, target))
+        if source is not None and source.startswith("p"):
+            return self._journal.say(Act("merge", tuple(self.group(target).faces.tolist()), source))
+        every = np.union1d(self.group(target).faces, faces)
         return self._journal.say(Act("confirm", tuple(every.tolist())))
 
     def split(self, who: str, faces: Sequence[int] | _Faces) -> str:

@@ -157,7 +157,7 @@ class Merge(_About):
             for other in persons[1:]:
                 acts.append(library.merge(target, other))
             if faces:
-                acts.append(library.confirm(faces, target))
+                acts.append(library.merge(target, faces))
         except InputError:
             for act in reversed(acts):
                 library.undo(act)
