@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import weakref
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +27,6 @@ __all__ = [
     "read_rows",
     "release",
     "sample_faces",
-    "trim",
 ]
 
 CHUNK = 16_384
@@ -184,12 +181,6 @@ def release(array: npt.ArrayLike) -> None:
     file: object = array.base
     if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         file.madvise(mmap.MADV_DONTNEED)
-
-
-def trim() -> None:
-    """Give memory that was freed back to the system: glibc keeps much of it."""
-    with suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def sample_faces(n: int, seed: int = 0, size: int = SAMPLE) -> npt.NDArray[np.int64]:

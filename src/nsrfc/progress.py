@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from nsrfc.chunks import trim
+from nsrfc.runtime import trim
 
 __all__ = ["Progress"]
 
