@@ -47,7 +47,7 @@ def features_of_some_lists(n: int) -> Callable[[], object]:
     known = s.ids, s.score, s.rank, s.curve, s.squared_length
     log_rank = np.zeros(K + 1, np.float32)
     return lambda: list_features._describe.__wrapped__(
-        np.arange(LISTS), *known, np.array([2, 4]), log_rank, s.place, out
+        *known, np.array([2, 4]), log_rank, np.arange(LISTS), out, s.place[0]
     )
 
 
@@ -55,28 +55,27 @@ def reranking_of_some_lists(n: int) -> Callable[[], object]:
     graph = NeighborGraph(ring(n), descending(n))
     indptr, indices = reciprocal.k_reciprocal_sets(graph)
     sets = (indptr, indices, *reranking._holders(indptr, indices))
-    room = np.zeros((1, n), np.uint8), np.zeros((1, n), np.int32)
+    room = np.zeros(n, np.uint8), np.zeros(n, np.int32)
     new = np.full((n, K), -1, np.int32), np.zeros((n, K), np.float32)
     vectors = np.empty((n, 0), np.float32)
     return lambda: reranking._rescore.__wrapped__(
-        np.arange(LISTS), graph.ids, graph.similarities, vectors, sets, room, *new
+        np.arange(LISTS), graph.ids, graph.similarities, vectors, sets, *room, *new
     )
 
 
 def sets_of_some_lists(n: int) -> Callable[[], object]:
     members, sizes = reciprocal._reciprocal(ring(n))
     half = reciprocal._reciprocal(np.ascontiguousarray(ring(n)[:, :2]))
-    marks = np.zeros((1, n), np.uint8), np.zeros((1, n), np.uint8)
+    marks, faces = np.zeros((2, n), np.uint8), np.arange(LISTS)
     sets, counts = np.empty((LISTS, 3 * K), np.int32), np.empty(LISTS, np.int64)
-    return lambda: reciprocal._expand.__wrapped__(0, members, sizes, *half, *marks, sets, counts)
+    return lambda: reciprocal._expand.__wrapped__(members, sizes, *half, faces, *marks, sets, counts)
 
 
 def overlaps_of_some_lists(n: int) -> Callable[[], object]:
-    ids, weights = ring(n)[:LISTS], descending(n)[:LISTS]
-    ids[ids >= LISTS] = -1
-    ids = -np.sort(-ids, axis=1)
-    room, result = np.zeros((1, n), np.float32), np.zeros((LISTS, K), np.float32)
-    return lambda: density_peaks._add_overlaps.__wrapped__(ids, weights, room, result)
+    ids, weights = ring(n), descending(n)
+    own, result = np.zeros(n, np.float32), np.zeros((LISTS, K), np.float32)
+    add = density_peaks._add_overlaps.__wrapped__
+    return lambda: add(ids, weights, np.arange(LISTS), own, result)
 
 
 @pytest.mark.parametrize(

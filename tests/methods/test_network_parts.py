@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from nsrfc.config import ClusterConfig
+from nsrfc.knn import rebuilt
 from nsrfc.knn.build import build_neighbor_graph, known_neighbors
 from nsrfc.knn.copies import distinct_faces
 from nsrfc.knn.rebuilt import listed_cosines
-from nsrfc.methods import networks as networks_module
 from nsrfc.methods.base import Run
 from nsrfc.methods.networks import NetworkMethod, calibrated
 from nsrfc.methods.registry import load_networks
@@ -258,7 +258,7 @@ def test_cosines_of_lists_are_those_of_the_pairs(n: int, k: int, rows: int, seed
     vectors = normalize(rng.normal(size=(n, 4)))
     ids = rng.integers(-1, n, (n, k)).astype(np.int32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks_module, "ROWS", rows)
+        patch.setattr(rebuilt, "ROWS", rows)
         found = listed_cosines(vectors, ids)
     for (i, c), j in np.ndenumerate(ids):
         expected = 0 if j < 0 else vectors[i].astype(float) @ vectors[j]

@@ -108,8 +108,11 @@ def _overlap(graph: NeighborGraph, weights: npt.NDArray[np.float32]) -> npt.NDAr
     """Return sum over common neighbours c of w_ic w_jc, shape (n, k)."""
     result = np.zeros(graph.ids.shape, np.float32)
     add = partial(_add_overlaps, np.ascontiguousarray(graph.ids), np.ascontiguousarray(weights))
-    faces = np.arange(graph.n)
-    at_once(partial(add, faces[part], result[part]) for part in parts(graph.n))
+    faces, room = np.arange(graph.n), np.zeros((len(parts(graph.n)), graph.n), np.float32)
+    at_once(
+        partial(add, faces[part], own, result[part])
+        for part, own in zip(parts(graph.n), room, strict=True)
+    )
     return result
 
 
@@ -118,10 +121,10 @@ def _add_overlaps(
     ids: npt.NDArray[np.int32],
     weights: npt.NDArray[np.float32],
     faces: npt.NDArray[np.int64],
+    own: npt.NDArray[np.float32],
     result: npt.NDArray[np.float32],
 ) -> None:
     k = ids.shape[1]
-    own = np.zeros(len(ids), np.float32)
     for row in range(len(faces)):
         i = faces[row]
         for c in range(k):
