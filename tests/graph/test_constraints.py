@@ -38,7 +38,7 @@ def _some(rng: np.random.Generator, n: int) -> Constraints:
     return Constraints.of(group, person, first, born, pairs[~same])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
 def test_no_edge_breaks_a_constraint(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
