@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nsrfc import cluster
-from nsrfc.library.library import Library
+from nsrfc import Library, cluster
 from nsrfc.metrics import pairwise
 from nsrfc.synthetic import PRESETS, generate
 

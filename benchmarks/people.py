@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.library.library import Library
+from nsrfc import Library
 from nsrfc.library.questions import Question
 from nsrfc.metrics import pairwise
 from nsrfc.storage.runs import write_json

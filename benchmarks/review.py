@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from nsrfc.library.library import Library
+from nsrfc import Library
 from nsrfc.review.server import Review
 from nsrfc.synthetic import generate
 

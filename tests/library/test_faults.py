@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.library_kills import kill_once, new_library
+from benchmarks.act_kills import kill_once, new_library
 from nsrfc import InputError
 from nsrfc.library.library import Library
 from nsrfc.library.upkeep import mend_database

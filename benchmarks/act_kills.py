@@ -1,6 +1,6 @@
 """Kill a process that works on a library at random moments, and count what was lost.
 
-    python -m benchmarks.library_kills --kills 50
+    python -m benchmarks.act_kills --kills 50
 
 The process names, merges, splits, undoes, adds faces and clusters anew, and says what has been done;
 after a random time it is killed (SIGKILL). The library must open, hold everything that was said to be
@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nsrfc import Library
 from nsrfc.errors import InputError
-from nsrfc.library.library import Library
 from nsrfc.synthetic import generate
 
 __all__ = ["kill_once", "new_library"]
@@ -42,7 +42,7 @@ def kill_once(folder: Path, seed: int) -> list[str]:
     command = [
         sys.executable,
         "-m",
-        "benchmarks.library_kills",
+        "benchmarks.act_kills",
         "--work",
         str(folder),
         "--seed",
