@@ -31,6 +31,8 @@ from nsrfc.records import EdgeList, ImpostorScores
 from nsrfc.runtime import compiled
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from nsrfc.graph.constraints import Constraints
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Connected",
     "connect",
     "dots",
+    "group_matrix",
     "group_sums",
     "join_uncertain",
     "join_unlinked",
@@ -465,12 +468,17 @@ def normalized_similarity(
 
 def group_sums(X: _Floats, group: _Labels) -> _Floats:
     """Sum the rows (n, d) of each group 0..g-1: (g, d)."""
+    sums: _Floats = group_matrix(group) @ X
+    return sums
+
+
+def group_matrix(group: _Labels) -> csr_array[np.float32]:
+    """Return the matrix (g, n) whose product with rows (n, d) sums them by group 0..g-1 (n,)."""
     from scipy.sparse import csr_array
 
     starts = np.concatenate(([0], np.cumsum(np.bincount(group))))
     members = np.argsort(group, kind="stable")
-    sums: _Floats = csr_array((np.ones(len(X), np.float32), members, starts)) @ X
-    return sums
+    return csr_array((np.ones(len(group), np.float32), members, starts))
 
 
 def _joined(

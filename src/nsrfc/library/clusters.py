@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +46,7 @@ class Clusters:
         self._decision: tuple[object, Decision, _Faces] | None = None
         self._current: tuple[object, _Faces, _Faces] | None = None
         self._added: tuple[object, Added | None] | None = None
+        self._kept: tuple[object, Kept] | None = None
 
     def current(self, run: Run | None = None) -> tuple[_Faces, _Faces]:
         """Return faces (n,) and ids (n,) of their clusters, -1 before the first run.
@@ -98,11 +98,12 @@ class Clusters:
         InputError
             If there was no run yet, or its evidence is damaged.
         """
-        number = self._store.last_run()
-        if number is None:
-            folder = self._store.folder
-            raise InputError(f"{folder} was not clustered yet: run nsrfc library cluster {folder}.")
-        return Kept.load(self._folder(number))
+        number = self._store.needed_run()
+        # Forgetting writes some of its files anew.
+        key = number, self._store.key()[-1]
+        if self._kept is None or self._kept[0] != key:
+            self._kept = key, Kept.load(self._store.run_folder(number))
+        return self._kept[1]
 
     def added(self, run: Run | None = None) -> Added | None:
         """Return the faces that were added since the last run; None if there are none."""
@@ -142,7 +143,7 @@ class Clusters:
             raise InputError(f"{self._store.folder} holds no faces yet: add some with nsrfc add.")
         run = run or Run()
         number = (self._store.last_run() or 0) + 1
-        folder = self._folder(number)
+        folder = self._store.run_folder(number)
         X = self._store.vectors(faces)
         evidence = gather_evidence(X, model, config, run=run)
         record = {"run": number, "model": model, "config": config.model_dump()}
@@ -156,7 +157,7 @@ class Clusters:
         kept.keep_clusters(ids)
         # From here on the run counts.
         self._store.add_run(number, record, lineage(before, ids))
-        self._decision = self._current = self._added = None
+        self._decision = self._current = self._added = self._kept = None
         self.tidy()
 
     def refresh(self, run: Run | None) -> None:
@@ -172,18 +173,15 @@ class Clusters:
     def erase(self) -> None:
         """Remove what is still on disk of forgotten faces; the caller keeps other writers away."""
         number = self._store.last_run()
-        erase(self._store, None if number is None else self._folder(number))
-        self._added = None
+        erase(self._store, None if number is None else self._store.run_folder(number))
+        self._added = self._kept = None
 
     def tidy(self) -> None:
         """Remove what runs left that do not count, or no longer do."""
         last = self._store.last_run()
         for path in (self._store.folder / ARTIFACTS).glob("*run-*"):
-            if last is None or path != self._folder(last):
+            if last is None or path != self._store.run_folder(last):
                 shutil.rmtree(path, ignore_errors=True)
-
-    def _folder(self, number: int) -> Path:
-        return self._store.folder / ARTIFACTS / f"run-{number:06}"
 
     def _ids(self, before: _Faces, decision: Decision, series: int) -> _Faces:
         def new_ids(founders: _Faces) -> _Faces:

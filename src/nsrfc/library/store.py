@@ -422,6 +422,25 @@ class Store:
             found = database.execute("SELECT max(id) FROM runs").fetchone()[0]
         return None if found is None else int(found)
 
+    def needed_run(self) -> int:
+        """Return the number of the last run that was finished.
+
+        Raises
+        ------
+        InputError
+            If there was none yet.
+        """
+        number = self.last_run()
+        if number is None:
+            raise InputError(
+                f"{self.folder} was not clustered yet: run nsrfc library cluster {self.folder}."
+            )
+        return number
+
+    def run_folder(self, number: int) -> Path:
+        """Return the folder of what a run found."""
+        return self.folder / ARTIFACTS / f"run-{number:06}"
+
     def add_run(
         self, number: int, record: Mapping[str, Any], changed: Sequence[tuple[int, int, int]]
     ) -> None:

@@ -15,7 +15,7 @@ from nsrfc.errors import InputError
 from nsrfc.library.acts import ConflictError, replay
 from nsrfc.library.consistency import check as check_consistency
 from nsrfc.library.evidence import Kept
-from nsrfc.library.store import ARTIFACTS, DATABASE, SCHEMA, THUMBNAILS, Store, is_sound, new_database
+from nsrfc.library.store import DATABASE, SCHEMA, THUMBNAILS, Store, is_sound, new_database
 from nsrfc.storage.files import kind_of, writing
 
 __all__ = ["Problem", "check", "erase", "mend_database"]
@@ -74,7 +74,7 @@ def check(store: Store, *, mend: bool = False) -> Iterator[Problem]:
     """
     number = store.last_run()
     if number is not None:
-        folder = store.folder / ARTIFACTS / f"run-{number:06}"
+        folder = store.run_folder(number)
         try:
             kept = Kept.load(folder)
             sizes = len(kept.faces), len(kept.scene), len(kept.clusters)

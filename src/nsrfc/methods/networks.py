@@ -478,8 +478,7 @@ class NetworkMethod(ABC):
         from nsrfc.methods.placement import score_model_chance
 
         del run
-        impostors = impostor_scores(near.faces, self.seed, self.prior)
-        return score_model_chance(len(near.faces), near.similarities[:, 1:], impostors)
+        return score_model_chance(near.faces, near.similarities[:, 1:], self.seed, self.prior)
 
     # Helpers
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nsrfc.chunks import chunks
 from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
-from nsrfc.records import ImpostorScores, ScorePrior
+from nsrfc.records import ScorePrior
 from nsrfc.vectors import typical_faces
 
 __all__ = ["Chance", "Placement", "sampled_chance", "score_model_chance"]
@@ -95,8 +95,11 @@ class Placement:
         return labels, probability
 
 
-def score_model_chance(n: int, similarities: _Floats, impostors: ImpostorScores) -> Chance:
-    """Fit a score model to the best of each list of cosines (m, k) among n known faces."""
+def score_model_chance(
+    faces: _Floats, similarities: _Floats, seed: int, prior: ScorePrior | None = None
+) -> Chance:
+    """Fit a score model to the best of each list of cosines (m, k) among known faces (n, d)."""
+    n, impostors = len(faces), impostor_scores(faces, seed, prior)
     best = impostors.normalized(similarities.max(axis=1, initial=-1))
     model = fit_score_model(best, n, impostors.identical)
 
@@ -109,6 +112,5 @@ def score_model_chance(n: int, similarities: _Floats, impostors: ImpostorScores)
 
 def sampled_chance(faces: _Floats, seed: int, prior: ScorePrior | None = None) -> Chance:
     """Fit a score model to the best neighbours of a sample of known faces (n, d)."""
-    n = len(faces)
-    _, similarities = exact_lists(faces, typical_faces(faces, seed, FACES), min(2, n))
-    return score_model_chance(n, similarities[:, 1:], impostor_scores(faces, seed, prior))
+    _, similarities = exact_lists(faces, typical_faces(faces, seed, FACES), min(2, len(faces)))
+    return score_model_chance(faces, similarities[:, 1:], seed, prior)

@@ -251,8 +251,7 @@ class Rules:
         from nsrfc.methods.placement import score_model_chance
 
         del run
-        impostors = impostor_scores(near.faces, self.seed, self.prior)
-        return score_model_chance(len(near.faces), near.similarities[:, 1:], impostors)
+        return score_model_chance(near.faces, near.similarities[:, 1:], self.seed, self.prior)
 
     def placement(self, faces: _Floats, labels: npt.NDArray[np.int64], run: Run) -> Placement:
         """Assign new faces by a score model of the known ones."""

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import chunks, release
+from nsrfc.graph.connectivity import group_matrix
 from nsrfc.graph.scores import best_impostor, impostor_scores
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.copies import COLUMNS, DistinctFaces
@@ -106,17 +107,12 @@ def merged(faces: DistinctFaces, leader: _Ids, order: npt.NDArray[np.int64]) -> 
     DistinctFaces
         Groups in the order of the faces that lead them.
     """
-    from scipy.sparse import csr_array
-
     first, group = np.unique(np.argsort(order)[leader], return_inverse=True)
-    size = np.bincount(group)
-    starts = np.concatenate(([0], np.cumsum(size)))
-    members = np.argsort(group, kind="stable")
-    sums = csr_array((np.ones(len(members), np.float32), members, starts))
+    sums = group_matrix(group)
     for columns in chunks(faces.vectors.shape[1], COLUMNS):
         faces.vectors[: len(first), columns] = sums @ faces.vectors[:, columns]
     # A group of one keeps its vector to the last bit.
-    vectors, several = faces.vectors[: len(first)], size > 1
+    vectors, several = faces.vectors[: len(first)], np.bincount(group) > 1
     vectors[several] /= np.linalg.norm(vectors[several], axis=1, keepdims=True)
     return DistinctFaces(vectors, faces.rows[order[first]], faces.each_row(group, -1))
 

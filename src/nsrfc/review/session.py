@@ -106,8 +106,7 @@ class Session:
     def __init__(self, folder: Path) -> None:
         # Each keeps state of its own: one is for acts, one for the thread that finds clusters.
         self._library, self._reader = Library.open(folder), Library.open(folder)
-        if self._library.store.last_run() is None:
-            raise InputError(f"{folder} was not clustered yet: run nsrfc library cluster {folder}.")
+        self._library.store.needed_run()
         self._saying, self._finding = threading.Lock(), threading.Lock()
         self._changed = threading.Condition()
         self._snapshot, self._trouble = Snapshot(), ""
