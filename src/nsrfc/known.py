@@ -33,17 +33,11 @@ from nsrfc.methods.base import Method, Run
 from nsrfc.methods.placement import Placement
 from nsrfc.methods.registry import load_method
 from nsrfc.records import BAD_ROW, Clustering, ScorePrior
+from nsrfc.storage.arrays import open_npy
 from nsrfc.storage.embeddings import read_embeddings
-from nsrfc.storage.files import (
-    PathLike,
-    atomic_folder,
-    check_sums,
-    kind_of,
-    open_npy,
-    reading,
-    write_sums,
-)
+from nsrfc.storage.files import PathLike, kind_of, reading
 from nsrfc.storage.fingerprints import fingerprint
+from nsrfc.storage.outputs import atomic_folder, check_sums, write_sums
 from nsrfc.storage.parquet import read_scalar_column
 from nsrfc.storage.runs import RECORD as RUN
 from nsrfc.storage.runs import TABLE, read_labels, read_run

@@ -23,21 +23,17 @@ import numpy.typing as npt
 from nsrfc.chunks import FileRows, changed, file_state, read_rows
 from nsrfc.errors import InputError, shortened, shown
 from nsrfc.forms import PREFERRED_KEYS
-from nsrfc.storage.files import (
-    PathLike,
-    atomic_path,
+from nsrfc.storage.arrays import (
     check_text,
-    choose,
-    existing_file,
-    known_suffix,
     map_npz_array,
     npz_headers,
     open_npy,
     read_npz_array,
-    reading,
     write_npy,
     write_npz,
 )
+from nsrfc.storage.files import PathLike, choose, existing_file, known_suffix, reading
+from nsrfc.storage.outputs import atomic_path
 from nsrfc.storage.parquet import open_parquet, write_list_column
 from nsrfc.storage.vector_columns import read_vector_columns
 from nsrfc.vectors import blocks, check_matrix, check_vectors, checked_peaks, refuse_rows, row_peaks

@@ -19,20 +19,9 @@ import numpy.typing as npt
 from nsrfc.chunks import read_rows
 from nsrfc.errors import InputError, shown
 from nsrfc.identities import NO_NAME, UNKNOWN, check_identities, identity_array, numbered
-from nsrfc.storage.files import (
-    PathLike,
-    atomic_path,
-    check_text,
-    choose,
-    existing_file,
-    known_suffix,
-    npz_headers,
-    open_npy,
-    read_npz_array,
-    reading,
-    write_npy,
-    write_npz,
-)
+from nsrfc.storage.arrays import check_text, npz_headers, open_npy, read_npz_array, write_npy, write_npz
+from nsrfc.storage.files import PathLike, choose, existing_file, known_suffix, reading
+from nsrfc.storage.outputs import atomic_path
 from nsrfc.storage.parquet import read_scalar_column, write_scalar_column
 
 __all__ = ["read_identities", "read_names", "write_identities"]

@@ -15,15 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.errors import InputError, shortened, shown
-from nsrfc.storage.files import (
-    MOST_LETTERS,
-    PathLike,
-    atomic_path,
-    check_room,
-    choose,
-    existing_file,
-    reading,
-)
+from nsrfc.storage.arrays import MOST_LETTERS, check_room
+from nsrfc.storage.files import PathLike, choose, existing_file, reading
+from nsrfc.storage.outputs import atomic_path
 
 if TYPE_CHECKING:
     import pyarrow as pa

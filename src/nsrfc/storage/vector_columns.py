@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from nsrfc.errors import InputError, shortened, shown
 from nsrfc.forms import vector_of_text
-from nsrfc.storage.files import check_room, choose
+from nsrfc.storage.arrays import check_room
+from nsrfc.storage.files import choose
 from nsrfc.storage.parquet import (
     BATCH_ROWS,
     BATCH_VALUES,
