@@ -216,6 +216,7 @@ def read_part(folder: PathLike, name: str, progress: Progress | None = None) -> 
     """
     files = Files.of(folder, name)
     vectors = read_embeddings(files.features, dimension=DIMENSION).vectors
+    assert isinstance(vectors, np.ndarray)  # of .bin
     identities = read_identities(files.labels)
     n = len(vectors)
     if len(identities) != n:

@@ -60,7 +60,7 @@ class ArrayHeader(NamedTuple):
     offset: int
 
 
-def open_npy(path: Path) -> npt.NDArray[Any]:
+def open_npy(path: Path) -> FileRows:
     """Map the array of an ``.npy`` file into memory, read-only; nothing is copied.
 
     Raises
@@ -279,7 +279,7 @@ def _read_header(stream: IO[bytes]) -> ArrayHeader:
     return ArrayHeader(shape, dtype, fortran_order, stream.tell())
 
 
-def _mapped(path: Path, header: ArrayHeader) -> npt.NDArray[Any]:
+def _mapped(path: Path, header: ArrayHeader) -> FileRows:
     """Map the data after a header, whose offset counts from the start of the file."""
     order: Literal["C", "F"] = "F" if header.fortran_order else "C"
     return FileRows.open(path, header.dtype, header.shape, header.offset, order)

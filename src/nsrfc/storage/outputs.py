@@ -185,19 +185,23 @@ def check_outputs(outputs: Iterable[PathLike], inputs: Iterable[PathLike | None]
     outputs : iterable of path-like
         Files to be written.
     inputs : iterable of path-like or None
-        Files that are read; None for an input that was not given.
+        Files and folders of files that are read; None for an input that was not given.
 
     Raises
     ------
     InputError
-        If an output is a folder, its folder cannot be written, or it is the same file as an input or
-        another output.
+        If an output is a folder, its folder cannot be written, it is the same file as an input or
+        another output, or would lie among the files of an input.
     """
     taken = [Path(path) for path in inputs if path is not None]
     for path in map(Path, outputs):
         refuse_folder(path)
         check_place(path.parent)
         for other in taken:
+            if kind_of(other) == "folder" and _same_file(path.parent, other):
+                raise InputError(
+                    f"{path} would lie among the files of {other}, which are read: give another folder."
+                )
             if _same_file(path, other):
                 raise InputError(
                     f"{path} would overwrite {other}, which is needed too: give another name or folder."
