@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nsrfc import FaceClusterer
 from nsrfc.chunks import ClosedRows, RowParts, read_rows
 from nsrfc.errors import InputError
 from nsrfc.storage.arrays import open_npy
@@ -241,3 +242,26 @@ def test_an_array_opened_only_to_be_read(tmp_path: Path) -> None:
     rows = ClosedRows(open_npy(tmp_path / "faces.npy"))
     np.testing.assert_array_equal(rows.read(slice(3, 9)), X[3:9])
     np.testing.assert_array_equal(rows.read(np.array([7, 0])), X[[7, 0]])
+
+
+def test_every_command_takes_a_folder(tmp_path: Path) -> None:
+    faces = generate(400, "wild", dimension=32, seed=0)
+    np.save(tmp_path / "faces.npy", faces.embeddings)
+    np.save(tmp_path / "people.npy", faces.identities)
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for number, rows in enumerate(np.split(np.arange(400), 4)):
+        np.save(shards / f"{number}.npy", faces.embeddings[rows])
+    for command, suffix in (("knn", ".npz"), ("refine", ".npy"), ("distances", ".npz")):
+        model = [] if command == "knn" else ["-m", "universal"]
+        contents = []
+        for source in (shards, tmp_path / "faces.npy"):
+            output = tmp_path / f"{command} of {source.stem}{suffix}"
+            run(command, source, *model, "-o", output)
+            contents.append(output.read_bytes())
+        assert contents[0] == contents[1], command
+    run("embedder-card", shards, "-o", tmp_path / "card.yaml")
+    run("library", "create", tmp_path / "family")
+    run("add", tmp_path / "family", shards)
+    found = FaceClusterer(model=None).fit_predict(read_embeddings(shards).vectors)
+    np.testing.assert_array_equal(found, FaceClusterer(model=None).fit_predict(faces.embeddings))
