@@ -1,6 +1,7 @@
 """Write files of embeddings with the libraries that users have, for test_files_of_programs.py.
 
     python -m venv made && made/bin/pip install -r tests/storage/data/requirements.txt
+    made/bin/pip install --no-deps deepface==0.0.103
     made/bin/python tests/storage/data/make.py
 
 All hold the same faces, of which `faces.npy` is what is expected.
@@ -8,8 +9,13 @@ All hold the same faces, of which `faces.npy` is what is expected.
 
 from __future__ import annotations
 
+import ast
 import csv
+import io
+import re
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, cast
 
 import datasets
 import duckdb
@@ -87,6 +93,35 @@ def of_pgvector() -> None:
         lines.writerows((id_, Vector(row).to_text()) for id_, row in zip(IDS, FACES, strict=True))
 
 
+def of_deepface() -> None:
+    """Write stores of `DeepFace.find` in its three formats; in the third picture no face was found."""
+    # Importing the module needs TensorFlow; what writes the stores needs numpy and pyarrow only.
+    found = find_spec("deepface")
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    source = Path(found.submodule_search_locations[0], "modules", "recognition.py")
+    needed = re.compile(r"DATASTORE_|__import_pyarrow|__build_arrow_schema|__serialize_")
+    parts = [
+        part
+        for part in ast.parse(source.read_text(encoding="utf-8")).body
+        if needed.match(getattr(part, "name", "") or ast.unparse(part))
+    ]
+    names: dict[str, Any] = {"Any": Any, "cast": cast, "io": io, "np": np}
+    # As in this file, types in annotations are not looked up.
+    exec(compile(ast.Module(parts, []), str(source), "exec"), names)
+    rows = [
+        {
+            **{"identity": id_, "hash": f"{number:040x}", "embedding": face},
+            **{f"target_{side}": 10 * number for side in "xywh"},
+        }
+        for number, (id_, face) in enumerate(zip(IDS, FACES.astype(np.float64).tolist(), strict=True))
+    ]
+    rows[2]["embedding"] = None
+    (HERE / "deepface.npz").write_bytes(names["__serialize_npz"](rows))
+    for kind in ("feather", "parquet"):
+        (HERE / f"deepface.{kind}").write_bytes(names["__serialize_arrow"](rows, kind))
+
+
 if __name__ == "__main__":
     import tempfile
 
@@ -95,6 +130,7 @@ if __name__ == "__main__":
     of_duckdb()
     of_polars()
     of_datasets()
+    of_deepface()
     of_pgvector()
     with tempfile.TemporaryDirectory() as folder:
         of_lancedb(folder)
