@@ -248,6 +248,11 @@ def _text_block(
         column = column.dictionary_encode()
     places = column.indices.cast(pa.int64()).fill_null(-1).to_numpy()
     used, rows, place = np.unique(places, return_index=True, return_inverse=True)
+    matrix = _of_texts(column.dictionary.take(pa.array(used[used >= 0])))
+    if matrix is not None:
+        present = places >= 0
+        _one_width(np.where(present, matrix.shape[1], 0), present, name, first, width)
+        return matrix[place[present] - (used[0] < 0)], present
     texts = [None if each < 0 else column.dictionary[each].as_py() for each in used.tolist()]
     vectors = [_of_text(text, name, first + row) for text, row in zip(texts, rows, strict=True)]
     lengths = np.array([len(vector) for vector in vectors], np.int64)[place]
@@ -257,6 +262,29 @@ def _text_block(
     for row, vector in enumerate(place[present].tolist()):
         block[row] = vectors[vector]
     return block, present
+
+
+def _of_texts(texts: pa.Array) -> _Array | None:
+    """Read texts such as ``[0.1,0.2]`` at once; None if they are not all of one length and finite."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts.validate(full=True)  # valid UTF-8
+    marked = pc.and_(pc.starts_with(texts, "["), pc.ends_with(texts, "]"))
+    if not len(texts) or not pc.all(marked).as_py():
+        return None
+    numbers = pc.split_pattern(pc.utf8_slice_codeunits(texts, 1, -1), ",")
+    if pc.count_distinct(pc.list_value_length(numbers)).as_py() > 1:
+        return None
+    try:
+        # As JSON is read: in double precision first.
+        values: _Array = pc.utf8_trim_whitespace(numbers.flatten()).cast(pa.float64()).to_numpy()
+    except pa.ArrowInvalid:
+        return None
+    if not np.isfinite(values).all():
+        return None
+    with np.errstate(over="ignore"):
+        return values.reshape(len(texts), -1).astype(np.float32)
 
 
 def _of_text(text: str | None, name: str, row: int) -> _Array:
