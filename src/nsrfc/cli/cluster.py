@@ -42,8 +42,7 @@ from nsrfc.cli.options import (
 )
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from nsrfc.chunks import Vectors
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
     from nsrfc.model.bundle import NSRFC
@@ -198,7 +197,7 @@ def _plan(
 
 
 def _clustered(
-    vectors: npt.NDArray[Any],
+    vectors: Vectors,
     model: NSRFC | None,
     config: ClusterConfig,
     knn: Path | None,

@@ -28,17 +28,10 @@ import numpy.typing as npt
 from nsrfc.errors import InputError, enumerate_names, shown
 from nsrfc.library.acts import Act
 from nsrfc.library.consistency import Facts
-from nsrfc.storage.files import (
-    check_place,
-    kind_of,
-    open_npy,
-    read_npz_array,
-    sync,
-    write_npy,
-    write_npz,
-    writing,
-)
+from nsrfc.storage.arrays import open_npy, read_npz_array, write_npy, write_npz
+from nsrfc.storage.files import kind_of, writing
 from nsrfc.storage.locks import locked
+from nsrfc.storage.outputs import check_place, sync
 
 __all__ = [
     "ARTIFACTS",
