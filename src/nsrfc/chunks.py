@@ -19,6 +19,7 @@ __all__ = [
     "CHUNK",
     "ROWS",
     "SAMPLE",
+    "STEP",
     "FileRows",
     "changed",
     "check_unchanged",
@@ -35,6 +36,9 @@ CHUNK = 16_384
 ROWS = 4_096
 """Faces that the C-GCN processes at a time, or whose neighbours' vectors are gathered at a time; results
 do not depend on it."""
+
+STEP = 1_024
+"""Faces that a task on lists and vectors processes at a time; results do not depend on it."""
 
 BATCH = 512
 """Lists or edges that a network scores at a time; results do not depend on it."""

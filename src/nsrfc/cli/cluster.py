@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,15 @@ from nsrfc.cli.console import (
     print_json,
     print_table,
     seconds_text,
+)
+from nsrfc.cli.execution import (
+    Address,
+    ExecutorName,
+    ExecutorOption,
+    Gpus,
+    ShardOption,
+    Workers,
+    executing,
 )
 from nsrfc.cli.faces import read_faces
 from nsrfc.cli.options import (
@@ -49,6 +59,7 @@ if TYPE_CHECKING:
     from nsrfc.model.bundle import NSRFC
     from nsrfc.records import Clustering
     from nsrfc.resources.plan import Plan
+    from nsrfc.storage.embeddings import Embeddings
 
 
 def _share(text: str) -> Any:  # noqa: ANN401
@@ -101,6 +112,11 @@ def run(
     knn: KnownNeighbors = None,
     index: KnownIndex = None,
     max_memory: MaxMemory = None,
+    executor: ExecutorOption = ExecutorName.LOCAL,
+    workers: Workers = 1,
+    address: Address = None,
+    gpus: Gpus = 0,
+    shard: ShardOption = None,
     as_json: Json = False,
 ) -> None:
     """Cluster a file of face embeddings by identity.
@@ -108,13 +124,12 @@ def run(
     Writes labels.npy, clusters.parquet and run.json, all or none; and bad_rows.npy if rows are skipped.
     An interrupted run resumes when the same command is given again. With your own model, the results of
     stages are kept in the subfolder "stages"; with any model, in the folder given by --cache: another
-    run with other thresholds takes seconds.
+    run with other thresholds takes seconds. Labels do not depend on --executor, --workers or --shard.
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
     from nsrfc.storage.fingerprints import check_fingerprint
-    from nsrfc.storage.locks import locked_output
-    from nsrfc.storage.runs import BAD_ROWS, FILES, check_folder, check_id_key, write_run
+    from nsrfc.storage.runs import BAD_ROWS, FILES, check_folder, check_id_key
     from nsrfc.vectors import usable_shape
 
     started = time.perf_counter()
@@ -131,13 +146,13 @@ def run(
     )
     check_folder(output, (*FILES, BAD_ROWS), [embeddings, knn, index])
     check_id_key(id_key)
-    with locked_output(output):
+    with executing(executor, workers, address, gpus, shard) as where, _locked(output, shard):
         with loading():
             trained = None if model == NO_MODEL else _read_model(model)
             progress = ConsoleProgress()
             faces, described = read_faces(embeddings, key, dimension, id_key, skip_bad, progress)
             shape = usable_shape(faces.vectors, embeddings, skip=skip_bad)
-            kept = cache or _kept(output, model)
+            kept = cache or _kept(output, model, shard)
             planned = _plan(shape, config, knn, trained, kept, max_memory)
         record = {
             "command": "cluster",
@@ -149,11 +164,11 @@ def run(
             "index": None if index is None else str(index),
             "plan": planned.as_dict(),
         }
-        how = Run(device, dtype.value, kept, progress)
+        how = Run(device, dtype.value, kept, progress, executor=where)
         found = _clustered(faces.vectors, trained, config, knn, index, how)
         check_fingerprint(faces.vectors, described["sha256"])
         record |= _ran(found, progress, started)
-        record = write_run(output, found, record, ids=faces.ids, id_key=faces.id_key)
+        record = _written(output, found, record, faces, shard)
     if as_json:
         print_json(record)
     else:
@@ -166,12 +181,36 @@ def _read_model(name: str) -> NSRFC:
     return load_model(name)
 
 
-def _kept(output: Path, model: str) -> Path:
-    """Folder for the results of stages: deleted at the end, except with the user's own model."""
+def _locked(output: Path, shard: str | None) -> AbstractContextManager[None]:
+    """Lock the folder for the results, unless several processes work for it."""
+    from nsrfc.storage.locks import locked_output
+
+    return locked_output(output) if shard is None else nullcontext()
+
+
+def _kept(output: Path, model: str, shard: str | None) -> Path:
+    """Folder for the results of stages.
+
+    It is deleted at the end, except with the user's own model, or if other processes may still read it.
+    """
     from nsrfc.model.settings import UNIVERSAL
     from nsrfc.storage.runs import UNFINISHED
 
-    return output / (UNFINISHED if model in (NO_MODEL, UNIVERSAL) else "stages")
+    passing = model in (NO_MODEL, UNIVERSAL) and shard is None
+    return output / (UNFINISHED if passing else "stages")
+
+
+def _written(
+    output: Path, found: Clustering, record: dict[str, Any], faces: Embeddings, shard: str | None
+) -> dict[str, Any]:
+    """Write the run; of several processes, the first that has finished writes it."""
+    from nsrfc.storage.locks import locked_output
+    from nsrfc.storage.runs import holds, write_run
+
+    with nullcontext() if shard is None else locked_output(output, wait=True):
+        if shard is not None and (written := holds(output, found)) is not None:
+            return written
+        return write_run(output, found, record, ids=faces.ids, id_key=faces.id_key)
 
 
 def _plan(

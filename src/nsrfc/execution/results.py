@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from nsrfc.execution.base import Executor
 from nsrfc.execution.manifest import Manifest, content_hash
 from nsrfc.execution.shelf import Shelf, mapped
 from nsrfc.execution.work import Block, Work
-from nsrfc.rowstore import Arrays, Columns, RowStore, RowTask, Stage, unseen
+from nsrfc.rowstore import Arrays, Columns, RowStore, RowTask, Stage, block_rows, unseen
 from nsrfc.storage.artifacts import Artifacts, key_of
 from nsrfc.storage.files import atomic_path, kind_of, open_npy, writing
 
@@ -100,8 +101,13 @@ class TaskRows:
         """Return the arrays of n rows, see `nsrfc.rowstore.RowStore.fill`; all are mapped."""
         del over
         described = {name: (shape, np.dtype(dtype).str) for name, (shape, dtype) in columns.items()}
-        if self._whole(n, described) is None:
-            work = Work(self.folder, self.key, n, described, task(), self.results.shelf)
+        if self._whole(n, described) is not None:
+            with stage() as advance:
+                advance(n)
+        else:
+            made = task()
+            size = block_rows(n, made.step)
+            work = Work(self.folder, self.key, n, described, made.step, size, made, self.results.shelf)
             with writing(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
             with stage() as advance:
@@ -149,20 +155,18 @@ class TaskRows:
         """Read a block that counts, from its file or from the whole arrays; None if there is none."""
         if sha256 is None:
             return None
-        try:
-            if kind_of(block.path) == "file":
-                rows = block.read(columns)
-            else:
-                first, stop = block.rows
-                rows = {name: open_npy(self._path(name))[first:stop] for name in columns}
-            if content_hash(rows) == sha256:
-                return rows
-            raise InputError(f"{block.path} does not hold what its manifest says.")
-        except InputError as error:
-            if kind_of(block.path) is not None or kind_of(self._path(next(iter(columns)))) is not None:
-                _logger.warning("%s It is made again.", error)
-            block.path.unlink(missing_ok=True)
-            return None
+        for read in (partial(block.read, columns), partial(self._region, block, columns)):
+            with suppress(InputError):
+                rows = read()
+                if content_hash(rows) == sha256:
+                    return rows
+        _logger.warning("%s is missing or damaged, and made again.", block.path)
+        return None
+
+    def _region(self, block: Block, columns: Mapping[str, object]) -> Arrays:
+        """Read the rows of a block from the whole arrays."""
+        first, stop = block.rows
+        return {name: open_npy(self._path(name))[first:stop] for name in columns}
 
     def _whole(self, n: int, columns: Mapping[str, tuple[tuple[int, ...], str]]) -> Arrays | None:
         """Return the arrays, if they are whole and hold what the manifest says."""

@@ -12,7 +12,7 @@ import numpy as np
 from nsrfc.chunks import chunks
 from nsrfc.execution.manifest import Manifest, Rows, content_hash
 from nsrfc.execution.shelf import Shelf, unpacked
-from nsrfc.rowstore import Arrays, RowTask, block_rows
+from nsrfc.rowstore import Arrays, RowTask
 from nsrfc.storage.files import read_npz_array, write_npz
 
 __all__ = ["Block", "Work", "run_block"]
@@ -62,6 +62,10 @@ class Work:
         Number of rows.
     columns : mapping
         Shape of a row and dtype of every array.
+    step : int
+        Rows that are made at a time.
+    size : int
+        Rows of a block.
     task : RowTask
     shelf : Shelf
         Where its large arrays are put, if another process is to run it.
@@ -71,13 +75,14 @@ class Work:
     key: str
     n: int
     columns: Mapping[str, tuple[tuple[int, ...], str]]
+    step: int
+    size: int
     task: RowTask
     shelf: Shelf
 
     def blocks(self) -> list[Block]:
         """Return the blocks of all rows, in order."""
-        size = block_rows(self.n, self.task.step)
-        return [Block(self.folder, (part.start, part.stop)) for part in chunks(self.n, size)]
+        return [Block(self.folder, (part.start, part.stop)) for part in chunks(self.n, self.size)]
 
     def made(self) -> dict[Rows, str]:
         """Return the hash of every block that counts by now."""
@@ -91,7 +96,7 @@ class Work:
             name: np.empty((stop - first, *shape), dtype)
             for name, (shape, dtype) in self.columns.items()
         }
-        for part in chunks(stop - first, self.task.step):
+        for part in chunks(stop - first, self.step):
             found = self.task(slice(first + part.start, first + part.stop))
             for name, array in arrays.items():
                 array[part] = found[name]

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import ROWS, chunks
+from nsrfc.chunks import ROWS, STEP, chunks
 from nsrfc.graph.scores import ScoreModel, fit_score_model
 from nsrfc.records import ImpostorScores
 from nsrfc.rowstore import Arrays, Columns, MemoryRows, RowStore
@@ -115,7 +115,7 @@ class DescriptionTask:
     ids: _Ids
     similarities: _Floats
     impostors: ImpostorScores
-    step = ROWS
+    step = STEP
 
     def __call__(self, rows: slice) -> Arrays:
         """Return what `ListStructure` holds of each list."""

@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks
+from nsrfc.chunks import STEP, chunks
 from nsrfc.graph.neighborhood_means import weighted_sums
 from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
@@ -178,7 +178,7 @@ class WhiteningTask:
 
     X: _Floats
     transform: _Doubles
-    step = _ROWS
+    step = STEP
 
     @classmethod
     def of(cls, X: _Floats, scatter: Scatter, power: float) -> WhiteningTask:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks
+from nsrfc.chunks import STEP, chunks
 from nsrfc.errors import InputError
 
 if TYPE_CHECKING:
@@ -276,16 +276,13 @@ Lists = Callable[[_Vectors, _Rows], tuple[_Ids, _Vectors]]
 """Finds the neighbours of some rows of vectors (n, d): ids and similarities (q, k)."""
 
 
-_CHUNK = 8192
-
-
 @dataclass(frozen=True)
 class ListTask:
     """Finds the lists of rows of vectors (n, d)."""
 
     vectors: _Vectors
     lists: Lists
-    step = _CHUNK
+    step = STEP
 
     def __call__(self, rows: slice) -> Arrays:
         """Return ids and similarities."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import CHUNK, ROWS, release
+from nsrfc.chunks import STEP, release
 from nsrfc.graph.density_graph import neighbor_density
 from nsrfc.graph.neighborhood_means import Neighborhoods, average_neighbors, linkage
 from nsrfc.graph.scores import ScoreModel, probability
@@ -35,7 +35,7 @@ class ScoreTask:
     graph: NeighborGraph
     impostors: ImpostorScores
     around: Neighborhoods | None = None
-    step = CHUNK
+    step = STEP
 
     def __call__(self, rows: slice) -> Arrays:
         """Return ids and scores; -inf where there is no neighbour."""
@@ -76,7 +76,7 @@ class AverageTask:
     model: ScoreModel
     width: int
     log_odds: float
-    step = ROWS
+    step = STEP
 
     def __call__(self, rows: slice) -> Arrays:
         """Return the fields of `Neighborhoods`."""
@@ -91,7 +91,7 @@ class DensityTask:
 
     score: _Floats
     model: ScoreModel
-    step = CHUNK
+    step = STEP
 
     def __call__(self, rows: slice) -> Arrays:
         """Return the densities."""

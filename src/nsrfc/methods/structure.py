@@ -15,7 +15,7 @@ import torch
 from scipy.special import logit
 from torch import Tensor, nn
 
-from nsrfc.chunks import chunks
+from nsrfc.chunks import STEP, chunks
 from nsrfc.graph.list_features import (
     ListStructure,
     list_features,
@@ -53,9 +53,6 @@ _Rows = npt.NDArray[np.integer]
 
 MOST_ODDS = 12.0
 """Bound of the log-odds that networks read."""
-
-LISTS = 1024
-"""Lists that the refinement scores at a time; the result does not depend on it."""
 
 
 class StructureMethod(NetworkMethod):
@@ -156,7 +153,7 @@ class StructureMethod(NetworkMethod):
             vectors = np.concatenate((faces, X)) if isinstance(network, StructurePairs) else faces
             gather = _list_inputs(network, structure, self.width, vectors)
             found, scorer = np.zeros((len(X), width), np.float32), self._scorer(network, Run())
-            for part in chunks(len(X), LISTS):
+            for part in chunks(len(X), STEP):
                 rows = np.arange(len(faces) + part.start, len(faces) + part.stop)
                 scored = scorer(gather(rows))[:, 1 : 1 + width]
                 found[part, : scored.shape[1]] = scored
@@ -192,7 +189,7 @@ class StructureMethod(NetworkMethod):
     def _weights(self, scorer: PairScorer, near: Neighborhood, run: Run, rows: _Rows) -> _Floats:
         """Probability (m, w) that pairs in some lists are genuine; 1 for the face itself."""
         pairs = self._pair_weights(scorer, near, run)
-        return np.concatenate([pairs(rows[part]) for part in chunks(len(rows), LISTS)])
+        return np.concatenate([pairs(rows[part]) for part in chunks(len(rows), STEP)])
 
     def _pair_weights(self, scorer: PairScorer, near: Neighborhood, run: Run) -> _PairWeights:
         gather = self.list_inputs(scorer, near, run=run)
@@ -221,7 +218,7 @@ class _AverageTask:
     pairs: _PairWeights
     vectors: _Floats
     own: float
-    step = LISTS
+    step = STEP
 
     def __call__(self, rows: slice) -> Arrays:
         weights = self.pairs(np.arange(rows.start, rows.stop))

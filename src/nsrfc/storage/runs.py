@@ -56,6 +56,7 @@ __all__ = [
     "UNFINISHED",
     "check_folder",
     "check_id_key",
+    "holds",
     "read_labels",
     "read_run",
     "summarize",
@@ -187,6 +188,15 @@ def read_run(folder: PathLike) -> dict[str, Any] | None:
     files = [(folder / name, expected) for name, expected in hashes]
     whole = all(kind_of(file) == "file" and file_hash(file) == expected for file, expected in files)
     return record if whole else None
+
+
+def holds(folder: PathLike, found: Clustering) -> dict[str, Any] | None:
+    """Return the record of a run in a folder if its clusters are those found; else None."""
+    record = read_run(folder)
+    if record is None:
+        return None
+    labels = read_labels(folder)
+    return record if np.array_equal(labels, found.labels) else None
 
 
 def check_folder(
