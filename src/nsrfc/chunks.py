@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ __all__ = [
     "SAMPLE",
     "STEP",
     "FileRows",
+    "StoredRows",
     "changed",
     "check_unchanged",
     "chunks",
@@ -28,6 +30,7 @@ __all__ = [
     "read_rows",
     "release",
     "sample_faces",
+    "stored",
 ]
 
 CHUNK = 16_384
@@ -53,6 +56,20 @@ def chunks(n: int, size: int | None = None) -> Iterator[slice]:
     size = size or CHUNK
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
+
+
+class StoredRows(ABC):
+    """Rows that are copied out of files when they are needed."""
+
+    filename: Any
+
+    @abstractmethod
+    def read(self, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+        """Copy rows, consecutive ones or a few by number."""
+
+    @abstractmethod
+    def check_unchanged(self) -> None:
+        """Refuse files that were written to since they were opened."""
 
 
 class FileRows(np.memmap[Any, Any]):
@@ -139,15 +156,22 @@ class FileRows(np.memmap[Any, Any]):
         return values
 
 
+def stored(array: object) -> FileRows | StoredRows | None:
+    """Return an array as what it is if its rows are in files, else None."""
+    held: Any = array
+    return held if isinstance(held, FileRows | StoredRows) else None
+
+
 def read_rows(array: npt.NDArray[Any], rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
-    """Return rows of an array; those of a `FileRows` are copied out of its file.
+    """Return rows of an array; those of `StoredRows` are copied out of their files.
 
     Raises
     ------
     InputError
         As :meth:`FileRows.read`.
     """
-    return array.read(rows) if isinstance(array, FileRows) else array[rows]
+    held = stored(array)
+    return array[rows] if held is None else held.read(rows)
 
 
 def check_unchanged(array: npt.ArrayLike) -> None:
@@ -157,8 +181,9 @@ def check_unchanged(array: npt.ArrayLike) -> None:
     ------
     InputError
     """
-    if isinstance(array, FileRows):
-        array.check_unchanged()
+    held = stored(array)
+    if held is not None:
+        held.check_unchanged()
 
 
 def file_state(file: Path | int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import SAMPLE, FileRows, check_unchanged, read_rows
+from nsrfc.chunks import SAMPLE, check_unchanged, read_rows, stored
 from nsrfc.errors import InputError, shortened, shown
 
 __all__ = [
@@ -64,7 +64,7 @@ def as_matrix(X: npt.ArrayLike, name: str = "X", *, missing: bool = False) -> np
         If a row is missing, of another length than most or no vector, or no key of the dicts clearly
         holds the vector; the message names the rows, counted from 0.
     """
-    if isinstance(X, np.ndarray) and X.dtype != np.object_:
+    if stored(X) is not None or (isinstance(X, np.ndarray) and X.dtype != np.object_):
         return X
     from nsrfc.forms import matrix_of
 
@@ -73,8 +73,8 @@ def as_matrix(X: npt.ArrayLike, name: str = "X", *, missing: bool = False) -> np
 
 def as_array(X: npt.ArrayLike, name: str = "X", *, missing: bool = False) -> npt.NDArray[Any]:
     """Return what `as_matrix` returns as an array; rows that are in a file stay there."""
-    X = as_matrix(X, name, missing=missing)
-    return X if isinstance(X, FileRows) else np.asarray(X)
+    found: Any = as_matrix(X, name, missing=missing)
+    return np.asarray(found) if stored(found) is None else found
 
 
 def check_vectors(vectors: npt.NDArray[Any], name: str) -> None:

@@ -37,7 +37,6 @@ from nsrfc.cli.options import (
     Dtype,
     DtypeOption,
     Embedder,
-    EmbeddingsFile,
     IdKey,
     Json,
     Key,
@@ -67,6 +66,13 @@ def _share(text: str) -> Any:  # noqa: ANN401
     return typer.Option(min=0, max=1, help=f"With a model: {text}", show_default=False)
 
 
+Faces = Annotated[
+    Path,
+    typer.Argument(
+        help="Embeddings: .npy, .npz, .parquet or .bin; or a folder or URL of .npy or .parquet shards.",
+        show_default=False,
+    ),
+]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Folder for the results.", show_default=False)
 ]
@@ -91,7 +97,7 @@ FEW = 2_000
 
 
 def run(
-    embeddings: EmbeddingsFile,
+    embeddings: Faces,
     output: Output,
     model: ModelOrNone = "universal",
     embedder: Embedder = "auto",
@@ -119,9 +125,10 @@ def run(
     shard: ShardOption = None,
     as_json: Json = False,
 ) -> None:
-    """Cluster a file of face embeddings by identity.
+    """Cluster face embeddings by identity: those of a file, or of a folder of shards.
 
-    Writes labels.npy, clusters.parquet and run.json, all or none; and bad_rows.npy if rows are skipped.
+    Writes labels.npy, clusters.parquet and run.json, all or none; bad_rows.npy if rows are skipped; and
+    for shards people.parquet, and a table of the faces of each shard in shards/.
     An interrupted run resumes when the same command is given again. With your own model, the results of
     stages are kept in the subfolder "stages"; with any model, in the folder given by --cache: another
     run with other thresholds takes seconds. Labels do not depend on --executor, --workers or --shard.
@@ -150,7 +157,9 @@ def run(
         with loading():
             trained = None if model == NO_MODEL else _read_model(model)
             progress = ConsoleProgress()
-            faces, described = read_faces(embeddings, key, dimension, id_key, skip_bad, progress)
+            faces, described = read_faces(
+                embeddings, key, dimension, id_key, skip_bad, progress, sharded=True
+            )
             shape = usable_shape(faces.vectors, embeddings, skip=skip_bad)
             kept = cache or _kept(output, model, shard)
             planned = _plan(shape, config, knn, trained, kept, max_memory)
@@ -206,11 +215,13 @@ def _written(
     """Write the run; of several processes, the first that has finished writes it."""
     from nsrfc.storage.locks import locked_output
     from nsrfc.storage.runs import holds, write_run
+    from nsrfc.storage.shards import shard_parts
 
     with nullcontext() if shard is None else locked_output(output, wait=True):
         if shard is not None and (written := holds(output, found)) is not None:
             return written
-        return write_run(output, found, record, ids=faces.ids, id_key=faces.id_key)
+        parts = shard_parts(faces.vectors)
+        return write_run(output, found, record, ids=faces.ids, id_key=faces.id_key, shards=parts)
 
 
 def _plan(

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import FileRows, read_rows, sample_faces
+from nsrfc.chunks import read_rows, sample_faces
 from nsrfc.embedders.card import EmbedderCard, Norm, Statistic
 from nsrfc.errors import InputError
 from nsrfc.graph.scores import impostor_scores
 from nsrfc.knn.copies import DistinctFaces
 from nsrfc.records import ImpostorScores
+from nsrfc.vectors import as_array
 
 __all__ = ["LEAST_FACES", "LEAST_IDENTITIES", "Geometry", "measured_card"]
 
@@ -81,7 +82,7 @@ class Geometry:
         rows = sample_faces(len(faces.vectors), size=FACES)
         unit = faces.vectors[rows]
         with np.errstate(over="ignore"):
-            given = read_rows(X if isinstance(X, FileRows) else np.asarray(X), faces.rows[rows])
+            given = read_rows(as_array(X), faces.rows[rows])
             lengths = np.linalg.norm(given.astype(np.float64), axis=1)
         known = bool((np.abs(lengths - 1) > _UNIT).any() and np.isfinite(lengths).all())
         norm = Norm(mean=float(np.median(lengths)), deviation=_deviation(lengths)) if known else None

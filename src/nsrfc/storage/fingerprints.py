@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import FileRows, changed, read_rows
+from nsrfc.chunks import changed, read_rows, stored
 
 __all__ = ["check_fingerprint", "fingerprint"]
 
@@ -34,5 +34,6 @@ def check_fingerprint(array: npt.NDArray[Any], expected: str) -> None:
     ------
     InputError
     """
-    if isinstance(array, FileRows) and fingerprint(array) != expected:
-        raise changed(array.filename)
+    held = stored(array)
+    if held is not None and fingerprint(array) != expected:
+        raise changed(held.filename)
