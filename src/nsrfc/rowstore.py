@@ -148,8 +148,6 @@ class OrderedRows:
             name: self.array(name, (n, *shape), dtype) for name, (shape, dtype) in columns.items()
         }
         if self.done == n:
-            with stage() as advance:
-                advance(n)
             return arrays
         make = task()
         with stage() as advance:

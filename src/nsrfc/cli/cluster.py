@@ -140,16 +140,10 @@ def run(
     from nsrfc.vectors import usable_shape
 
     started = time.perf_counter()
+    decided = {"threshold": threshold, "tau": tau, "precision": precision}
+    found_by = {"k": k, "search": search.value, "seed": seed, "embedder": embedder}
     config = ClusterConfig.of(
-        k=k,
-        search=search.value,
-        min_cluster_size=min_cluster_size,
-        seed=seed,
-        embedder=embedder,
-        threshold=threshold,
-        tau=tau,
-        precision=precision,
-        on_bad_rows=on_bad_rows(skip_bad),
+        **decided, **found_by, min_cluster_size=min_cluster_size, on_bad_rows=on_bad_rows(skip_bad)
     )
     check_folder(output, (*FILES, BAD_ROWS), [embeddings, knn, index])
     check_id_key(id_key)
@@ -163,20 +157,19 @@ def run(
             shape = usable_shape(faces.vectors, embeddings, skip=skip_bad)
             kept = cache or _kept(output, model, shard)
             planned = _plan(shape, config, knn, trained, kept, max_memory)
+        how = Run(device, dtype.value, kept, progress, executor=where)
+        found = _clustered(faces.vectors, trained, config, knn, index, how)
+        check_fingerprint(faces.vectors, described["sha256"])
         record = {
             "command": "cluster",
             "model": None if trained is None else model,
             "config": config.model_dump(),
             "dtype": dtype.value,
             "input": described,
-            "knn": None if knn is None else str(knn),
-            "index": None if index is None else str(index),
+            **_given(knn, index),
             "plan": planned.as_dict(),
+            **_ran(found, progress, started),
         }
-        how = Run(device, dtype.value, kept, progress, executor=where)
-        found = _clustered(faces.vectors, trained, config, knn, index, how)
-        check_fingerprint(faces.vectors, described["sha256"])
-        record |= _ran(found, progress, started)
         record = _written(output, found, record, faces, shard)
     if as_json:
         print_json(record)
@@ -266,6 +259,12 @@ def _clustered(
     # Threads of BLAS and OpenMP wait busily for each other, for longer than few faces take.
     with threadpool_limits(1 if len(vectors) <= FEW else None):
         return cluster(vectors, model, config, graph=graph, index=found, run=how)
+
+
+def _given(knn: Path | None, index: Path | None) -> dict[str, str | None]:
+    """Describe the files that bring the neighbours."""
+    files = ("knn", knn), ("index", index)
+    return {name: None if path is None else str(path) for name, path in files}
 
 
 def _ran(found: Clustering, progress: ConsoleProgress, started: float) -> dict[str, Any]:

@@ -101,10 +101,7 @@ class TaskRows:
         """Return the arrays of n rows, see `nsrfc.rowstore.RowStore.fill`; all are mapped."""
         del over
         described = {name: (shape, np.dtype(dtype).str) for name, (shape, dtype) in columns.items()}
-        if self._whole(n, described) is not None:
-            with stage() as advance:
-                advance(n)
-        else:
+        if self._whole(n, described) is None:
             made = task()
             size = block_rows(n, made.step)
             work = Work(self.folder, self.key, n, described, made.step, size, made, self.results.shelf)

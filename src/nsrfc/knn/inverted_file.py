@@ -104,8 +104,15 @@ def _cells(
 ) -> _Ids:
     """Find the centre (n,) nearest to each row."""
     columns: Columns = {"cells": ((), np.int32)}
-    task, n = CellTask(vectors, centers, _INDEXED), len(vectors)
-    cells: _Ids = pieces.fill(n, columns, lambda: task, lambda: nullcontext(advance))["cells"]
+    task, n, told = CellTask(vectors, centers, _INDEXED), len(vectors), 0
+
+    def tell(count: int) -> None:
+        nonlocal told
+        told += count
+        advance(count)
+
+    cells: _Ids = pieces.fill(n, columns, lambda: task, lambda: nullcontext(tell))["cells"]
+    advance(n - told)  # What an earlier run has found.
     return cells
 
 
