@@ -3,8 +3,8 @@
     python -m benchmarks.executors [--faces COUNT] [--shards COUNT] [--workers COUNT] [--json FILE]
 
 Every run is a command of its own; what the file already holds is not run again. Time of processors is
-that of the command and of all its workers, also of those that Ray starts. Written are the files of
-stages. "Ready" is what the command takes with 100 faces: start, and for Ray its own start.
+that of the command and of all its workers; the system does not add up those of Ray. Written are the
+files of stages. "Ready" is what the command takes with 100 faces: start, and for Ray its own start.
 """
 
 from __future__ import annotations

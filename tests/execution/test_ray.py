@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,17 +77,29 @@ def _at_work() -> Iterator[int]:
             continue
 
 
-def test_a_cluster_that_is_not_there_is_refused(tmp_path: Path, executor: RayExecutor) -> None:
-    executor.close()
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_a_cluster_that_is_not_there_is_refused(address: str, tmp_path: Path) -> None:
     np.save(tmp_path / "faces.npy", np.eye(4, dtype=np.float32))
-    arguments = "--executor", "ray", "--address", "127.0.0.1:1"
-    assert "127.0.0.1:1" in refused(
-        "cluster", tmp_path / "faces.npy", "-o", tmp_path / "people", *arguments
-    )
+    arguments = "--executor", "ray", "--address", address
+    assert address in refused("cluster", tmp_path / "faces.npy", "-o", tmp_path / "people", *arguments)
     assert not (tmp_path / "people").exists()
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"nsrfc\[ray\]"):
         RayExecutor(2)
+
+
+def test_the_command_runs_on_a_cluster_and_leaves_it(
+    faces: npt.NDArray[np.float32], executor: RayExecutor, tmp_path: Path
+) -> None:
+    del executor
+    np.save(tmp_path / "faces.npy", faces)
+    address = ray.get_runtime_context().gcs_address
+    words = ["--model", "none", "--executor", "ray", "--address", address, "--workers", "2"]
+    command = [sys.executable, "-m", "nsrfc", "cluster", "faces.npy", "-o", "people", *words]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    labels = np.load(tmp_path / "people" / "labels.npy")
+    np.testing.assert_array_equal(labels, cluster(faces, None).labels)
+    assert ray.is_initialized()

@@ -6,6 +6,7 @@ in a folder that all machines see.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from nsrfc.execution.work import Work
 
 __all__ = ["RayExecutor"]
+
+REACH_SECONDS = 20.0
+"""How long a cluster may take to answer."""
 
 RETRIES = 3
 """How often Ray runs a task again whose worker died."""
@@ -48,13 +52,14 @@ class RayExecutor:
         self._ray, self._workers = ray, workers
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
         if address is None:
-            quiet |= {"num_cpus": workers, "include_dashboard": False}
+            # Nobody beyond this machine is to reach what is started here.
+            quiet |= {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         try:
+            _check_reachable(address)
             ray.init(address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"--address {address}: there is no such Ray cluster ({error}): start it, or leave the "
-                f"address out."
+                f"--address {address}: there is no such Ray cluster: start it, or leave the address out."
             ) from error
         options = {"num_cpus": 1, "num_gpus": gpus, "max_retries": RETRIES}
         self._task = ray.remote(**options)(_run_block)
@@ -85,6 +90,13 @@ class RayExecutor:
     def close(self) -> None:
         """Leave the cluster, or end Ray if it was started here."""
         self._ray.shutdown()
+
+
+def _check_reachable(address: str | None) -> None:
+    """Raise OSError if nothing answers at an address, for which Ray would wait for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
 
 
 def _run_block(packed: bytes, block: int) -> str:
