@@ -151,7 +151,7 @@ def _steps(X: Floats, identities: Labels) -> Callable[[], Measurement]:
         with clock.stage("averages", n):
             around = average_neighbors(X, graph.ids[:, :width], weights[:, :width])
         with clock.stage("linkage", n):
-            linkage(graph, around)
+            linkage(graph.ids, graph.similarities, around)
         with clock.stage("density graph", n):
             density = build_density_graph(graph.ids, weights, weights)
         found = density.density_edges + density.similarity_edges

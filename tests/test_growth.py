@@ -44,10 +44,10 @@ def peak_of(work: Callable[[], object]) -> int:
 def features_of_some_lists(n: int) -> Callable[[], object]:
     s: ListStructure = list_structure(ring(n), descending(n), ImpostorScores(0.0, 0.1, 0.0))
     out = np.zeros((LISTS, K, len(list_features.LIST_FEATURES)), np.float32)
-    known = s.ids, s.score, s.rank, s.curve, s.squared_length
+    known, place = (s.ids, s.score, s.rank, s.curve, s.squared_length), s.place[0]
     log_rank = np.zeros(K + 1, np.float32)
     return lambda: list_features._describe.__wrapped__(
-        *known, np.array([2, 4]), log_rank, np.arange(LISTS), out, s.place[0]
+        *known, np.array([2, 4]), log_rank, np.arange(LISTS), out, place
     )
 
 

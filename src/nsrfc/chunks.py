@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +21,11 @@ __all__ = [
     "CHUNK",
     "ROWS",
     "SAMPLE",
+    "STEP",
     "ClosedRows",
     "FileRows",
     "RowParts",
+    "StoredRows",
     "Vectors",
     "changed",
     "check_unchanged",
@@ -40,6 +43,9 @@ CHUNK = 16_384
 ROWS = 4_096
 """Faces that the C-GCN processes at a time, or whose neighbours' vectors are gathered at a time; results
 do not depend on it."""
+
+STEP = 1_024
+"""Faces that a task on lists and vectors processes at a time; results do not depend on it."""
 
 BATCH = 512
 """Lists or edges that a network scores at a time; results do not depend on it."""
@@ -143,7 +149,48 @@ class FileRows(np.memmap[Any, Any]):
         return values
 
 
-class ClosedRows:
+class StoredRows(ABC):
+    """Rows (n, d) that are copied out of files when they are needed.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype
+        As in the files.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @abstractmethod
+    def read(self, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+        """Copy rows, consecutive ones or some by number.
+
+        Raises
+        ------
+        InputError
+            As :meth:`FileRows.read`.
+        """
+
+    @abstractmethod
+    def check_unchanged(self) -> None:
+        """Refuse files that were written to since they were opened.
+
+        Raises
+        ------
+        InputError
+        """
+
+
+class ClosedRows(StoredRows):
     """An array in a file that is open only while rows are read: thousands of files can be used.
 
     Parameters
@@ -152,13 +199,10 @@ class ClosedRows:
     """
 
     def __init__(self, rows: FileRows) -> None:
-        self.shape, self.dtype, self.ndim = rows.shape, rows.dtype, rows.ndim
+        self.shape, self.dtype = rows.shape, rows.dtype
         assert rows.filename is not None
         self._path, self._offset, self._state = Path(rows.filename), rows.offset, rows._opened
         self._order: Literal["C", "F"] = "C" if rows.flags.c_contiguous else "F"
-
-    def __len__(self) -> int:
-        return int(self.shape[0])
 
     def read(self, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
         """Copy rows; `InputError` also if the file was written to meanwhile."""
@@ -176,7 +220,7 @@ class ClosedRows:
             raise changed(self._path)
 
 
-class RowParts:
+class RowParts(StoredRows):
     """Rows in several arrays, one after another, that are joined and decoded only as they are read.
 
     Floats of either byte order become native ones. Two bytes without a type, which is what ``ml_dtypes``
@@ -184,10 +228,12 @@ class RowParts:
 
     Parameters
     ----------
-    parts : sequence of ndarray or ClosedRows, shape (n_i, d)
+    parts : sequence of ndarray or StoredRows, shape (n_i, d)
         In files or in memory.
     name : path-like
         The file or folder, for messages.
+    shards : sequence of str
+        Names of the parts, if they are shards.
 
     Attributes
     ----------
@@ -196,19 +242,18 @@ class RowParts:
         The narrowest that holds all parts: float16, float32 or float64.
     """
 
-    ndim = 2
-
     def __init__(
-        self, parts: Sequence[npt.NDArray[Any] | ClosedRows], name: str | os.PathLike[str]
+        self,
+        parts: Sequence[npt.NDArray[Any] | StoredRows],
+        name: str | os.PathLike[str],
+        shards: Sequence[str] = (),
     ) -> None:
         self.filename = name
+        self._shards = shards
         self._parts = list(parts)
         self._starts = np.cumsum([0, *map(len, parts)])
         self.shape = (int(self._starts[-1]), int(parts[0].shape[1]))
-        self.dtype: np.dtype[Any] = np.result_type(*(decoded_type(part.dtype) for part in parts))
-
-    def __len__(self) -> int:
-        return self.shape[0]
+        self.dtype = np.result_type(*(decoded_type(part.dtype) for part in parts))
 
     def __getitem__(self, rows: slice | npt.ArrayLike) -> npt.NDArray[Any]:
         return self.read(rows if isinstance(rows, slice) else np.arange(len(self))[np.asarray(rows)])
@@ -255,6 +300,11 @@ class RowParts:
         for part in self._parts:
             release(part)
 
+    def shards(self) -> list[tuple[str, slice]]:
+        """Return the name of each shard, and its rows."""
+        starts = self._starts.tolist()
+        return [(name, slice(*starts[i : i + 2])) for i, name in enumerate(self._shards)]
+
 
 Vectors = npt.NDArray[Any] | RowParts
 """Embeddings (n, d): an array, in memory or mapped, or rows in parts."""
@@ -273,25 +323,25 @@ def decoded(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return block.astype(decoded_type(block.dtype), copy=False)
 
 
-def read_rows(array: Vectors | ClosedRows, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
-    """Return rows of an array; those of `FileRows` and `RowParts` are copied out of their files.
+def read_rows(array: Vectors | StoredRows, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+    """Return rows of an array; those of `FileRows` and `StoredRows` are copied out of their files.
 
     Raises
     ------
     InputError
         As :meth:`FileRows.read`.
     """
-    return array.read(rows) if isinstance(array, FileRows | ClosedRows | RowParts) else array[rows]
+    return array.read(rows) if isinstance(array, FileRows | StoredRows) else array[rows]
 
 
-def check_unchanged(array: npt.ArrayLike | ClosedRows) -> None:
+def check_unchanged(array: npt.ArrayLike | StoredRows) -> None:
     """Refuse an array whose file was written to since it was opened; others are in memory.
 
     Raises
     ------
     InputError
     """
-    if isinstance(array, FileRows | ClosedRows | RowParts):
+    if isinstance(array, FileRows | StoredRows):
         array.check_unchanged()
 
 
@@ -309,7 +359,7 @@ def changed(path: object, how: str = "changed") -> InputError:
     )
 
 
-def release(array: npt.ArrayLike | ClosedRows) -> None:
+def release(array: npt.ArrayLike | StoredRows) -> None:
     """Free the memory that holds pages of a mapped file; they are read again when needed.
 
     Arrays mapped copy-on-write (mode "c") are left alone.

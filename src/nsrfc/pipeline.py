@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,6 +139,7 @@ def gather_evidence(
     known = known_neighbors(faces, graph, index, method.k, run.progress)
     # The lists are handed over, so that the method can free them.
     faces, *lists = scenes_and_neighbors(faces, known, method, run)
+    faces = replace(faces, vectors=run.results.shared(faces.vectors))
     near = method.neighborhood(faces.vectors, lists.pop(), run)  # 1  neighbours, refined, rebuilt
     affinity = method.affinity(near, run)  # a_ij
     density = method.density_graph(near, affinity, run)  # 2  rho, E_d, E_s

@@ -1,4 +1,9 @@
-"""Where steps put intermediate results: in memory, or in a cache on disk (`nsrfc.storage`)."""
+"""Where steps put intermediate results: in memory, in a cache on disk, or made by several processes.
+
+All work by rows is written as tasks over fixed blocks of faces (`RowTask`), and a store decides where
+they run: one after the other in this process (`MemoryRows`, `nsrfc.storage.artifacts.Pieces`), or in
+others (`nsrfc.execution`).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +16,101 @@ import numpy.typing as npt
 
 from nsrfc.chunks import chunks
 
-__all__ = ["Arrays", "MemoryRows", "NoResults", "Results", "RowStore"]
+__all__ = [
+    "Arrays",
+    "Columns",
+    "MemoryRows",
+    "NoResults",
+    "OrderedRows",
+    "Results",
+    "RowStore",
+    "RowTask",
+    "Stage",
+    "block_rows",
+    "unseen",
+]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
+Columns = Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]
+"""Arrays of one row per face: the shape of a row, and the dtype, by name."""
+
+Stage = Callable[[], AbstractContextManager[Callable[[int], None]]]
+"""Opens a stage of a run, see `nsrfc.progress.Progress.stage`."""
+
+_MOST_ROWS, _BLOCKS = 65_536, 64
+
+
+def block_rows(n: int, step: int) -> int:
+    """Return the rows of a block: the work on n faces is shared by blocks.
+
+    It depends on the work alone, not on who shares it, and is a multiple of ``step``: matrices of other
+    shapes would be rounded in other ways.
+    """
+    while step * _BLOCKS < n and step < _MOST_ROWS:
+        step *= 2
+    return step
+
+
+def unseen() -> AbstractContextManager[Callable[[int], None]]:
+    """Open a stage that nobody is told of."""
+    return nullcontext(lambda _: None)
+
+
+class RowTask(Protocol):
+    """A pure function of some faces: rows of arrays, from arrays and settings that it holds.
+
+    It can be pickled, so that another process can run it.
+    """
+
+    @property
+    def step(self) -> int:
+        """Rows that are made at a time."""
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return the rows of every column, at most `step`."""
+
+
 class RowStore(Protocol):
-    """Arrays of one row per face, filled in order.
+    """Where arrays of one row per face are made, block by block."""
+
+    def fill(
+        self,
+        n: int,
+        columns: Columns,
+        task: Callable[[], RowTask],
+        stage: Stage = unseen,
+        over: Arrays | None = None,
+    ) -> Arrays:
+        """Return the arrays of n rows.
+
+        Parameters
+        ----------
+        n : int
+        columns : mapping
+        task : callable
+            Returns the task that makes rows; not called if an earlier run has made all.
+        stage : callable
+            Opens a stage that is told how many rows are made, once the task is there.
+        over : dict of str to ndarray, optional
+            Arrays in memory that may be overwritten by columns of the same names.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Not to be written to.
+        """
+
+    def before(self) -> RowStore:
+        """Open the store of a preliminary result, which is discarded once this one is complete."""
+
+    def discard(self) -> None:
+        """Remove the arrays."""
+
+
+class OrderedRows:
+    """Arrays filled in order, by this process.
 
     ::
 
@@ -29,37 +122,45 @@ class RowStore(Protocol):
     @property
     def done(self) -> int:
         """Number of rows that an earlier run has filled."""
+        return 0
 
     def array(
         self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32
     ) -> npt.NDArray[Any]:
         """Return an array, with the rows that an earlier run has filled."""
-
-    def remaining(self, n: int, size: int) -> Iterator[slice]:
-        """Yield the slices of n rows that are still to be filled, ``size`` rows or fewer at a time."""
-
-    def before(self) -> RowStore:
-        """Open the store of a preliminary result, which is discarded once this one is complete."""
-
-    def discard(self) -> None:
-        """Remove the arrays."""
-
-
-class MemoryRows:
-    """Rows in memory, without a cache."""
-
-    done = 0
-
-    def array(
-        self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32
-    ) -> npt.NDArray[Any]:
-        """Return a new array."""
         del name
         return np.empty(shape, dtype)
 
     def remaining(self, n: int, size: int) -> Iterator[slice]:
-        """Yield the slices of n rows, ``size`` rows or fewer at a time."""
+        """Yield the slices of n rows that are still to be filled, ``size`` rows or fewer at a time."""
         yield from chunks(n, size)
+
+    def fill(
+        self,
+        n: int,
+        columns: Columns,
+        task: Callable[[], RowTask],
+        stage: Stage = unseen,
+        over: Arrays | None = None,
+    ) -> Arrays:
+        """Return the arrays of n rows, see `RowStore.fill`; they are made in order."""
+        arrays = over or {
+            name: self.array(name, (n, *shape), dtype) for name, (shape, dtype) in columns.items()
+        }
+        if self.done == n:
+            return arrays
+        make = task()
+        with stage() as advance:
+            advance(self.done)
+            for rows in self.remaining(n, make.step):
+                for name, found in make(rows).items():
+                    arrays[name][rows] = found
+                advance(rows.stop - rows.start)
+        return arrays
+
+
+class MemoryRows(OrderedRows):
+    """Rows in memory, without a cache."""
 
     def before(self) -> MemoryRows:
         """Return another store in memory."""
@@ -93,6 +194,15 @@ class Results(Protocol):
 
     def pieces(self, stage: str, key: str) -> RowStore:
         """Open a result whose arrays are filled row by row."""
+
+    def passing(self, stage: str, key: str) -> RowStore:
+        """Open a result that is soon made again: it is only kept where other processes read it."""
+
+    def shared(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return an array of the same content that other processes can read, if any take part.
+
+        It may be read-only.
+        """
 
     def locked(self) -> AbstractContextManager[None]:
         """Lock the cache for this run."""
@@ -129,6 +239,15 @@ class NoResults:
         """Return rows in memory."""
         del stage, key
         return MemoryRows()
+
+    def passing(self, stage: str, key: str) -> RowStore:
+        """Return rows in memory."""
+        del stage, key
+        return MemoryRows()
+
+    def shared(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the array itself."""
+        return array
 
     def locked(self) -> AbstractContextManager[None]:
         """Lock nothing."""

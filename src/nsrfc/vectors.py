@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import SAMPLE, ClosedRows, FileRows, RowParts, Vectors, check_unchanged, read_rows
+from nsrfc.chunks import SAMPLE, FileRows, RowParts, StoredRows, Vectors, check_unchanged, read_rows
 from nsrfc.errors import InputError, shortened, shown
 
 __all__ = [
@@ -293,7 +293,7 @@ def refuse_missing(absent: npt.NDArray[np.bool_], name: str) -> None:
 
 
 def check_matrix(
-    vectors: Vectors | ClosedRows, name: str, *, dtype: npt.DTypeLike | None = None
+    vectors: Vectors | StoredRows, name: str, *, dtype: npt.DTypeLike | None = None
 ) -> None:
     """Refuse anything but floats (n, d) with n, d >= 1, of ``dtype`` if they are decoded later."""
     if vectors.ndim != 2:

@@ -111,7 +111,7 @@ def test_row_order_does_not_matter(faces: Vectors) -> None:
 
 def test_chunk_size_does_not_matter(faces: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = build_neighbor_graph(faces, 20)
-    monkeypatch.setattr(exact_module, "_CHUNK", 701)
+    monkeypatch.setattr(exact_module.ListTask, "step", 701)
     assert_same(build_neighbor_graph(faces, 20), whole)
 
 

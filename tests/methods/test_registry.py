@@ -11,7 +11,8 @@ import torch
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError
 from nsrfc.methods.base import Run
-from nsrfc.methods.networks import NetworkMethod, device_of
+from nsrfc.methods.network_tasks import device_of
+from nsrfc.methods.networks import NetworkMethod
 from nsrfc.methods.published import PublishedMethod
 from nsrfc.methods.registry import load_method, load_networks, method_class
 from nsrfc.methods.rules import Rules

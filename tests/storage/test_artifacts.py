@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 from nsrfc.errors import InputError
-from nsrfc.rowstore import MemoryRows, RowStore
+from nsrfc.rowstore import MemoryRows, OrderedRows
 from nsrfc.storage import artifacts
 from nsrfc.storage.artifacts import Artifacts, Pieces, key_of
 from nsrfc.storage.runs import UNFINISHED, read_labels
@@ -29,7 +29,7 @@ def every_piece_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifacts, "RECORD_SECONDS", 0.0)
 
 
-def fill(pieces: RowStore, until: int = ROWS) -> tuple[list[int], list[int]]:
+def fill(pieces: OrderedRows, until: int = ROWS) -> tuple[list[int], list[int]]:
     """Fill rows with their numbers, three at a time, up to a cut; return the starts and the array."""
     rows = pieces.array("numbers", (ROWS,), np.int64)
     starts = []

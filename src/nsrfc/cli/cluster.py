@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,15 @@ from nsrfc.cli.console import (
     print_table,
     seconds_text,
 )
+from nsrfc.cli.execution import (
+    Address,
+    ExecutorName,
+    ExecutorOption,
+    Gpus,
+    ShardOption,
+    Workers,
+    executing,
+)
 from nsrfc.cli.faces import read_faces
 from nsrfc.cli.options import (
     MOST_FACES,
@@ -27,7 +37,6 @@ from nsrfc.cli.options import (
     Dtype,
     DtypeOption,
     Embedder,
-    EmbeddingsFile,
     IdKey,
     Json,
     Key,
@@ -48,6 +57,7 @@ if TYPE_CHECKING:
     from nsrfc.model.bundle import NSRFC
     from nsrfc.records import Clustering
     from nsrfc.resources.plan import Plan
+    from nsrfc.storage.embeddings import Embeddings
 
 
 def _share(text: str) -> Any:  # noqa: ANN401
@@ -55,6 +65,13 @@ def _share(text: str) -> Any:  # noqa: ANN401
     return typer.Option(min=0, max=1, help=f"With a model: {text}", show_default=False)
 
 
+Faces = Annotated[
+    Path,
+    typer.Argument(
+        help="Embeddings: .npy, .npz, .parquet or .bin; or a folder or URL of .npy or .parquet shards.",
+        show_default=False,
+    ),
+]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Folder for the results.", show_default=False)
 ]
@@ -79,7 +96,7 @@ FEW = 2_000
 
 
 def run(
-    embeddings: EmbeddingsFile,
+    embeddings: Faces,
     output: Output,
     model: ModelOrNone = "universal",
     embedder: Embedder = "auto",
@@ -100,59 +117,57 @@ def run(
     knn: KnownNeighbors = None,
     index: KnownIndex = None,
     max_memory: MaxMemory = None,
+    executor: ExecutorOption = ExecutorName.LOCAL,
+    workers: Workers = 1,
+    address: Address = None,
+    gpus: Gpus = 0,
+    shard: ShardOption = None,
     as_json: Json = False,
 ) -> None:
-    """Cluster a file of face embeddings by identity.
+    """Cluster face embeddings by identity: those of a file, or of a folder of shards.
 
-    Writes labels.npy, clusters.parquet and run.json, all or none; and bad_rows.npy if rows are skipped.
+    Writes labels.npy, clusters.parquet and run.json, all or none; bad_rows.npy if rows are skipped; and
+    for shards people.parquet, and a table of the faces of each shard in shards/.
     An interrupted run resumes when the same command is given again. With your own model, the results of
     stages are kept in the subfolder "stages"; with any model, in the folder given by --cache: another
-    run with other thresholds takes seconds.
+    run with other thresholds takes seconds. Labels do not depend on --executor, --workers or --shard.
     """
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
     from nsrfc.storage.fingerprints import check_fingerprint
-    from nsrfc.storage.locks import locked_output
-    from nsrfc.storage.runs import BAD_ROWS, FILES, check_folder, check_id_key, write_run
+    from nsrfc.storage.runs import BAD_ROWS, FILES, check_folder, check_id_key
     from nsrfc.vectors import usable_shape
 
     started = time.perf_counter()
+    decided = {"threshold": threshold, "tau": tau, "precision": precision}
+    found_by = {"k": k, "search": search.value, "seed": seed, "embedder": embedder}
     config = ClusterConfig.of(
-        k=k,
-        search=search.value,
-        min_cluster_size=min_cluster_size,
-        seed=seed,
-        embedder=embedder,
-        threshold=threshold,
-        tau=tau,
-        precision=precision,
-        on_bad_rows=on_bad_rows(skip_bad),
+        **decided, **found_by, min_cluster_size=min_cluster_size, on_bad_rows=on_bad_rows(skip_bad)
     )
     check_folder(output, (*FILES, BAD_ROWS), [embeddings, knn, index])
     check_id_key(id_key)
-    with locked_output(output):
+    with executing(executor, workers, address, gpus, shard) as where, _locked(output, shard):
         with loading():
             trained = None if model == NO_MODEL else _read_model(model)
             progress = ConsoleProgress()
             faces, described = read_faces(embeddings, key, dimension, id_key, skip_bad, progress)
             shape = usable_shape(faces.vectors, embeddings, skip=skip_bad)
-            kept = cache or _kept(output, model)
+            kept = cache or _kept(output, model, shard)
             planned = _plan(shape, config, knn, trained, kept, max_memory)
+        how = Run(device, dtype.value, kept, progress, executor=where)
+        found = _clustered(faces.vectors, trained, config, knn, index, how)
+        check_fingerprint(faces.vectors, described["sha256"])
         record = {
             "command": "cluster",
             "model": None if trained is None else model,
             "config": config.model_dump(),
             "dtype": dtype.value,
             "input": described,
-            "knn": None if knn is None else str(knn),
-            "index": None if index is None else str(index),
+            **_given(knn, index),
             "plan": planned.as_dict(),
+            **_ran(found, progress, started),
         }
-        how = Run(device, dtype.value, kept, progress)
-        found = _clustered(faces.vectors, trained, config, knn, index, how)
-        check_fingerprint(faces.vectors, described["sha256"])
-        record |= _ran(found, progress, started)
-        record = write_run(output, found, record, ids=faces.ids, id_key=faces.id_key)
+        record = _written(output, found, record, faces, shard)
     if as_json:
         print_json(record)
     else:
@@ -165,12 +180,38 @@ def _read_model(name: str) -> NSRFC:
     return load_model(name)
 
 
-def _kept(output: Path, model: str) -> Path:
-    """Folder for the results of stages: deleted at the end, except with the user's own model."""
+def _locked(output: Path, shard: str | None) -> AbstractContextManager[None]:
+    """Lock the folder for the results, unless several processes work for it."""
+    from nsrfc.storage.locks import locked_output
+
+    return locked_output(output) if shard is None else nullcontext()
+
+
+def _kept(output: Path, model: str, shard: str | None) -> Path:
+    """Folder for the results of stages.
+
+    It is deleted at the end, except with the user's own model, or if other processes may still read it.
+    """
     from nsrfc.model.settings import UNIVERSAL
     from nsrfc.storage.runs import UNFINISHED
 
-    return output / (UNFINISHED if model in (NO_MODEL, UNIVERSAL) else "stages")
+    passing = model in (NO_MODEL, UNIVERSAL) and shard is None
+    return output / (UNFINISHED if passing else "stages")
+
+
+def _written(
+    output: Path, found: Clustering, record: dict[str, Any], faces: Embeddings, shard: str | None
+) -> dict[str, Any]:
+    """Write the run; of several processes, the first that has finished writes it."""
+    from nsrfc.chunks import RowParts
+    from nsrfc.storage.locks import locked_output
+    from nsrfc.storage.runs import holds, write_run
+
+    with nullcontext() if shard is None else locked_output(output, wait=True):
+        if shard is not None and (written := holds(output, found)) is not None:
+            return written
+        parts = faces.vectors.shards() if isinstance(faces.vectors, RowParts) else []
+        return write_run(output, found, record, ids=faces.ids, id_key=faces.id_key, shards=parts)
 
 
 def _plan(
@@ -215,6 +256,12 @@ def _clustered(
     # Threads of BLAS and OpenMP wait busily for each other, for longer than few faces take.
     with threadpool_limits(1 if len(vectors) <= FEW else None):
         return cluster(vectors, model, config, graph=graph, index=found, run=how)
+
+
+def _given(knn: Path | None, index: Path | None) -> dict[str, str | None]:
+    """Describe the files that bring the neighbours."""
+    files = ("knn", knn), ("index", index)
+    return {name: None if path is None else str(path) for name, path in files}
 
 
 def _ran(found: Clustering, progress: ConsoleProgress, started: float) -> dict[str, Any]:

@@ -212,8 +212,10 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]
 
 
 def bytes_text(count: float) -> str:
-    """Format a number of bytes: ``512 MiB``, ``3.2 GiB``."""
-    return f"{count / 2**20:,.0f} MiB" if count < 2**30 else f"{count / 2**30:,.1f} GiB"
+    """Format a number of bytes: ``512 MiB``, ``3.2 GiB``, ``12.5 TiB``."""
+    if count < 2**30:
+        return f"{count / 2**20:,.0f} MiB"
+    return f"{count / 2**30:,.1f} GiB" if count < 10 * 2**40 else f"{count / 2**40:,.1f} TiB"
 
 
 def seconds_text(seconds: float) -> str:

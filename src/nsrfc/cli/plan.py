@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nsrfc.cli.console import bytes_text, print_json, print_table, seconds_text
+from nsrfc.cli.execution import ExecutorName, ExecutorOption, Gpus, Workers
 from nsrfc.cli.options import (
     MOST_FACES,
     NO_MODEL,
@@ -21,6 +22,49 @@ from nsrfc.cli.options import (
     SkipBad,
 )
 
+if TYPE_CHECKING:
+    from nsrfc.resources.sharing import SharedPlan
+
+
+def _count(text: str) -> int:
+    """Read a whole number, also one such as 1e9."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.5
+    if not number.is_integer() or not 1 <= number <= MOST_FACES:
+        raise typer.BadParameter(f"give a whole number from 1 to {MOST_FACES:,}.")
+    return int(number)
+
+
+def _print_shared(planned: SharedPlan, gpus: float, as_json: bool) -> None:
+    if as_json:
+        print_json(planned.as_dict())
+        return
+    rows = [
+        (
+            stage.name,
+            f"{stage.tasks:,}" if stage.tasks else "",
+            *(bytes_text(held) if held else "" for held in (stage.read_bytes, stage.written_bytes)),
+            bytes_text(stage.worker_bytes) if stage.tasks else "",
+            seconds_text(stage.seconds),
+        )
+        for stage in planned.stages
+    ]
+    rows.append(("in all", "", "", "", "", seconds_text(planned.seconds)))
+    print_table(
+        f"{planned.n:,} faces of dimension {planned.dimension}, k = {planned.k}, "
+        f"{planned.workers:,} workers of one core",
+        ("", "tasks", "read", "written", "per worker", "time"),
+        rows,
+    )
+    typer.echo(
+        f"Disk: {bytes_text(planned.disk_bytes)}. The process that gives tasks out takes "
+        f"{bytes_text(planned.driver_bytes)} of memory."
+    )
+    if gpus:
+        typer.echo("Times are those of processors: GPUs were not measured.")
+
 
 def run(
     embeddings: Annotated[
@@ -32,9 +76,9 @@ def run(
         typer.Option(
             "-n",
             "--faces",
-            min=1,
-            max=MOST_FACES,
-            help="Number of faces, if no file.",
+            parser=_count,
+            metavar="<int>",
+            help="Number of faces, such as 5000000 or 5e6, if no file.",
             show_default=False,
         ),
     ] = None,
@@ -44,13 +88,17 @@ def run(
     k: NeighborsOfRules = None,
     search: SearchOption = Search.AUTO,
     skip_bad: SkipBad = False,
+    executor: ExecutorOption = ExecutorName.LOCAL,
+    workers: Workers = 1,
+    gpus: Gpus = 0,
     as_json: Json = False,
 ) -> None:
-    """Print the expected memory, disk and time of clustering."""
+    """Print the expected memory, disk and time of clustering, also by many workers."""
     from nsrfc.config import ClusterConfig
     from nsrfc.errors import InputError
     from nsrfc.resources.clustering import plan
     from nsrfc.resources.plan import RUNTIME_BYTES
+    from nsrfc.resources.sharing import share
     from nsrfc.storage.embeddings import read_embeddings
     from nsrfc.vectors import usable_shape
 
@@ -70,6 +118,9 @@ def run(
         raise InputError(f"-k is for --model {NO_MODEL}, as a model has its own: leave it out.")
     config = ClusterConfig.of(k=k, search=search.value)
     planned = plan(n, dimension, config, model=settings)
+    if workers > 1 or executor is ExecutorName.RAY:
+        _print_shared(share(planned, workers, settings), gpus, as_json)
+        return
     if as_json:
         print_json(planned.as_dict())
         return

@@ -513,7 +513,9 @@ def _listed_pairs(labels: _Labels, sizes: _Labels, ids: _Ids, size: int) -> _Lab
 def _distinct(numbers: _Labels) -> _Labels:
     """Return each number once, ascending; `np.unique` hashes them, which takes forty times as long."""
     ordered = np.sort(numbers)
-    return ordered[np.concatenate((np.ones(min(1, len(ordered)), np.bool_), np.diff(ordered) > 0))]
+    first = np.ones(min(1, len(ordered)), np.bool_)
+    found: _Labels = ordered[np.concatenate((first, np.diff(ordered) > 0))]
+    return found
 
 
 def dots(x: _Floats, a: npt.NDArray[np.integer], b: npt.NDArray[np.integer]) -> _Floats:

@@ -19,19 +19,22 @@ If a list is shorter than m or r, its last neighbour is used.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import ROWS, chunks
+from nsrfc.chunks import ROWS, STEP, chunks
 from nsrfc.graph.scores import ScoreModel, fit_score_model
 from nsrfc.records import ImpostorScores
+from nsrfc.rowstore import Arrays, Columns, MemoryRows, RowStore
 from nsrfc.runtime import at_once, compiled, cores, parts
 
 __all__ = [
     "LIST_FEATURES",
+    "DescriptionTask",
     "ListStructure",
     "list_features",
     "list_structure",
@@ -50,6 +53,7 @@ _RANK_UNIT = np.float32(1 / np.log(80))
 _SCORE_UNIT = np.float32(0.1)
 _BOUNDS = np.float32(-5), np.float32(40)
 _MOST_ODDS = np.float32(12)
+_DESCRIBED = "score", "rank", "curve", "squared_length"
 
 LIST_FEATURES = (
     *("score", "rank", "reverse rank", "mutual"),
@@ -82,8 +86,6 @@ class ListStructure:
     impostors : ImpostorScores
     score_model : ScoreModel
         Fitted to the best neighbour of every face.
-    place : ndarray of int32, shape (cores, n + 1)
-        Scratch: column of each face in the list that a thread works on; k everywhere between calls.
     """
 
     ids: _Ids
@@ -93,10 +95,37 @@ class ListStructure:
     squared_length: _Floats
     impostors: ImpostorScores
     score_model: ScoreModel
-    place: _Ids
+
+    @cached_property
+    def place(self) -> _Ids:
+        """Scratch (cores, n + 1): column of each face in the list that a thread works on.
+
+        It is k everywhere between calls.
+        """
+        return np.full((cores(), len(self.ids) + 1), self.ids.shape[1], np.int32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
-def list_structure(ids: _Ids, similarities: _Floats, impostors: ImpostorScores) -> ListStructure:
+@dataclass(frozen=True)
+class DescriptionTask:
+    """Bounds and ranks the scores of lists (n, k)."""
+
+    ids: _Ids
+    similarities: _Floats
+    impostors: ImpostorScores
+    step = STEP
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return what `ListStructure` holds of each list."""
+        found = _described(self.ids[rows], self.impostors.normalized(self.similarities[rows]))
+        return dict(zip(_DESCRIBED, found, strict=True))
+
+
+def list_structure(
+    ids: _Ids, similarities: _Floats, impostors: ImpostorScores, store: RowStore | None = None
+) -> ListStructure:
     """Compute the structure of neighbour lists.
 
     Parameters
@@ -107,15 +136,24 @@ def list_structure(ids: _Ids, similarities: _Floats, impostors: ImpostorScores) 
         Cosines.
     impostors : ImpostorScores
         Of the vectors that were compared.
+    store : RowStore, optional
+        Where it is made; in memory by default.
 
     Returns
     -------
     ListStructure
         12 n k + 36 n bytes, including ``ids``.
     """
-    lists = _described(ids, impostors.normalized(similarities))
-    model = fit_score_model(lists[2][:, 0], len(ids), impostors.identical)
-    return ListStructure(ids, *lists, impostors, model, _room(ids))
+    (n, k), store = ids.shape, store or MemoryRows()
+    columns: Columns = {
+        "score": ((k,), np.float32),
+        "rank": ((k,), np.int32),
+        "curve": ((len(_CURVE),), np.float32),
+        "squared_length": ((), np.float32),
+    }
+    lists = store.fill(n, columns, lambda: DescriptionTask(ids, similarities, impostors))
+    model = fit_score_model(lists["curve"][:, 0], n, impostors.identical)
+    return ListStructure(ids=ids, **lists, impostors=impostors, score_model=model)
 
 
 def with_more_faces(
@@ -153,7 +191,6 @@ def with_more_faces(
         np.concatenate((structure.squared_length, new[3])),
         structure.impostors,
         structure.score_model,
-        _room(every),
     )
 
 
@@ -180,10 +217,6 @@ def _describe_lists(
     curve[:] = np.where(last[:, None] > 0, np.take_along_axis(descending, chosen, axis=1), 0)
     score[ids < 0] = 0
     squared_length[:] = np.einsum("nk,nk,nk,nk->n", *(score[:, 1:],) * 4)
-
-
-def _room(ids: _Ids) -> _Ids:
-    return np.full((cores(), len(ids) + 1), ids.shape[1], np.int32)
 
 
 def list_features(structure: ListStructure, rows: _Rows, width: int | None = None) -> _Floats:

@@ -24,8 +24,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import ROWS, chunks, release
-from nsrfc.records import NeighborGraph
+from nsrfc.chunks import ROWS, chunks
 from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = ["Neighborhoods", "average_neighbors", "linkage", "weighted_sums"]
@@ -60,24 +59,25 @@ class Neighborhoods:
 
 
 def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
-    """Average every face with its neighbours.
+    """Average faces with their neighbours.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, d)
         Unit vectors.
-    ids : ndarray of int32, shape (n, w)
-        Neighbours, the face itself in column 0; -1 = none.
-    weights : ndarray of float32, shape (n, w)
+    ids : ndarray of int32, shape (m, w)
+        Neighbours of m of these faces, the face itself in column 0; -1 = none.
+    weights : ndarray of float32, shape (m, w)
         Probability that the pair is genuine; column 0 counts as 1.
 
     Returns
     -------
     Neighborhoods
+        Of the m faces.
     """
     n = len(ids)
     columns, chosen = np.empty(ids.shape, np.int32), np.empty(ids.shape, np.float32)
-    mean, norm = np.empty_like(X), np.empty(n, np.float32)
+    mean, norm = np.empty((n, X.shape[1]), np.float32), np.empty(n, np.float32)
     for part in chunks(n, ROWS):
         near, weight = np.maximum(ids[part], 0), np.where(ids[part] >= 0, weights[part], np.float32(0))
         weight[:, 0] = 1
@@ -88,7 +88,7 @@ def average_neighbors(X: _Floats, ids: _Ids, weights: _Floats) -> Neighborhoods:
         norm[part] = np.linalg.norm(mean[part], axis=1)
         # A mean can only vanish if its neighbours point the opposite way; the face is then kept.
         vanished = part.start + np.flatnonzero(norm[part] < _VANISHED)
-        mean[vanished], norm[vanished] = X[vanished], 1
+        mean[vanished], norm[vanished] = X[ids[vanished, 0]], 1
         mean[part] /= norm[part, None]
     return Neighborhoods(mean, norm, chosen.sum(axis=1), columns, chosen)
 
@@ -115,31 +115,29 @@ def weighted_sums(X: _Floats, ids: _Ids, weights: _Floats) -> _Floats:
     return sums
 
 
-def linkage(graph: NeighborGraph, around: Neighborhoods) -> _Floats:
+def linkage(ids: _Ids, similarities: _Floats, around: Neighborhoods) -> _Floats:
     """Mean similarity of different faces across two neighbourhoods, on the scale of a cosine.
 
     Parameters
     ----------
-    graph : NeighborGraph
-        Built on ``around.mean``. If it is mapped from a file, its pages are freed.
+    ids : ndarray of int32, shape (m, k)
+        Neighbours of some faces, the face itself in column 0; -1 = none.
+    similarities : ndarray of float32, shape (m, k)
+        Cosines of ``around.mean``.
     around : Neighborhoods
+        Of all faces.
 
     Returns
     -------
-    ndarray of float32, shape (n, k)
+    ndarray of float32, shape (m, k)
         l_ij (see the module) for every listed neighbour, at most 1; 1 in column 0.
     """
-    out = np.empty(graph.ids.shape, np.float32)
+    out, faces = np.empty(ids.shape, np.float32), ids[:, 0].astype(np.int64)
     members = around.ids, around.weights, around.norm, around.total
-    for part in chunks(graph.n):
-        faces = np.arange(part.start, part.stop)
-        ids, similarities, linked = graph.ids[part], graph.similarities[part], out[part]
-        at_once(
-            partial(_link, faces[rows], ids[rows], similarities[rows], *members, linked[rows])
-            for rows in parts(len(faces))
-        )
-        release(graph.ids)
-        release(graph.similarities)
+    at_once(
+        partial(_link, faces[rows], ids[rows], similarities[rows], *members, out[rows])
+        for rows in parts(len(faces))
+    )
     return out
 
 

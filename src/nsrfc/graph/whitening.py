@@ -26,21 +26,25 @@ the same: if many more pairs seem genuine than before, impostor scores are no lo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks
+from nsrfc.chunks import STEP, chunks
 from nsrfc.graph.neighborhood_means import weighted_sums
 from nsrfc.graph.scores import fit_score_model, impostor_scores, probability
 from nsrfc.knn.exact import exact_lists
+from nsrfc.rowstore import Arrays, Columns, MemoryRows, RowStore
 from nsrfc.vectors import on_grid, typical_faces
 
 __all__ = [
     "ASKED",
     "MEASURED",
     "Scatter",
+    "WhiteningTask",
     "best_power",
     "neighbor_entropy",
     "neighborhood_scatter",
@@ -133,7 +137,11 @@ def best_power(X: _Floats, scatter: Scatter | None, powers: Sequence[float]) -> 
 
 
 def whiten(
-    X: _Floats, scatter: Scatter | None, power: float = 0.5, out: _Floats | None = None
+    X: _Floats,
+    scatter: Scatter | None,
+    power: float = 0.5,
+    out: _Floats | None = None,
+    store: RowStore | None = None,
 ) -> _Floats:
     """Whiten embeddings by the scatter within neighbourhoods.
 
@@ -146,7 +154,9 @@ def whiten(
     power : float
         Of the variance along each axis.
     out : ndarray of float32, shape (n, d), optional
-        Where the result is written; may be ``X``.
+        Where the result is written, unless other processes make it; may be ``X``.
+    store : RowStore, optional
+        Where it is made; in memory by default.
 
     Returns
     -------
@@ -155,17 +165,35 @@ def whiten(
     """
     if scatter is None or power == 0:
         return X
-    axes, variance = scatter
-    transform = (axes * variance**-power) @ axes.T
-    # No sum of products is above 1, so that all of them are exact: rows do not depend on each other, nor
-    # on the number of threads.
-    transform = on_grid(transform / np.linalg.norm(transform, axis=0).max(), 26)
-    white = np.empty_like(X) if out is None else out
-    for part in chunks(len(X), _ROWS):
-        scaled = on_grid(X[part].astype(np.float64), 26) @ transform
-        scaled /= np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
-        white[part] = scaled
+    columns: Columns = {"vectors": ((X.shape[1],), np.float32)}
+    over = None if out is None else {"vectors": out}
+    task = partial(WhiteningTask.of, X, scatter, power)
+    white: _Floats = (store or MemoryRows()).fill(len(X), columns, task, over=over)["vectors"]
     return white
+
+
+@dataclass(frozen=True)
+class WhiteningTask:
+    """Multiplies unit vectors (n, d) by a matrix (d, d), and scales them to unit length again."""
+
+    X: _Floats
+    transform: _Doubles
+    step = STEP
+
+    @classmethod
+    def of(cls, X: _Floats, scatter: Scatter, power: float) -> WhiteningTask:
+        """Make the matrix that takes a scatter away."""
+        axes, variance = scatter
+        transform = (axes * variance**-power) @ axes.T
+        # No sum of products is above 1, so that all of them are exact: rows do not depend on each other,
+        # nor on the number of threads.
+        return cls(X, on_grid(transform / np.linalg.norm(transform, axis=0).max(), 26))
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return whitened vectors."""
+        scaled = on_grid(self.X[rows].astype(np.float64), 26) @ self.transform
+        scaled /= np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
+        return {"vectors": scaled}
 
 
 def neighbor_entropy(X: _Floats) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks
+from nsrfc.chunks import STEP, chunks
 from nsrfc.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
     from nsrfc.knn.gpu import Products
 from nsrfc.progress import Progress
-from nsrfc.rowstore import RowStore
+from nsrfc.rowstore import Arrays, Columns, RowStore
 from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = [
     "SPARE",
+    "ListTask",
     "Lists",
     "dot",
     "exact_lists",
@@ -274,7 +276,18 @@ Lists = Callable[[_Vectors, _Rows], tuple[_Ids, _Vectors]]
 """Finds the neighbours of some rows of vectors (n, d): ids and similarities (q, k)."""
 
 
-_CHUNK = 8192
+@dataclass(frozen=True)
+class ListTask:
+    """Finds the lists of rows of vectors (n, d)."""
+
+    vectors: _Vectors
+    lists: Lists
+    step = STEP
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return ids and similarities."""
+        ids, similarities = self.lists(self.vectors, np.arange(rows.start, rows.stop))
+        return {"ids": ids, "similarities": similarities}
 
 
 def filled(
@@ -285,18 +298,11 @@ def filled(
     progress: Progress | None,
 ) -> tuple[_Ids, _Vectors]:
     """Return ids and similarities (n, k); lists not yet in ``pieces`` are found by ``lists()``."""
-    n = len(vectors)
-    ids, similarities = pieces.array("ids", (n, k), np.int32), pieces.array("similarities", (n, k))
-    if pieces.done == n:
-        return ids, similarities
-    find = lists()
-    with (progress or Progress()).stage("neighbours", n) as advance:
-        advance(pieces.done)
-        for part in pieces.remaining(n, _CHUNK):
-            rows = np.arange(part.start, part.stop)
-            ids[part], similarities[part] = find(vectors, rows)
-            advance(len(rows))
-    return ids, similarities
+    columns: Columns = {"ids": ((k,), np.int32), "similarities": ((k,), np.float32)}
+    n, progress = len(vectors), progress or Progress()
+    stage = partial(progress.stage, "neighbours", n)
+    found = pieces.fill(n, columns, lambda: ListTask(vectors, lists()), stage)
+    return found["ids"], found["similarities"]
 
 
 def recall(truth: _Ids, found: _Ids) -> float:

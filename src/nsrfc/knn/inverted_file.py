@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy.typing as npt
 
 from nsrfc.chunks import chunks
 from nsrfc.progress import Progress
-from nsrfc.rowstore import MemoryRows, RowStore
+from nsrfc.rowstore import Arrays, Columns, MemoryRows, RowStore
 
 if TYPE_CHECKING:
     import faiss
@@ -19,7 +21,7 @@ _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 
 
-__all__ = ["CELLS", "FACES_PER_CELL", "FLAT_CENTRES", "inverted_file"]
+__all__ = ["CELLS", "FACES_PER_CELL", "FLAT_CENTRES", "CellTask", "inverted_file"]
 
 _LINKS, _BEAM = 32, 64
 
@@ -84,15 +86,33 @@ def inverted_file(
     return index
 
 
+@dataclass(frozen=True)
+class CellTask:
+    """Finds the centre nearest to each row of vectors (n, d)."""
+
+    vectors: _Vectors
+    centers: faiss.Index
+    step: int
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return the cells."""
+        return {"cells": self.centers.search(self.vectors[rows], 1)[1][:, 0].astype(np.int32)}
+
+
 def _cells(
     vectors: _Vectors, centers: faiss.Index, pieces: RowStore, advance: Callable[[int], None]
 ) -> _Ids:
     """Find the centre (n,) nearest to each row."""
-    cells: _Ids = pieces.array("cells", (len(vectors),), np.int32)
-    advance(pieces.done)
-    for part in pieces.remaining(len(vectors), _INDEXED):
-        cells[part] = centers.search(vectors[part], 1)[1][:, 0]
-        advance(part.stop - part.start)
+    columns: Columns = {"cells": ((), np.int32)}
+    task, n, told = CellTask(vectors, centers, _INDEXED), len(vectors), 0
+
+    def tell(count: int) -> None:
+        nonlocal told
+        told += count
+        advance(count)
+
+    cells: _Ids = pieces.fill(n, columns, lambda: task, lambda: nullcontext(tell))["cells"]
+    advance(n - told)  # What an earlier run has found.
     return cells
 
 

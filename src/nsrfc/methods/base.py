@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import BATCH
+from nsrfc.errors import InputError
 from nsrfc.progress import Progress
 from nsrfc.records import Components, DensityGraph, NeighborGraph, Neighborhood, ScorePrior
 from nsrfc.rowstore import NoResults, Results
 
 if TYPE_CHECKING:
+    from nsrfc.execution.base import Executor
     from nsrfc.graph.constraints import Constraints
     from nsrfc.methods.placement import Chance, Placement
     from nsrfc.model.settings import ClusterComparison
@@ -47,6 +49,9 @@ class Run:
         Reports every stage; holds their duration in seconds afterwards.
     batch : int
         Lists or edges that a network scores at a time.
+    executor : Executor, optional
+        Where tasks run; they need a ``cache``, which is a folder that all workers see. In this process
+        by default.
     """
 
     device: str = "auto"
@@ -54,6 +59,7 @@ class Run:
     cache: str | os.PathLike[str] | None = None
     progress: Progress = field(default_factory=Progress)
     batch: int = BATCH
+    executor: Executor | None = None
 
     @cached_property
     def results(self) -> Results:
@@ -62,13 +68,20 @@ class Run:
         Raises
         ------
         InputError
-            If ``cache`` is not a path.
+            If ``cache`` is not a path, or missing where an executor needs it.
         """
         if self.cache is None:
+            if self.executor is not None:
+                raise InputError("Tasks hand over their results in files: give a cache folder, too.")
             return NoResults()
         from nsrfc.storage.artifacts import Artifacts
 
-        return Artifacts.at(self.cache)
+        kept = Artifacts.at(self.cache)
+        if self.executor is None:
+            return kept
+        from nsrfc.execution.results import TaskResults
+
+        return TaskResults(kept.folder, self.executor)
 
 
 class Method(Protocol):

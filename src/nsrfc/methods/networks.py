@@ -15,23 +15,29 @@ The input of each batch is gathered on the fly, so that no array of n k vectors 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.special import expit, logit
 from torch import Tensor, nn
 
-from nsrfc.chunks import chunks
 from nsrfc.graph.connectivity import ClusterTest, connect, dots, join_uncertain, join_unlinked
 from nsrfc.graph.density_graph import build_density_graph
 from nsrfc.graph.scores import fit_score_model, impostor_scores
 from nsrfc.knn.rebuilt import listed_cosines
 from nsrfc.methods.base import EdgeScorer, Run
+from nsrfc.methods.network_tasks import (
+    EdgeInputs,
+    EdgeScoreTask,
+    ListInputs,
+    ListScoreTask,
+    Scorer,
+    device_of,
+)
 from nsrfc.methods.search import search
 from nsrfc.model.bundle import network_fingerprint
 from nsrfc.model.settings import (
@@ -51,7 +57,7 @@ from nsrfc.records import (
     Neighborhood,
     ScorePrior,
 )
-from nsrfc.rowstore import Arrays, MemoryRows, RowStore
+from nsrfc.rowstore import Arrays, Columns, MemoryRows, RowStore
 from nsrfc.vectors import normalize
 
 if TYPE_CHECKING:
@@ -59,25 +65,15 @@ if TYPE_CHECKING:
     from nsrfc.methods.placement import Chance, Placement
 
 __all__ = [
-    "EdgeInputs",
-    "ListInputs",
     "NetworkMethod",
     "bounded",
     "calibrated",
     "clipped_logit",
-    "device_of",
     "padded",
 ]
 
 _Floats = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
-_Rows = npt.NDArray[np.integer]
-
-ListInputs = Callable[[_Rows], tuple[Tensor, ...]]
-"""Gathers the input of a network for the lists of some faces."""
-
-EdgeInputs = Callable[[_Rows, _Rows], tuple[Tensor, ...]]
-"""Gathers the input of a network for edges, given their sources and targets."""
 
 _SURE = 1e-6
 """Probabilities are clipped to this distance from 0 and 1 before their log-odds are taken."""
@@ -143,7 +139,7 @@ class NetworkMethod(ABC):
     def refined(
         self, near: Neighborhood, run: Run, *, whiten: bool, lists: _Ids | None = None
     ) -> _Floats:
-        """Refine the vectors of a neighbourhood: unit vectors (n, w).
+        """Refine the vectors of a neighbourhood: unit vectors (n, w); they may be read-only.
 
         ``lists`` are those of :meth:`convolved_lists`, if already known.
         """
@@ -156,15 +152,22 @@ class NetworkMethod(ABC):
 
     @abstractmethod
     def list_inputs(
-        self, network: nn.Module, near: Neighborhood, affinity: _Floats | None = None
+        self,
+        network: nn.Module,
+        near: Neighborhood,
+        affinity: _Floats | None = None,
+        run: Run | None = None,
     ) -> ListInputs:
         """Return a function that gathers the lists a network scores; ``affinity`` is for LCENet."""
 
     @abstractmethod
-    def edge_inputs(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> EdgeInputs:
+    def edge_inputs(
+        self, near: Neighborhood, affinity: _Floats, genuine: _Floats, run: Run | None = None
+    ) -> EdgeInputs:
         """Return a function that gathers the edges PCENet scores."""
 
-    def log_odds(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+    @staticmethod
+    def log_odds(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
         """Log-odds that the pairs of a batch are genuine, on the device of the network."""
         device = device_of(network)
         odds: Tensor = network(*(part.to(device, non_blocking=True) for part in inputs))
@@ -195,13 +198,13 @@ class NetworkMethod(ABC):
 
         def make() -> Arrays:
             n = len(near.ids)
-            with run.progress.stage("refinement", n) as advance, self.precision(run):
+            with run.progress.stage("refinement", n) as advance:
                 vectors = self.refined(near, run, whiten=whiten)
                 advance(n)
             # In bfloat16 the length is 1 only to a thousandth, not precise enough for a search.
             return {"vectors": vectors if run.dtype == "float32" else normalize(vectors)}
 
-        return run.results.get("refined", key, make)["vectors"], key
+        return run.results.shared(run.results.get("refined", key, make)["vectors"]), key
 
     def nearest(self, faces: _Floats, graph: NeighborGraph | None, run: Run) -> Neighborhood:
         """Find the neighbours of the embeddings as given, in lists of length k."""
@@ -282,19 +285,15 @@ class NetworkMethod(ABC):
     ) -> _Floats:
         """Score the listed neighbours with a given network, see :meth:`list_probability`."""
         ids = near.ids[:, : self.width]
-        n, store = len(ids), store or MemoryRows()
-        scores: _Floats = store.array("probability", ids.shape)
-        if store.done == n:
-            return scores
-        with torch.no_grad(), self.precision(run), run.progress.stage(name, n) as advance:
-            gather = self.list_inputs(network, near, affinity)
-            advance(store.done)
-            for part in store.remaining(n, run.batch):
-                found = self._probability(network, gather(np.arange(part.start, part.stop)))
-                found[ids[part] < 0] = 0
-                found[:, 0] = 1
-                scores[part] = found
-                advance(len(found))
+        columns: Columns = {"probability": (ids.shape[1:], np.float32)}
+
+        def task() -> ListScoreTask:
+            gather = self.list_inputs(network, near, affinity, run)
+            return ListScoreTask(self._scorer(network, run), gather, ids, run.batch)
+
+        stage = partial(run.progress.stage, name, len(ids))
+        found = (store or MemoryRows()).fill(len(ids), columns, task, stage)
+        scores: _Floats = found["probability"]
         return scores
 
     # Step 3
@@ -332,15 +331,16 @@ class NetworkMethod(ABC):
         lower them: its probability is multiplied by the score. Otherwise it replaces the score, as
         published.
         """
-        network, near = self.networks[name], self.read_by(name, near)
-        gather = self.edge_inputs(near, affinity, genuine)
+        scorer, near = self._scorer(self.networks[name], run), self.read_by(name, near)
+        gather = self.edge_inputs(near, affinity, genuine, run)
+        columns: Columns = {"probability": ((), np.float32)}
+        of = self._key(name, near, run)
 
         def scores(edges: EdgeList) -> _Floats:
-            found = np.empty(len(edges), np.float32)
-            with torch.no_grad(), self.precision(run):
-                for part in chunks(len(edges), run.batch):
-                    inputs = gather(edges.source[part], edges.target[part])
-                    found[part] = self._probability(network, inputs)
+            content = [run.results.fingerprint(ends) for ends in (edges.source, edges.target)]
+            store = run.results.passing("edges", run.results.key("edges", {"of": of, "edges": content}))
+            task = EdgeScoreTask(scorer, gather, edges, run.batch)
+            found: _Floats = store.fill(len(edges), columns, lambda: task)["probability"]
             return found * edges.score if self.settings.veto else found
 
         return scores
@@ -489,12 +489,8 @@ class NetworkMethod(ABC):
         impostors = None if near.impostors is None else (near.impostors[1], near.impostors[1])
         return replace(near, vectors=near.faces, impostors=impostors)
 
-    @contextmanager
-    def precision(self, run: Run) -> Iterator[None]:
-        """Run networks in the floating-point precision of the run."""
-        device = next((device_of(network).type for network in self.networks.values()), "cpu")
-        with torch.autocast(device, torch.bfloat16, enabled=run.dtype == "bfloat16"):
-            yield
+    def _scorer(self, network: nn.Module, run: Run) -> Scorer:
+        return Scorer(network, self.log_odds, run.dtype)
 
     def _moved(
         self, near: Neighborhood, vectors: _Floats, lists: tuple[_Ids, _Floats], key: str
@@ -519,10 +515,6 @@ class NetworkMethod(ABC):
         if self.settings.cluster_comparison is None:
             return None
         return impostor_scores(vectors, self.seed, prior)
-
-    def _probability(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> _Floats:
-        found: _Floats = self.log_odds(network, inputs).float().sigmoid().cpu().numpy()
-        return found
 
     def _key(self, name: NetworkName, near: Neighborhood, run: Run) -> str:
         """Key of a network's result on a neighbourhood, including the networks before it."""
@@ -609,8 +601,3 @@ def padded(graph: NeighborGraph, k: int) -> tuple[_Ids, _Floats]:
         return graph.ids, graph.similarities
     width = ((0, 0), (0, missing))
     return np.pad(graph.ids, width, constant_values=-1), np.pad(graph.similarities, width)
-
-
-def device_of(network: nn.Module) -> torch.device:
-    """Return the device of a network's weights."""
-    return next(network.parameters()).device

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -12,7 +14,8 @@ from nsrfc.chunks import ROWS
 from nsrfc.graph.reranking import rerank
 from nsrfc.graph.subgraphs import local_adjacency
 from nsrfc.methods.base import Run
-from nsrfc.methods.networks import EdgeInputs, ListInputs, NetworkMethod, device_of
+from nsrfc.methods.network_tasks import EdgeInputs, ListInputs, device_of, precision
+from nsrfc.methods.networks import NetworkMethod
 from nsrfc.methods.search import neighbors
 from nsrfc.networks.published.adjacency import SparseAdjacency
 from nsrfc.networks.published.pairnet import PairNetwork
@@ -37,7 +40,9 @@ class PublishedMethod(NetworkMethod):
     ) -> _Floats:
         """Run the C-GCN over all faces in one pass, without whitening."""
         del whiten
-        return self.convolved(near, self.convolved_lists(near, run) if lists is None else lists)
+        lists = self.convolved_lists(near, run) if lists is None else lists
+        with precision(self.networks["cgcn"], run.dtype):
+            return self.convolved(near, lists)
 
     def convolved_lists(self, near: Neighborhood, run: Run) -> _Ids:
         """Return the lists that the C-GCN convolves over, re-ranked if the settings say so."""
@@ -67,26 +72,31 @@ class PublishedMethod(NetworkMethod):
         return neighbors(vectors, self, run, store)
 
     def list_inputs(
-        self, network: nn.Module, near: Neighborhood, affinity: _Floats | None = None
+        self,
+        network: nn.Module,
+        near: Neighborhood,
+        affinity: _Floats | None = None,
+        run: Run | None = None,
     ) -> ListInputs:
         """Gather vectors (b, k, d), 0 where there is no neighbour, and a mask of neighbours (b, k)."""
-        del network, affinity
-        return lambda rows: _vectors(near.vectors, near.ids[rows])
+        del network, affinity, run
+        return _Lists(near.vectors, near.ids)
 
-    def edge_inputs(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> EdgeInputs:
+    def edge_inputs(
+        self, near: Neighborhood, affinity: _Floats, genuine: _Floats, run: Run | None = None
+    ) -> EdgeInputs:
         """Gather the lists of both ends: vectors (b, 2, k, d), and a mask of neighbours (b, 2, k)."""
-        del affinity, genuine
-        return lambda source, target: _vectors(
-            near.vectors, near.ids[np.stack((source, target), axis=1)]
-        )
+        del affinity, genuine, run
+        return _EndLists(near.vectors, near.ids)
 
-    def log_odds(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+    @staticmethod
+    def log_odds(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
         """Log-odds that pairs are genuine.
 
         LCENet and PCENet return logits of two classes. The log-odds are their difference, so that
         cross-entropy over two classes equals binary cross-entropy of the log-odds.
         """
-        output = super().log_odds(network, inputs)
+        output = NetworkMethod.log_odds(network, inputs)
         return output if isinstance(network, PairNetwork) else output[..., 1] - output[..., 0]
 
 
@@ -96,6 +106,24 @@ def sparse_adjacency(matrix: csr_array, device: torch.device) -> SparseAdjacency
         torch.from_numpy(part).to(device) for part in (matrix.indices, matrix.indptr, matrix.data)
     )
     return SparseAdjacency(indices, indptr, data)
+
+
+@dataclass(frozen=True)
+class _Lists:
+    vectors: _Floats
+    ids: _Ids
+
+    def __call__(self, rows: _Rows) -> tuple[Tensor, ...]:
+        return _vectors(self.vectors, self.ids[rows])
+
+
+@dataclass(frozen=True)
+class _EndLists:
+    vectors: _Floats
+    ids: _Ids
+
+    def __call__(self, source: _Rows, target: _Rows) -> tuple[Tensor, ...]:
+        return _vectors(self.vectors, self.ids[np.stack((source, target), axis=1)])
 
 
 def _vectors(vectors: _Floats, ids: _Ids) -> tuple[Tensor, Tensor]:

@@ -15,29 +15,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks, release
+from nsrfc.chunks import release
 from nsrfc.graph.connectivity import ClusterTest, connect, join_unlinked
 from nsrfc.graph.density_graph import (
     density_edges,
     local_score,
-    neighbor_density,
     similarity_edges,
 )
-from nsrfc.graph.neighborhood_means import average_neighbors, linkage
+from nsrfc.graph.neighborhood_means import Neighborhoods
 from nsrfc.graph.scores import (
     ScoreModel,
     fit_score_model,
     impostor_scores,
     probability,
 )
-from nsrfc.graph.whitening import MEASURED, best_power, neighborhood_scatter, whiten
+from nsrfc.graph.whitening import MEASURED, Scatter, best_power, neighborhood_scatter, whiten
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import EdgeScorer, Run
+from nsrfc.methods.row_tasks import AverageTask, DensityTask, ScoreTask
 from nsrfc.methods.search import search
 from nsrfc.model.settings import ClusterComparison
 from nsrfc.records import (
@@ -49,7 +50,7 @@ from nsrfc.records import (
     Neighborhood,
     ScorePrior,
 )
-from nsrfc.rowstore import RowStore
+from nsrfc.rowstore import Columns, RowStore
 from nsrfc.vectors import typical_faces
 
 if TYPE_CHECKING:
@@ -129,9 +130,7 @@ class Rules:
         lists = graph or search(faces, self, run)
         del graph
         steps = _Steps(self, run, faces, lists)
-        scored = steps.scored(
-            lists, lists.similarities.copy(), impostor_scores(faces, self.seed, self.prior)
-        )
+        scored = steps.scored(lists, impostor_scores(faces, self.seed, self.prior))
         with run.progress.stage("whitening", len(faces)) as advance:
             model = scored.model()
             some = scored.of(typical_faces(faces, self.seed, MEASURED))
@@ -140,32 +139,30 @@ class Rules:
             # the way.
             del scored, some
             power = best_power(faces, scatter, self.whitening)
-            whiten(faces, scatter, power, out=faces)
+            faces = steps.whitened(faces, scatter, power)
             advance(len(faces))
         if power:
             lists = steps.rebuilt(faces, lists.ids)
         # Refinement hardly changes the scores of impostor pairs, but whitening makes another space.
         prior = None if power else self.prior
         impostors = impostor_scores(faces, self.seed, prior)
-        scored = steps.scored(lists, lists.similarities.copy(), impostors)
+        scored = steps.scored(lists, impostors)
         nearest, model = lists.ids, scored.model()
         del lists
         prior = prior and prior.widened(REFINED)
         for turn, (width, log_odds) in enumerate(self.refinements):
             if turn:
-                model = scored.model(scored.density_edges().score)
+                model = scored.model(steps.density_edges(scored).score)
             with run.progress.stage("refinement", len(faces)) as advance:
-                before, weights = scored.ids, scored.weights(model, width, log_odds)
+                before = scored.ids
+                around = steps.averaged(faces, scored, model, width, log_odds)
                 del scored
-                around = average_neighbors(faces, before[:, :width], weights)
                 advance(len(faces))
-            del weights
             rebuilt = steps.rebuilt(around.mean, before)
             del before
-            linked, refined = linkage(rebuilt, around), impostor_scores(around.mean, self.seed, prior)
-            del around
-            scored = steps.scored(rebuilt, linked, refined)
-            del rebuilt, linked
+            refined = impostor_scores(around.mean, self.seed, prior)
+            scored = steps.scored(rebuilt, refined, around)
+            del rebuilt, around
         return Neighborhood(
             faces,
             faces,
@@ -186,8 +183,9 @@ class Rules:
         """Make the density graph of normalised scores; its edges have local scores."""
         assert near.impostors is not None
         scored = _Scored(near.ids, affinity, near.impostors[0], near.identical)
+        store = run.results.passing("density", run.results.key("density", {"of": near.key}))
         with run.progress.stage("density", len(near.ids)) as advance:
-            density = scored.density()
+            density = scored.density(store)
             edges = density_edges(near.ids, affinity, density)
             top = scored.top
             local = local_score(edges.source, edges.target, edges.score, top)
@@ -291,25 +289,15 @@ class _Scored:
         """Fit a score model to one edge of each face, by default that to its best neighbour."""
         return fit_score_model(self.top if score is None else score, len(self.ids), self.identical)
 
-    def weights(self, model: ScoreModel, width: int | None = None, log_odds: float = 0.0) -> _Floats:
-        """Weights (n, width) of the first neighbours in each list; 1/2 at ``log_odds``."""
-        weights = np.empty_like(self.score[:, :width])
-        for part in chunks(len(weights)):
-            odds = model.log_odds(self.score[part, :width])
-            weights[part] = probability(odds - np.float32(log_odds))
-        return weights
+    def weights(self, model: ScoreModel) -> _Floats:
+        """Weights (n, k) of the neighbours in each list."""
+        return probability(model.log_odds(self.score))
 
-    def density(self) -> _Floats:
+    def density(self, store: RowStore) -> _Floats:
         """Density (n,) of every face."""
-        model, density = self.model(), np.empty(len(self.ids), np.float32)
-        for part in chunks(len(density)):
-            score = self.score[part]
-            density[part] = neighbor_density(score, probability(model.log_odds(score)))
+        task, columns = partial(DensityTask, self.score, self.model()), {"density": ((), np.float32)}
+        density: _Floats = store.fill(len(self.ids), columns, task)["density"]
         return density
-
-    def density_edges(self) -> EdgeList:
-        """Return the density edges, with normalised scores."""
-        return density_edges(self.ids, self.score, self.density())
 
 
 class _Steps:
@@ -322,29 +310,53 @@ class _Steps:
         self.key = run.results.key("embeddings", {"sha256": content})
 
     def rebuilt(self, vectors: _Floats, before: _Ids) -> NeighborGraph:
-        store = self._store("neighbours")
+        """Find the neighbours of vectors among the neighbours of neighbours."""
+        store = self._run.results.pieces("neighbours", self._next("neighbours"))
         return rebuild_neighbor_graph(vectors, before, progress=self._run.progress, pieces=store)
 
-    def scored(self, graph: NeighborGraph, similarities: _Floats, impostors: ImpostorScores) -> _Scored:
-        """Turn similarities of a graph into normalised scores, overwriting them."""
+    def whitened(self, vectors: _Floats, scatter: Scatter | None, power: float) -> _Floats:
+        """Whiten vectors; those given are overwritten, if they can be."""
+        out = vectors if vectors.flags.writeable else None
+        return whiten(vectors, scatter, power, out, self._passing("whitened"))
+
+    def scored(
+        self, graph: NeighborGraph, impostors: ImpostorScores, around: Neighborhoods | None = None
+    ) -> _Scored:
+        """Turn similarities of a graph, or those ``around`` its faces, into normalised scores."""
         # Free the pages of mapped graphs that were already read.
         release(graph.ids)
         release(graph.similarities)
-        with self._run.progress.stage("scores", graph.n) as advance:
-            ids, score = np.empty_like(graph.ids), similarities
-            for part in chunks(graph.n):
-                near = graph.ids[part]
-                found = impostors.normalized(similarities[part])
-                found[near < 0] = -np.inf
-                found[:, 0] = np.inf
-                order = np.argsort(-found, axis=1, kind="stable")
-                ids[part] = np.take_along_axis(near, order, axis=1)
-                score[part] = np.take_along_axis(found, order, axis=1)
-                release(graph.ids)
-            advance(graph.n)
-        return _Scored(ids, score, impostors, impostors.identical)
+        columns: Columns = {"ids": ((graph.k,), np.int32), "score": ((graph.k,), np.float32)}
+        task = partial(ScoreTask, graph, impostors, around)
+        store = self._passing("scores")
+        stage = partial(self._run.progress.stage, "scores", graph.n)
+        found = store.fill(graph.n, columns, task, stage)
+        return _Scored(found["ids"], found["score"], impostors, impostors.identical)
 
-    def _store(self, stage: str) -> RowStore:
-        """Open the store of the next result; it depends on faces, settings and all results before it."""
+    def density_edges(self, scored: _Scored) -> EdgeList:
+        """Return the density edges, with normalised scores."""
+        density = scored.density(self._passing("density"))
+        return density_edges(scored.ids, scored.score, density)
+
+    def averaged(
+        self, X: _Floats, scored: _Scored, model: ScoreModel, width: int, log_odds: float
+    ) -> Neighborhoods:
+        """Average faces with their first neighbours; one has weight 1/2 at ``log_odds``."""
+        width = min(width, scored.ids.shape[1])
+        columns: Columns = {
+            "mean": (X.shape[1:], np.float32),
+            "norm": ((), np.float32),
+            "total": ((), np.float32),
+            "ids": ((width,), np.int32),
+            "weights": ((width,), np.float32),
+        }
+        task = partial(AverageTask, X, scored.ids, scored.score, model, width, log_odds)
+        return Neighborhoods(**self._passing("averaged").fill(len(X), columns, task))
+
+    def _passing(self, stage: str) -> RowStore:
+        return self._run.results.passing(stage, self._next(stage))
+
+    def _next(self, stage: str) -> str:
+        """Key of the next result; it depends on faces, settings and all results before it."""
         self.key = self._run.results.key(stage, {"of": self.key, **self._settings})
-        return self._run.results.pieces(stage, self.key)
+        return self.key

@@ -6,6 +6,7 @@ beyond rounding, if all embeddings are rotated or padded with zeros. The shipped
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from scipy.special import logit
 from torch import Tensor, nn
 
-from nsrfc.chunks import chunks
+from nsrfc.chunks import STEP, chunks
 from nsrfc.graph.list_features import (
     ListStructure,
     list_features,
@@ -28,7 +29,8 @@ from nsrfc.graph.scores import impostor_scores
 from nsrfc.graph.whitening import MEASURED, best_power, neighborhood_scatter, whiten
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import Run
-from nsrfc.methods.networks import EdgeInputs, ListInputs, NetworkMethod, device_of, padded
+from nsrfc.methods.network_tasks import EdgeInputs, ListInputs, Scorer
+from nsrfc.methods.networks import NetworkMethod, padded
 from nsrfc.networks.structure import (
     PairScorer,
     StructureEdges,
@@ -37,7 +39,7 @@ from nsrfc.networks.structure import (
     StructureRefinement,
 )
 from nsrfc.records import NeighborGraph, Neighborhood
-from nsrfc.rowstore import RowStore
+from nsrfc.rowstore import Arrays, Columns, RowStore
 from nsrfc.vectors import typical_faces
 
 if TYPE_CHECKING:
@@ -51,9 +53,6 @@ _Rows = npt.NDArray[np.integer]
 
 MOST_ODDS = 12.0
 """Bound of the log-odds that networks read."""
-
-LISTS = 1024
-"""Lists that the refinement scores at a time; the result does not depend on it."""
 
 
 class StructureMethod(NetworkMethod):
@@ -75,21 +74,23 @@ class StructureMethod(NetworkMethod):
         """Replace faces by weighted means of their neighbourhoods, optionally after whitening."""
         del lists
         if not whiten:
-            return self._averaged(self.refinement.first, near)
-        return self._averaged(self.refinement.second, self.whitened(near, run))
+            return self._averaged(self.refinement.first, near, run)
+        return self._averaged(self.refinement.second, self.whitened(near, run), run)
 
     def whitened(self, near: Neighborhood, run: Run) -> Neighborhood:
         """Whiten embeddings by the scatter within neighbourhoods, and rebuild the graph on them."""
         rows = typical_faces(near.vectors, self.seed, MEASURED)
-        weights = self._weights(self.refinement.first, near, rows)
+        weights = self._weights(self.refinement.first, near, run, rows)
         scatter = neighborhood_scatter(near.vectors, near.ids[rows, : self.width], weights)
         power = best_power(near.vectors, scatter, self.refinement.powers)
         if power == 0:
             return near
-        white = whiten(near.vectors, scatter, power)
-        rebuilt = rebuild_neighbor_graph(white, near.ids, progress=run.progress)
+        key = run.results.key("whitened", {"of": near.key, **self._made_with("cgcn", run)})
+        white = whiten(near.vectors, scatter, power, store=run.results.passing("whitened", key))
+        store = run.results.passing("neighbours", key)
+        rebuilt = rebuild_neighbor_graph(white, near.ids, progress=run.progress, pieces=store)
         ids, similarities = padded(rebuilt, self.k)
-        return Neighborhood(near.faces, white, ids, similarities, ids)
+        return Neighborhood(near.faces, white, ids, similarities, ids, key=key)
 
     def rebuilt_graph(
         self, vectors: _Floats, before: _Ids, run: Run, store: RowStore | None = None
@@ -98,13 +99,17 @@ class StructureMethod(NetworkMethod):
         return rebuild_neighbor_graph(vectors, before, progress=run.progress, pieces=store)
 
     def list_inputs(
-        self, network: nn.Module, near: Neighborhood, affinity: _Floats | None = None
+        self,
+        network: nn.Module,
+        near: Neighborhood,
+        affinity: _Floats | None = None,
+        run: Run | None = None,
     ) -> ListInputs:
         """Gather features of pairs, and for networks with attention the similarities within the list.
 
         The network in place of LCENet also reads the log-odds of a_ij and a_ji.
         """
-        structure = self._structure(near)
+        structure = self._structure(near, run)
         more: _Floats | None = None
         if isinstance(network, StructureLists):
             assert affinity is not None
@@ -112,30 +117,19 @@ class StructureMethod(NetworkMethod):
             more = both_directions(ids, _log_odds(affinity)) * np.float32(0.1)
         return _list_inputs(network, structure, self.width, near.vectors, more)
 
-    def edge_inputs(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> EdgeInputs:
+    def edge_inputs(
+        self, near: Neighborhood, affinity: _Floats, genuine: _Floats, run: Run | None = None
+    ) -> EdgeInputs:
         """Gather the best neighbours of both ends by a_ij, and the log-odds of the edge."""
         network = self.networks["pcenet"]
         assert isinstance(network, StructureEdges)
-        structure, ids = self._structure(near), near.ids[:, : affinity.shape[1]]
+        structure, ids = self._structure(near, run), near.ids[:, : affinity.shape[1]]
         best = np.argsort(-affinity, axis=1, kind="stable")[:, : network.reach].astype(np.int32)
         read = np.take_along_axis(ids, best, axis=1)
         values = [affinity, genuine, np.log1p(structure.rank).astype(np.float32)]
         tokens = np.stack([np.take_along_axis(value, best, axis=1) for value in values], axis=-1)
         tokens[read < 0] = 0
-
-        def gather(source: _Rows, target: _Rows) -> tuple[Tensor, ...]:
-            ends = np.stack((source, target), axis=1)
-            near_ends = read[ends]
-            within = _similarity_within(near.vectors, structure, near_ends.reshape(len(ends), -1))
-            odds = _edge_odds(ids, (affinity, genuine), source, target)
-            return (
-                torch.from_numpy(odds),
-                torch.from_numpy(tokens[ends]),
-                within,
-                torch.from_numpy(near_ends >= 0),
-            )
-
-        return gather
+        return _Edges(structure, near.vectors, ids, (affinity, genuine), read, tokens)
 
     @property
     def scores_given(self) -> bool:
@@ -148,7 +142,7 @@ class StructureMethod(NetworkMethod):
             return super().chance(near, run)
         refines = self.settings.uses("refine")
         network: nn.Module = self.refinement.first if refines else self.networks["pairs"]
-        known, faces, room = self._structure(near), near.faces, self.k - 1
+        known, faces, room = self._structure(near, run), near.faces, self.k - 1
 
         def chance(X: _Floats, ids: npt.NDArray[np.int64], similarities: _Floats) -> _Floats:
             width = ids.shape[1]
@@ -158,47 +152,80 @@ class StructureMethod(NetworkMethod):
             structure = with_more_faces(known, ids, similarities)
             vectors = np.concatenate((faces, X)) if isinstance(network, StructurePairs) else faces
             gather = _list_inputs(network, structure, self.width, vectors)
-            found = np.zeros((len(X), width), np.float32)
-            with torch.no_grad():
-                for part in chunks(len(X), LISTS):
-                    rows = np.arange(len(faces) + part.start, len(faces) + part.stop)
-                    scored = self._probability(network, gather(rows))[:, 1 : 1 + width]
-                    found[part, : scored.shape[1]] = scored
+            found, scorer = np.zeros((len(X), width), np.float32), self._scorer(network, Run())
+            for part in chunks(len(X), STEP):
+                rows = np.arange(len(faces) + part.start, len(faces) + part.stop)
+                scored = scorer(gather(rows))[:, 1 : 1 + width]
+                found[part, : scored.shape[1]] = scored
             return found
 
         return chance
 
-    def _structure(self, near: Neighborhood) -> ListStructure:
+    def _structure(self, near: Neighborhood, run: Run | None) -> ListStructure:
         """Structure of the lists; what is known of the scores holds for the embeddings as given."""
         if near.impostors is None:
             prior = self.prior if near.vectors is near.faces else None
             impostors = impostor_scores(near.vectors, self.seed, prior)
         else:
             impostors = near.impostors[0]
-        return list_structure(near.ids, near.similarities, impostors)
+        results = (run or Run()).results
+        key = results.key("structure", {"of": near.key, "impostors": list(vars(impostors).values())})
+        store = results.passing("structure", key)
+        return list_structure(near.ids, near.similarities, impostors, store)
 
-    def _averaged(self, scorer: PairScorer, near: Neighborhood) -> _Floats:
-        X = near.vectors
-        weights = self._weights(scorer, near, np.arange(len(X)))
-        mean = average_neighbors(X, near.ids[:, : self.width], weights).mean
-        for part in chunks(len(X), LISTS):
-            mean[part] += np.float32(self.refinement.own) * X[part]
-            length = np.linalg.norm(mean[part], axis=1, keepdims=True)
-            mean[part] /= np.maximum(length, np.float32(1e-12))
-        return mean
+    def _averaged(self, scorer: PairScorer, near: Neighborhood, run: Run) -> _Floats:
+        of = {"of": near.key, "second": scorer is self.refinement.second}
+        key = run.results.key("averaged", {**of, **self._made_with("cgcn", run)})
+        columns: Columns = {"vectors": (near.vectors.shape[1:], np.float32)}
 
-    def _weights(self, scorer: PairScorer, near: Neighborhood, rows: _Rows) -> _Floats:
+        def task() -> _AverageTask:
+            pairs = self._pair_weights(scorer, near, run)
+            return _AverageTask(pairs, near.vectors, float(self.refinement.own))
+
+        found = run.results.passing("averaged", key).fill(len(near.ids), columns, task)
+        vectors: _Floats = found["vectors"]
+        return vectors
+
+    def _weights(self, scorer: PairScorer, near: Neighborhood, run: Run, rows: _Rows) -> _Floats:
         """Probability (m, w) that pairs in some lists are genuine; 1 for the face itself."""
-        gather, device = self.list_inputs(scorer, near), device_of(scorer)
-        ids = near.ids[rows, : self.width]
-        weights = np.empty(ids.shape, np.float32)
-        with torch.no_grad():
-            for part in chunks(len(weights), LISTS):
-                (features,) = gather(rows[part])
-                weights[part] = scorer(features.to(device)).sigmoid().cpu().numpy()
+        pairs = self._pair_weights(scorer, near, run)
+        return np.concatenate([pairs(rows[part]) for part in chunks(len(rows), STEP)])
+
+    def _pair_weights(self, scorer: PairScorer, near: Neighborhood, run: Run) -> _PairWeights:
+        gather = self.list_inputs(scorer, near, run=run)
+        return _PairWeights(self._scorer(scorer, run), gather, near.ids[:, : self.width])
+
+
+@dataclass(frozen=True)
+class _PairWeights:
+    """Scores the neighbours ``ids`` (n, w) of some faces."""
+
+    scorer: Scorer
+    gather: ListInputs
+    ids: _Ids
+
+    def __call__(self, rows: _Rows) -> _Floats:
+        ids, weights = self.ids[rows], self.scorer(self.gather(rows))
         weights[ids < 0] = 0
         weights[:, 0] = 1
         return weights
+
+
+@dataclass(frozen=True)
+class _AverageTask:
+    """Refines vectors (n, d): weighted means of their neighbours, and ``own`` times themselves."""
+
+    pairs: _PairWeights
+    vectors: _Floats
+    own: float
+    step = STEP
+
+    def __call__(self, rows: slice) -> Arrays:
+        weights = self.pairs(np.arange(rows.start, rows.stop))
+        mean = average_neighbors(self.vectors, self.pairs.ids[rows], weights).mean
+        mean += np.float32(self.own) * self.vectors[rows]
+        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.float32(1e-12))
+        return {"vectors": mean}
 
 
 def _list_inputs(
@@ -210,17 +237,57 @@ def _list_inputs(
 ) -> ListInputs:
     """Gather the first ``width`` neighbours of lists; ``more`` are further features (n, width, m)."""
     if isinstance(network, PairScorer):
-        return lambda rows: (torch.from_numpy(list_features(structure, rows, width)),)
+        return _Features(structure, width)
+    return _FeaturesAndSimilarities(structure, width, vectors, more)
 
-    def gather(rows: _Rows) -> tuple[Tensor, ...]:
-        features = list_features(structure, rows, width)
-        if more is not None:
-            features = np.concatenate((features, more[rows]), axis=-1)
-        ids = structure.ids[rows, :width]
-        within = _similarity_within(vectors, structure, ids)
+
+@dataclass(frozen=True)
+class _Features:
+    structure: ListStructure
+    width: int
+
+    def __call__(self, rows: _Rows) -> tuple[Tensor, ...]:
+        return (torch.from_numpy(list_features(self.structure, rows, self.width)),)
+
+
+@dataclass(frozen=True)
+class _FeaturesAndSimilarities:
+    structure: ListStructure
+    width: int
+    vectors: _Floats
+    more: _Floats | None
+
+    def __call__(self, rows: _Rows) -> tuple[Tensor, ...]:
+        features = list_features(self.structure, rows, self.width)
+        if self.more is not None:
+            features = np.concatenate((features, self.more[rows]), axis=-1)
+        ids = self.structure.ids[rows, : self.width]
+        within = _similarity_within(self.vectors, self.structure, ids)
         return torch.from_numpy(features), within, torch.from_numpy(ids >= 0)
 
-    return gather
+
+@dataclass(frozen=True)
+class _Edges:
+    """Inputs of edges; ``read`` are the best neighbours (n, r), ``tokens`` describe them."""
+
+    structure: ListStructure
+    vectors: _Floats
+    ids: _Ids
+    values: tuple[_Floats, _Floats]
+    read: _Ids
+    tokens: _Floats
+
+    def __call__(self, source: _Rows, target: _Rows) -> tuple[Tensor, ...]:
+        ends = np.stack((source, target), axis=1)
+        near_ends = self.read[ends]
+        within = _similarity_within(self.vectors, self.structure, near_ends.reshape(len(ends), -1))
+        odds = _edge_odds(self.ids, self.values, source, target)
+        return (
+            torch.from_numpy(odds),
+            torch.from_numpy(self.tokens[ends]),
+            within,
+            torch.from_numpy(near_ends >= 0),
+        )
 
 
 def _similarity_within(vectors: _Floats, structure: ListStructure, ids: _Ids) -> Tensor:

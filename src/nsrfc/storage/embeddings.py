@@ -8,7 +8,7 @@
 | `.safetensors` | the tensor of a given name, or the only (n, d) one; optional ids  | mapped           |
 | `.pt`, `.pth`  | a tensor, a dict of tensors, or a list of vectors or dicts        | one copy         |
 | tables         | a column of lists or of text, or one per number; optional ids     | 1 or 2 copies    |
-| a folder       | shards of one of these kinds, see :mod:`nsrfc.storage.shards`     | as of its files  |
+| a folder       | shards of one of these kinds, see :mod:`nsrfc.storage.shards`     | one shard        |
 
 Tables are Parquet, Arrow, CSV and JSON lines, see :mod:`nsrfc.storage.tables`. ``.npy``, ``.npz``,
 ``.parquet`` and ``.bin`` are also written.
@@ -32,10 +32,10 @@ from nsrfc.chunks import (
     ClosedRows,
     FileRows,
     RowParts,
+    StoredRows,
     Vectors,
     changed,
     decoded_type,
-    file_state,
 )
 from nsrfc.errors import InputError, shortened, shown
 from nsrfc.forms import PREFERRED_KEYS
@@ -50,10 +50,11 @@ from nsrfc.storage.arrays import (
     write_npy,
     write_npz,
 )
-from nsrfc.storage.files import PathLike, choose, existing_file, kind_of, known_suffix, reading
+from nsrfc.storage.files import PathLike, choose, existing_file, known_suffix, reading
+from nsrfc.storage.folders import Folder, LocalFolder, folder_at
 from nsrfc.storage.outputs import atomic_path
 from nsrfc.storage.parquet import joined, write_list_column
-from nsrfc.storage.shards import described_by, shards_in
+from nsrfc.storage.shards import LastShard, described_by, shards_in
 from nsrfc.storage.tables import read_scalar_column
 from nsrfc.storage.tensors import map_tensor, read_pt, tensor_headers
 from nsrfc.storage.vector_columns import read_vector_columns
@@ -97,12 +98,12 @@ def read_embeddings(
     id_key: str | None = None,
     bad_rows: bool = False,
 ) -> Embeddings:
-    """Read and check the embeddings in a file, or in a folder of shards.
+    """Read and check the embeddings in a file, or in a folder of shards, whose rows stay there.
 
     Parameters
     ----------
     path : path-like
-        A file of a kind in the table above, or a folder of files of one kind.
+        A file of a kind in the table above; or a folder of files of one kind, or its URL.
     key : str, optional
         Name of the array or column, or what the names of columns of one number each start with, or those
         of ``.npy`` shards. Not needed if it is called ``embedding`` or ``embeddings``, or is the only
@@ -130,14 +131,17 @@ def read_embeddings(
     path = Path(path)
     if dimension is not None and dimension < 1:
         raise InputError(f"The dimension must be 1 or more, got {dimension}.")
-    if kind_of(path) == "folder":
-        files = shards_in(path, key)
-        before = [file_state(file) for file in files]
-        found = _read_folder(path, files, key, id_key, bad_rows)
-    else:
+    folder = folder_at(path)
+    place = folder or LocalFolder(path.parent)
+    if folder is None:
         files = [existing_file(path, READ_SUFFIXES, "embeddings")]
-        before = [file_state(path)]
+    else:
+        files = shards_in(folder, key)
+    before = [place.state(file) for file in files]
+    if folder is None:
         found = _read_file(path, key, dimension, id_key, bad_rows)
+    else:
+        found = _read_folder(folder, files, key, id_key, bad_rows)
     vectors = found.vectors
     check_matrix(vectors, str(path), dtype=decoded_type(vectors.dtype))
     if isinstance(vectors, np.ndarray) and vectors.dtype != decoded_type(vectors.dtype):
@@ -154,8 +158,8 @@ def read_embeddings(
         ids = ids.astype(ids.dtype.newbyteorder("="), copy=False)
     if not bad_rows:
         check_vectors(vectors, str(path))
-    for file, state in zip(files, before, strict=True):
-        if file_state(file) != state:
+    for file, known in zip(files, before, strict=True):
+        if place.state(file) != known:
             raise changed(file)
     return Embeddings(vectors, ids, found.id_key)
 
@@ -259,19 +263,24 @@ def _read_file(
 
 
 def _read_folder(
-    folder: Path, shards: list[Path], key: str | None, id_key: str | None, bad_rows: bool
+    folder: Folder, shards: list[Path], key: str | None, id_key: str | None, bad_rows: bool
 ) -> Embeddings:
-    """Read shards as one array. Those of ``.npy`` stay in their files, of which thousands may be."""
+    """Read shards as one array; rows stay in their files, of which thousands may be."""
     named = shards[0].suffix.lower() != ".npy"
-    parts: list[npt.NDArray[Any] | ClosedRows] = []
+    parts: list[StoredRows] = []
     ids: list[npt.NDArray[Any]] = []
+
+    def read(path: Path) -> Embeddings:
+        return _read_file(path, key if named else None, None, id_key if named else None, bad_rows)
+
+    last = LastShard(folder, lambda path: read(path).vectors)
     for shard in shards:
-        if not named:
-            parts.append(ClosedRows(open_npy(shard)))
-            continue
-        found = _read_file(shard, key, None, id_key, bad_rows)
-        assert isinstance(found.vectors, np.ndarray)
-        parts.append(found.vectors)
+        with folder.fetched(shard) as path:
+            found = read(path)
+            if isinstance(found.vectors, FileRows) and not folder.remote:
+                parts.append(ClosedRows(found.vectors))
+            else:
+                parts.append(last.rows(shard, found.vectors))
         ids += [] if found.ids is None else [found.ids]
     # Programs that write tables write some without rows.
     filled = [(shard, part) for shard, part in zip(shards, parts, strict=True) if part.shape[:1] != (0,)]
@@ -282,19 +291,20 @@ def _read_folder(
                 f"{shard} holds embeddings of dimension {part.shape[1]}, but {filled[0][0].name} of "
                 f"{filled[0][1].shape[1]}: keep those of one embedder in a folder."
             )
-    vectors = RowParts([part for _, part in filled], folder)
+    vectors = RowParts([part for _, part in filled], folder.path, [shard.stem for shard, _ in filled])
     if not named and id_key is not None:
-        ids = _described_ids(shards, parts, id_key)
-    return Embeddings(vectors, joined(ids, str(folder)) if ids else None, id_key or ID_KEY)
+        ids = _described_ids(folder, shards, parts, id_key)
+    return Embeddings(vectors, joined(ids, str(folder.path)) if ids else None, id_key or ID_KEY)
 
 
 def _described_ids(
-    shards: list[Path], parts: list[npt.NDArray[Any] | ClosedRows], id_key: str
+    folder: Folder, shards: list[Path], parts: list[StoredRows], id_key: str
 ) -> list[npt.NDArray[Any]]:
     """Read ids from the tables that lie beside shards."""
     found = []
-    for shard, part, table in zip(shards, parts, described_by(shards), strict=True):
-        ids = read_scalar_column(table, id_key, (), "")
+    for shard, part, table in zip(shards, parts, described_by(shards, folder), strict=True):
+        with folder.fetched(table) as path:
+            ids = read_scalar_column(path, id_key, (), "")
         if len(ids) != part.shape[0]:
             raise InputError(
                 f"{table} has {len(ids)} rows, but {shard.name} has {part.shape[0]}: "

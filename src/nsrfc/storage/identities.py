@@ -24,7 +24,8 @@ from nsrfc.errors import InputError, shown
 from nsrfc.identities import NO_NAME, UNKNOWN, check_identities, identity_array, numbered
 from nsrfc.storage import tables
 from nsrfc.storage.arrays import check_text, npz_headers, open_npy, read_npz_array, write_npy, write_npz
-from nsrfc.storage.files import PathLike, choose, existing_file, kind_of, known_suffix, reading
+from nsrfc.storage.files import PathLike, choose, existing_file, known_suffix, reading
+from nsrfc.storage.folders import folder_at
 from nsrfc.storage.outputs import atomic_path
 from nsrfc.storage.parquet import joined, write_scalar_column
 from nsrfc.storage.shards import described_by, shards_in
@@ -85,9 +86,13 @@ def read_names(
         As `read_identities`.
     """
     path = Path(path)
-    if kind_of(path) == "folder":
-        shards = described_by(shards_in(path))
-        identities = joined([_read_file(shard, key) for shard in shards], str(path))
+    folder = folder_at(path)
+    if folder is not None:
+        found = []
+        for table in described_by(shards_in(folder), folder):
+            with folder.fetched(table) as local:
+                found.append(_read_file(local, key))
+        identities = joined(found, str(path))
     else:
         identities = _read_file(existing_file(path, READ_SUFFIXES, "identities"), key)
     if n is not None and len(identities) != n:

@@ -43,12 +43,13 @@ def locked(folder: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def locked_output(folder: Path, what: str = "run") -> Iterator[None]:
+def locked_output(folder: Path, what: str = "run", *, wait: bool = False) -> Iterator[None]:
     """Lock a folder for results, as `locked` does, from before the work until they are written.
 
-    Two runs with one output would otherwise mix their files, whatever caches they have.
+    Two runs with one output would otherwise mix their files, whatever caches they have. Processes of one
+    run ``wait`` for each other.
     """
-    with _locked(folder / _OUTPUT, folder, what):
+    with _locked(folder / _OUTPUT, folder, what, wait=wait):
         yield
 
 
@@ -69,10 +70,10 @@ def locked_files(files: Iterable[Path]) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(path: Path, place: Path, what: str) -> Iterator[None]:
+def _locked(path: Path, place: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock file ``path`` of a folder or file ``place``; nothing is left of it."""
     made = [folder for folder in path.parents if kind_of(folder) is None]
-    lock = _acquired(path, place, what)
+    lock = _acquired(path, place, what, -1 if wait else 0)
     try:
         yield
     finally:
@@ -94,9 +95,9 @@ def clear(folder: Path) -> None:
             path.unlink()
 
 
-def _acquired(path: Path, place: Path, what: str) -> FileLock:
+def _acquired(path: Path, place: Path, what: str, timeout: float) -> FileLock:
     while True:
-        lock = FileLock(path, timeout=0)
+        lock = FileLock(path, timeout=timeout)
         with writing(place):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:

@@ -5,6 +5,8 @@
 | `labels.npy`       | int64 (n,)                                                                 |
 | `clusters.parquet` | the ids (if the input had them) or ``row``, ``label``, ``confidence``      |
 | `bad_rows.npy`     | int64 (b,), the rows that were left out, ascending; only if there are any  |
+| `people.parquet`   | of shards: ``label``, ``faces``, mean ``confidence`` of every cluster      |
+| `shards/`          | of shards: the rows of each like `clusters.parquet`, ``row`` counted in it |
 | `run.json`         | configuration, versions, input, plan, seconds, memory, hashes of the others |
 
 They are made elsewhere and moved into place together, `run.json` last: a folder with a
@@ -17,7 +19,7 @@ import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import version
@@ -46,6 +48,7 @@ __all__ = [
     "UNFINISHED",
     "check_folder",
     "check_id_key",
+    "holds",
     "read_labels",
     "read_run",
     "summarize",
@@ -57,6 +60,7 @@ __all__ = [
 FILES = LABELS, TABLE, RECORD = "labels.npy", "clusters.parquet", "run.json"
 _MOST_RECORD_BYTES = 1 << 22
 BAD_ROWS = "bad_rows.npy"
+PEOPLE, SHARDS = "people.parquet", "shards"
 COLUMNS = "label", "confidence"
 LIBRARIES = ("numpy", "scipy", "faiss", "numba", "pyarrow")
 
@@ -71,6 +75,7 @@ def write_run(
     *,
     ids: npt.NDArray[Any] | None = None,
     id_key: str = "id",
+    shards: Sequence[tuple[str, slice]] = (),
 ) -> dict[str, Any]:
     """Write a run into a folder, whole or not at all; an older run there is replaced.
 
@@ -88,6 +93,8 @@ def write_run(
         Names of the faces.
     id_key : str
         Name of their column in the table.
+    shards : sequence of (str, slice)
+        Names and rows of the shards that the faces were in, each of which gets a table of its own.
 
     Returns
     -------
@@ -105,14 +112,20 @@ def write_run(
         bad = np.flatnonzero(found.labels == BAD_ROW)
         if len(bad):
             np.save(staging / BAD_ROWS, bad, allow_pickle=False)
-        _write_table(staging / TABLE, found, ids, id_key)
+        rows = np.arange(len(found.labels))
+        _write_table(staging / TABLE, found, rows, ids, id_key)
         made = [LABELS, *([BAD_ROWS] if len(bad) else []), TABLE]
+        made += _write_shards(staging, found, ids, id_key, shards)
         files = {name: file_hash(staging / name) for name in made}
         whole = {**record, "result": summarize(found.labels), "sha256": files}
         (staging / RECORD).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
         # Remove the record of the older run first, so that a reader never sees a mixture of two runs.
         (folder / RECORD).unlink(missing_ok=True)
         (folder / BAD_ROWS).unlink(missing_ok=True)
+        (folder / PEOPLE).unlink(missing_ok=True)
+        shutil.rmtree(folder / SHARDS, ignore_errors=True)
+        if shards:
+            (folder / SHARDS).mkdir()
         for name in (*made, RECORD):
             sync(staging / name)
             (staging / name).replace(folder / name)
@@ -177,6 +190,15 @@ def read_run(folder: PathLike) -> dict[str, Any] | None:
     files = [(folder / name, expected) for name, expected in hashes]
     whole = all(kind_of(file) == "file" and file_hash(file) == expected for file, expected in files)
     return record if whole else None
+
+
+def holds(folder: PathLike, found: Clustering) -> dict[str, Any] | None:
+    """Return the record of a run in a folder if its clusters are those found; else None."""
+    record = read_run(folder)
+    if record is None:
+        return None
+    labels = read_labels(folder)
+    return record if np.array_equal(labels, found.labels) else None
 
 
 def check_folder(
@@ -268,15 +290,50 @@ def _staging(folder: Path) -> Iterator[Path]:
             place.rmdir()
 
 
-def _write_table(path: Path, found: Clustering, ids: npt.NDArray[Any] | None, id_key: str) -> None:
+def _write_shards(
+    staging: Path,
+    found: Clustering,
+    ids: npt.NDArray[Any] | None,
+    id_key: str,
+    shards: Sequence[tuple[str, slice]],
+) -> list[str]:
+    """Write a table of the faces of each shard, and one of the clusters; return their names."""
+    if not shards:
+        return []
+    (staging / SHARDS).mkdir()
+    for name, rows in shards:
+        part = Clustering(found.labels[rows], found.confidence[rows])
+        own = None if ids is None else ids[rows]
+        numbers = np.arange(rows.stop - rows.start)
+        _write_table(staging / SHARDS / f"{name}.parquet", part, numbers, own, id_key)
+    clustered = found.labels >= 0
+    sizes = np.bincount(found.labels[clustered])
+    sums = np.bincount(found.labels[clustered], found.confidence[clustered])
+    columns: dict[str, npt.NDArray[Any]] = {
+        "label": np.arange(len(sizes)),
+        "faces": sizes,
+        "confidence": (sums / sizes).astype(np.float32),
+    }
+    _write_columns(staging / PEOPLE, columns)
+    return [PEOPLE, *(f"{SHARDS}/{name}.parquet" for name, _ in shards)]
+
+
+def _write_table(
+    path: Path,
+    found: Clustering,
+    rows: npt.NDArray[np.int64],
+    ids: npt.NDArray[Any] | None,
+    id_key: str,
+) -> None:
+    names = {"row": rows} if ids is None else {id_key: ids}
+    values: list[npt.NDArray[Any]] = [found.labels, found.confidence]
+    _write_columns(path, {**names, **dict(zip(COLUMNS, values, strict=True))})
+
+
+def _write_columns(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = {"row": np.arange(len(found.labels))} if ids is None else {id_key: ids}
-    columns: dict[str, npt.NDArray[Any]] = {
-        **names,
-        **dict(zip(COLUMNS, (found.labels, found.confidence), strict=True)),
-    }
     # pyarrow only takes UTF-8 paths, and its error for a full disk says less.
     with path.open("wb") as stream:
         pq.write_table(pa.table({name: _column(values) for name, values in columns.items()}), stream)

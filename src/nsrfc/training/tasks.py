@@ -26,7 +26,8 @@ from nsrfc.graph.density_graph import mutual_probability
 from nsrfc.graph.subgraphs import local_adjacency, subgraphs
 from nsrfc.knn.rebuilt import listed_cosines
 from nsrfc.methods.base import Run
-from nsrfc.methods.networks import NetworkMethod, device_of
+from nsrfc.methods.network_tasks import device_of
+from nsrfc.methods.networks import NetworkMethod
 from nsrfc.methods.published import sparse_adjacency
 from nsrfc.methods.structure import StructureMethod
 from nsrfc.networks.published.adjacency import Adjacency, DenseAdjacency, SparseAdjacency

@@ -1,0 +1,223 @@
+"""A cache of results whose rows are made by tasks, wherever the executor runs them."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from nsrfc.chunks import release
+from nsrfc.errors import InputError
+from nsrfc.execution.base import Executor
+from nsrfc.execution.manifest import Manifest, content_hash
+from nsrfc.execution.shelf import Shelf, mapped
+from nsrfc.execution.work import Block, Work
+from nsrfc.rowstore import Arrays, Columns, RowStore, RowTask, Stage, block_rows, unseen
+from nsrfc.storage.arrays import open_npy
+from nsrfc.storage.artifacts import Artifacts, key_of
+from nsrfc.storage.files import kind_of, writing
+from nsrfc.storage.outputs import atomic_path
+
+__all__ = ["TaskResults", "TaskRows"]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TaskResults(Artifacts):
+    """A folder of results that several processes fill; on several machines, one that all of them see.
+
+    Attributes
+    ----------
+    folder : Path
+    executor : Executor
+    shelf : Shelf
+        Where arrays are put that tasks read.
+    """
+
+    executor: Executor
+    shelf: Shelf = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shelf", Shelf(self.folder / "shared"))
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Lock the folder for this run, unless it is one process of several that share it."""
+        return super().locked() if self.executor.part is None else nullcontext()
+
+    def get(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+        """Return a result from the cache, or make it; what tasks have made is kept already."""
+        found = self.find(stage, key)
+        if found is None:
+            found = make()
+            if any(self.shelf.place(array) is None for array in found.values()):
+                self.keep(stage, key, found)
+        return found
+
+    def pieces(self, stage: str, key: str) -> RowStore:
+        """Open a result that tasks make."""
+        return TaskRows(self.folder / f"{stage}-{key[:16]}", key, self)
+
+    def passing(self, stage: str, key: str) -> RowStore:
+        """Open a result that tasks make."""
+        return self.pieces(stage, key)
+
+    def shared(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return an array of the same content that is mapped from a file."""
+        return self.shelf.put(array)
+
+
+@dataclass(frozen=True)
+class TaskRows:
+    """Arrays of one row per face that tasks make: a file for each block, then one file per array.
+
+    Attributes
+    ----------
+    folder : Path
+    key : str
+        Of everything the arrays depend on.
+    results : TaskResults
+    """
+
+    folder: Path
+    key: str
+    results: TaskResults
+
+    def fill(
+        self,
+        n: int,
+        columns: Columns,
+        task: Callable[[], RowTask],
+        stage: Stage = unseen,
+        over: Arrays | None = None,
+    ) -> Arrays:
+        """Return the arrays of n rows, see `nsrfc.rowstore.RowStore.fill`; all are mapped."""
+        del over
+        described = {name: (shape, np.dtype(dtype).str) for name, (shape, dtype) in columns.items()}
+        if self._whole(n, described) is None:
+            made = task()
+            size = block_rows(n, made.step)
+            work = Work(self.folder, self.key, n, described, made.step, size, made, self.results.shelf)
+            with writing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            with stage() as advance:
+                self._make(work, advance)
+            with FileLock(self.folder / "arrays.lock"):
+                # Of several processes one puts the files together.
+                if self._whole(n, described) is None:
+                    self._put_together(work)
+        return {name: self._mapped(name) for name in columns}
+
+    def before(self) -> TaskRows:
+        """Open the store of a preliminary result, which is discarded once this one is complete."""
+        folder = self.folder.with_name(f"before-{self.folder.name}")
+        return TaskRows(folder, key_of("before", {"of": self.key}), self.results)
+
+    def discard(self) -> None:
+        """Remove the arrays, unless other processes may still read them."""
+        if self.results.executor.part is None:
+            self.results.shelf.forget(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _manifest(self) -> Manifest:
+        return Manifest(self.folder, self.key, self.results.executor.part)
+
+    def _make(self, work: Work, advance: Callable[[int], None]) -> None:
+        """Run what is missing."""
+        blocks, manifest = work.blocks(), self._manifest
+        made = manifest.read()
+        missing = []
+        for number, block in enumerate(blocks):
+            if self._read(block, made.get(block.rows), work.columns) is None:
+                missing.append(number)
+            else:
+                advance(block.rows[1] - block.rows[0])
+        # What fits one block is sooner made than sent.
+        alone = len(blocks) == 1
+        done = _in_order(work, missing) if alone else self.results.executor.run(work, missing)
+        for number, sha256 in done:
+            first, stop = blocks[number].rows
+            manifest.add((first, stop), sha256)
+            advance(stop - first)
+
+    def _read(self, block: Block, sha256: str | None, columns: Mapping[str, object]) -> Arrays | None:
+        """Read a block that counts, from its file or from the whole arrays; None if there is none."""
+        if sha256 is None:
+            return None
+        for read in (partial(block.read, columns), partial(self._region, block, columns)):
+            with suppress(InputError):
+                rows = read()
+                if content_hash(rows) == sha256:
+                    return rows
+        _logger.warning("%s is missing or damaged, and made again.", block.path)
+        return None
+
+    def _region(self, block: Block, columns: Mapping[str, object]) -> Arrays:
+        """Read the rows of a block from the whole arrays."""
+        first, stop = block.rows
+        return {name: open_npy(self._path(name))[first:stop] for name in columns}
+
+    def _whole(self, n: int, columns: Mapping[str, tuple[tuple[int, ...], str]]) -> Arrays | None:
+        """Return the arrays, if they are whole and hold what the manifest says."""
+        if not all(kind_of(self._path(name)) == "file" for name in columns):
+            return None
+        try:
+            arrays: Arrays = {name: open_npy(self._path(name)) for name in columns}
+        except InputError:
+            return None
+        for name, (shape, dtype) in columns.items():
+            if arrays[name].shape != (n, *shape) or arrays[name].dtype.str != dtype:
+                return None
+        reached = 0
+        for (first, stop), sha256 in sorted(self._manifest.read().items()):
+            rows = {name: array[first:stop] for name, array in arrays.items()}
+            if first != reached or content_hash(rows) != sha256:
+                return None
+            reached = stop
+        return arrays if reached == n else None
+
+    def _put_together(self, work: Work) -> None:
+        """Write whole arrays from the files of blocks, which are then removed."""
+        made, blocks = self._manifest.read(), work.blocks()
+        with ExitStack() as files:
+            whole = {}
+            for name, (shape, dtype) in work.columns.items():
+                path = files.enter_context(atomic_path(self._path(name)))
+                whole[name] = np.lib.format.open_memmap(path, "w+", dtype, (work.n, *shape))
+            for block in blocks:
+                rows = self._read(block, made.get(block.rows), work.columns)
+                if rows is None:
+                    raise InputError(
+                        f"{block.path} was changed while it was in use: run the same command again."
+                    )
+                for name, array in whole.items():
+                    array[block.rows[0] : block.rows[1]] = rows[name]
+                    release(array)
+            for array in whole.values():
+                array.flush()
+            whole.clear()
+        for block in blocks:
+            block.path.unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npy"
+
+    def _mapped(self, name: str) -> npt.NDArray[Any]:
+        array = mapped(self._path(name))
+        self.results.shelf.register(self._path(name), array)
+        return array
+
+
+def _in_order(work: Work, blocks: list[int]) -> Iterator[tuple[int, str]]:
+    for block in blocks:
+        yield block, work.make(block)

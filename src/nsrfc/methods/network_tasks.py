@@ -1,0 +1,106 @@
+"""The work of networks by rows, as tasks that any process can run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from nsrfc.records import EdgeList
+from nsrfc.rowstore import Arrays
+
+__all__ = [
+    "EdgeInputs",
+    "EdgeScoreTask",
+    "ListInputs",
+    "ListScoreTask",
+    "Scorer",
+    "device_of",
+    "precision",
+]
+
+_Floats = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.int32]
+_Rows = npt.NDArray[np.integer]
+
+ListInputs = Callable[[_Rows], tuple[Tensor, ...]]
+"""Gathers the input of a network for the lists of some faces. It can be pickled."""
+
+EdgeInputs = Callable[[_Rows, _Rows], tuple[Tensor, ...]]
+"""Gathers the input of a network for edges, given their sources and targets. It can be pickled."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores a batch with a network.
+
+    Attributes
+    ----------
+    network : Module
+        In evaluation mode.
+    log_odds : callable
+        Turns its output for some inputs into log-odds.
+    dtype : {"float32", "bfloat16"}
+        Floating-point precision.
+    """
+
+    network: nn.Module
+    log_odds: Callable[[nn.Module, tuple[Tensor, ...]], Tensor]
+    dtype: str
+
+    def __call__(self, inputs: tuple[Tensor, ...]) -> _Floats:
+        """Return the probabilities that pairs are genuine."""
+        with torch.no_grad(), precision(self.network, self.dtype):
+            odds = self.log_odds(self.network, inputs)
+            found: _Floats = odds.float().sigmoid().cpu().numpy()
+            return found
+
+
+@dataclass(frozen=True)
+class ListScoreTask:
+    """Scores the neighbours ``ids`` (n, w) of faces with a network, ``step`` lists at a time."""
+
+    scorer: Scorer
+    gather: ListInputs
+    ids: _Ids
+    step: int
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return probabilities: 1 for the face itself, 0 where there is no neighbour."""
+        found = self.scorer(self.gather(np.arange(rows.start, rows.stop)))
+        found[self.ids[rows] < 0] = 0
+        found[:, 0] = 1
+        return {"probability": found}
+
+
+@dataclass(frozen=True)
+class EdgeScoreTask:
+    """Scores edges with a network, ``step`` at a time."""
+
+    scorer: Scorer
+    gather: EdgeInputs
+    edges: EdgeList
+    step: int
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return probabilities."""
+        return {
+            "probability": self.scorer(self.gather(self.edges.source[rows], self.edges.target[rows]))
+        }
+
+
+@contextmanager
+def precision(network: nn.Module, dtype: str) -> Iterator[None]:
+    """Run a network in a floating-point precision."""
+    with torch.autocast(device_of(network).type, torch.bfloat16, enabled=dtype == "bfloat16"):
+        yield
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Return the device of a network's weights."""
+    return next(network.parameters()).device
