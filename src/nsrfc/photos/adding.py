@@ -1,0 +1,338 @@
+"""Pictures of a folder into a library: searched, embedded and kept, a few at a time.
+
+What is done is on disk after every few pictures: a run that was cut off, however it ended, goes on where
+it was. A picture counts from the moment in which `pictures.db` knows it; faces of it that the library
+does not hold yet are embedded first by the next run.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nsrfc.errors import InputError, enumerate_names, shown
+from nsrfc.library.library import Library
+from nsrfc.library.pictures import FoundFace, Pictures, Problem
+from nsrfc.photos.alignment import thumbnail_of
+from nsrfc.photos.decoding import ReadPicture, pictures_in, read_picture
+from nsrfc.photos.faces import Floats, Picture
+from nsrfc.photos.models import Models
+from nsrfc.photos.quality import Limits, qualities
+from nsrfc.progress import Progress
+from nsrfc.storage.files import file_hash
+from nsrfc.storage.locks import locked_output
+
+__all__ = ["Added", "add_photos", "take_back"]
+
+TOGETHER = 16
+"""Pictures that are kept at once: as many are searched again after a kill."""
+
+THUMBNAIL, QUALITY = 112, 80
+
+
+@dataclass
+class Added:
+    """What a run did.
+
+    Attributes
+    ----------
+    files : int
+        Pictures in the folder.
+    new : int
+        Files whose content was not known before.
+    faces : int
+        Faces that were added to the library.
+    left_out : int
+        Faces that were found and left out.
+    gone : int
+        Pictures of the library whose files are no longer there; their faces stay.
+    problems : list of Problem
+        Pictures that cannot be read.
+    others : Counter
+        Number of files that are no pictures, by suffix.
+    """
+
+    files: int = 0
+    new: int = 0
+    faces: int = 0
+    left_out: int = 0
+    gone: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """A picture and its faces, before they are kept."""
+
+    picture: ReadPicture
+    faces: list[dict[str, Any]]
+    vectors: Floats
+    thumbnails: list[bytes]
+
+
+def add_photos(
+    folder: Path,
+    library: Library,
+    models: Models,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+) -> Added:
+    """Find and embed the faces of all pictures in a folder that a library does not know yet.
+
+    Pictures are known by their content. The faces join the clusters with :meth:`Library.refresh`.
+    Nothing is written into the folder.
+
+    Parameters
+    ----------
+    folder : Path
+    library : Library
+    models : Models
+    limits : Limits, optional
+        Which faces are left out. Faces that were left out before and are within them now come in.
+    progress : Progress, optional
+
+    Raises
+    ------
+    InputError
+        If the library holds faces of another detector or embedder, or another process adds photos to it.
+    """
+    limits, progress = limits or Limits(), progress or Progress()
+    folder = folder.resolve()
+    with locked_output(library.folder, "run that adds photos"):
+        _check_models(library, models)
+        pictures = Pictures(library.folder)
+        walk = pictures_in(folder)
+        added = Added(len(walk.pictures), others=walk.others)
+        new = _unknown(walk.pictures, folder, pictures, progress)
+        pictures.judge(
+            {each.id: None for each in pictures.left_out() if limits.reason(each.quality) is None}
+        )
+        added.faces += _fill(library, pictures, models)
+        with progress.stage("finding faces", len(new)) as advance:
+            for start in range(0, len(new), TOGETHER):
+                _add(new[start : start + TOGETHER], folder, library, pictures, models, limits, added)
+                advance(len(new[start : start + TOGETHER]))
+        inside = str(folder) + os.sep
+        added.problems = [Problem(*each) for each in walk.problems]
+        added.problems += [each for each in pictures.problems() if each.path.startswith(inside)]
+        added.gone = pictures.count()[1]
+        return added
+
+
+def take_back(library: Library, found: Sequence[int], models: Models) -> int:
+    """Add faces to a library that were left out, by their numbers among those found.
+
+    Returns
+    -------
+    int
+        How many were added.
+
+    Raises
+    ------
+    InputError
+        If there are no such faces, or a picture is gone; none is added then.
+    """
+    with locked_output(library.folder, "run that adds photos"):
+        _check_models(library, models)
+        pictures = Pictures(library.folder)
+        left_out = {each.id: each for each in pictures.left_out()}
+        absent = [str(each) for each in found if each not in left_out]
+        if absent:
+            raise InputError(
+                f"No face {enumerate_names(absent)} was left out of {library.folder}: see nsrfc library "
+                f"left-out {library.folder}."
+            )
+        for each in (left_out[number] for number in found):
+            if _file_of(pictures, each.picture) is None:
+                raise InputError(
+                    f"The picture {shown(each.photo)} of face {each.id} is no longer where it was: put "
+                    f"it back, and run nsrfc photos."
+                )
+        pictures.judge(dict.fromkeys(found))
+        return _fill(library, pictures, models)
+
+
+def _check_models(library: Library, models: Models) -> None:
+    embedder, store = models.embedder, library.store
+    kept = store.space.get("weights", "")
+    if store.space.get("embedder") == embedder.name and kept not in ("", embedder.sha256):
+        raise InputError(
+            f"The faces in {library.folder} are of other weights of {embedder.name}, and the two cannot "
+            f"be compared: make another library."
+        )
+    store.check_space(embedder.dimension, embedder.name)
+    detector = Pictures(library.folder).setting("detector", models.detector.name)
+    if detector != models.detector.name:
+        raise InputError(
+            f"The faces in {library.folder} were found by {detector}: give --detector {detector}, or "
+            f"make another library."
+        )
+
+
+def _unknown(
+    paths: Sequence[Path], folder: Path, pictures: Pictures, progress: Progress
+) -> list[list[tuple[Path, str]]]:
+    """Return the files with content that is not known, copies together; keep what the others are."""
+    known, new = pictures.contents(), dict[str, list[tuple[Path, str]]]()
+    rows: list[tuple[str, str, int | None, str | None]] = []
+    with progress.stage("looking at files", len(paths)) as advance:
+        for path in paths:
+            try:
+                sha256 = file_hash(path)
+            except OSError as error:
+                rows.append((str(path), "", None, error.strerror or "it cannot be read"))
+            else:
+                if sha256 in known:
+                    rows.append((str(path), sha256, known[sha256], None))
+                else:
+                    new.setdefault(sha256, []).append((path, sha256))
+            advance(1)
+    pictures.keep_files(rows)
+    there = set(map(str, paths))
+    inside = str(folder) + os.sep
+    pictures.drop_files(
+        path for path in pictures.paths() if path.startswith(inside) and path not in there
+    )
+    return list(new.values())
+
+
+def _add(
+    contents: Sequence[list[tuple[Path, str]]],
+    folder: Path,
+    library: Library,
+    pictures: Pictures,
+    models: Models,
+    limits: Limits,
+    added: Added,
+) -> None:
+    """Search some files, and keep what was found."""
+    rows: list[tuple[str, str, int | None, str | None]] = []
+    vectors: dict[int, tuple[Floats, bytes]] = {}
+    for files in contents:
+        path = files[0][0]
+        number, problem = None, None
+        try:
+            picture = read_picture(path)
+        except InputError as error:
+            problem = str(error).removeprefix(f"{path}: ").removesuffix(".")
+        else:
+            number = pictures.picture_of(picture.sha256)
+            added.new += 1
+        if problem is None and number is None:
+            searched = _searched(picture, models, limits)
+            height, width = picture.pixels.shape[:2]
+            number = pictures.add(
+                picture.sha256,
+                path.relative_to(folder).as_posix(),
+                (width, height),
+                picture.taken,
+                searched.faces,
+            )
+            found = pictures.faces_in([number])
+            added.left_out += sum(each.reason is not None for each in found)
+            ids = [each.id for each in found if each.reason is None]
+            vectors.update(
+                zip(ids, zip(searched.vectors, searched.thumbnails, strict=True), strict=True)
+            )
+        rows += [(str(other), sha256, number, problem) for other, sha256 in files]
+    # Where the files are is on disk before the faces: a run that goes on reads them again.
+    pictures.keep_files(rows)
+    waiting = [each for each in pictures.waiting() if each.id in vectors]
+    added.faces += _keep(
+        library,
+        pictures,
+        waiting,
+        np.array([vectors[each.id][0] for each in waiting], np.float32),
+        [vectors[each.id][1] for each in waiting],
+    )
+
+
+def _searched(picture: ReadPicture, models: Models, limits: Limits) -> _Searched:
+    """Find the faces in a picture, and embed those that are good enough."""
+    found = models.detector.detect(picture.pixels)
+    crops = models.embedder.crops(picture.pixels, found.boxes, found.points)
+    faces = [
+        {
+            "box": box.tolist(),
+            "points": points.tolist(),
+            "quality": quality,
+            "reason": limits.reason(quality),
+        }
+        for box, points, quality in zip(found.boxes, found.points, qualities(found, crops), strict=True)
+    ]
+    kept = [row for row, face in enumerate(faces) if face["reason"] is None]
+    vectors = models.embedder.embed(crops[kept])
+    thumbnails = [_thumbnail(picture.pixels, faces[row]["box"]) for row in kept]
+    return _Searched(picture, faces, vectors, thumbnails)
+
+
+def _fill(library: Library, pictures: Pictures, models: Models) -> int:
+    """Embed the faces that the library does not hold though they are not left out."""
+    waiting, count = pictures.waiting(), 0
+    for picture in sorted({each.picture for each in waiting}):
+        faces = [each for each in waiting if each.picture == picture]
+        path = _file_of(pictures, picture)
+        if path is None:
+            pictures.judge(dict.fromkeys([each.id for each in faces], "the picture is gone"))
+            continue
+        pixels = read_picture(path).pixels
+        boxes = np.array([each.box for each in faces], np.float32)
+        points = np.array([each.points for each in faces], np.float32)
+        vectors = models.embedder.embed(models.embedder.crops(pixels, boxes, points))
+        images = [_thumbnail(pixels, each.box) for each in faces]
+        count += _keep(library, pictures, faces, vectors, images)
+    return count
+
+
+def _keep(
+    library: Library,
+    pictures: Pictures,
+    faces: Sequence[FoundFace],
+    vectors: Floats,
+    thumbnails: Sequence[bytes],
+) -> int:
+    """Add faces to the library, but for those that it got before a run was cut off."""
+    ids = library.store.ids_of([each.key for each in faces])
+    new = [row for row, each in enumerate(faces) if each.key not in ids]
+    if new:
+        keys = [faces[row].key for row in new]
+        added = library.add(
+            vectors[new],
+            keys=keys,
+            photos=[faces[row].photo for row in new],
+            taken=[faces[row].taken for row in new],
+            thumbnails=[thumbnails[row] for row in new],
+            join=False,
+        )
+        ids.update(zip(keys, added.tolist(), strict=True))
+    pictures.place({each.id: ids[each.key] for each in faces})
+    return len(new)
+
+
+def _file_of(pictures: Pictures, picture: int) -> Path | None:
+    """Return a file that still holds a picture."""
+    return next(_unchanged(pictures.files_of(picture)), None)
+
+
+def _unchanged(files: Sequence[tuple[str, str]]) -> Iterator[Path]:
+    for path, sha256 in files:
+        try:
+            if file_hash(Path(path)) == sha256:
+                yield Path(path)
+        except OSError:
+            continue
+
+
+def _thumbnail(pixels: Picture, box: Sequence[float]) -> bytes:
+    left, top, width, height = box
+    file = io.BytesIO()
+    thumbnail_of(pixels, (left, top, width, height), THUMBNAIL).save(file, "WEBP", quality=QUALITY)
+    return file.getvalue()
