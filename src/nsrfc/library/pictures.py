@@ -224,8 +224,9 @@ class Pictures:
         size: tuple[int, int],
         taken: str | None,
         faces: Sequence[Mapping[str, Any]],
+        files: Sequence[tuple[str, str]],
     ) -> int:
-        """Add a picture and the faces found in it; return its number.
+        """Add a picture, the faces found in it and where it is, all or nothing; return its number.
 
         Parameters
         ----------
@@ -238,6 +239,8 @@ class Pictures:
         taken : str or None
         faces : sequence of mapping
             ``box``, ``points``, ``quality`` and ``reason`` of each.
+        files : sequence of (str, str)
+            Path and SHA-256 of the files that hold it.
         """
         with self._database() as database:
             taken_by = database.execute("SELECT 1 FROM pictures WHERE photo = ?", (photo,)).fetchone()
@@ -260,6 +263,10 @@ class Pictures:
                 "INSERT INTO found (picture, number, box, points, quality, reason)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 rows,
+            )
+            database.executemany(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, NULL)",
+                [(path, sha256, picture) for path, sha256 in files],
             )
         return picture
 

@@ -214,45 +214,33 @@ def _add(
     added: Added,
 ) -> None:
     """Search some files, and keep what was found."""
-    rows: list[tuple[str, str, int | None, str | None]] = []
     vectors: dict[int, tuple[Floats, bytes]] = {}
-    for files in contents:
-        path = files[0][0]
-        number, problem = None, None
+    for copies in contents:
+        path, files = copies[0][0], [(str(path), sha256) for path, sha256 in copies]
         try:
             picture = read_picture(path)
         except InputError as error:
-            problem = str(error).removeprefix(f"{path}: ").removesuffix(".")
-        else:
-            number = pictures.picture_of(picture.sha256)
-            added.new += 1
-        if problem is None and number is None:
-            searched = _searched(picture, models, limits)
-            height, width = picture.pixels.shape[:2]
-            number = pictures.add(
-                picture.sha256,
-                path.relative_to(folder).as_posix(),
-                (width, height),
-                picture.taken,
-                searched.faces,
-            )
-            found = pictures.faces_in([number])
-            added.left_out += sum(each.reason is not None for each in found)
-            ids = [each.id for each in found if each.reason is None]
-            vectors.update(
-                zip(ids, zip(searched.vectors, searched.thumbnails, strict=True), strict=True)
-            )
-        rows += [(str(other), sha256, number, problem) for other, sha256 in files]
-    # Where the files are is on disk before the faces: a run that goes on reads them again.
-    pictures.keep_files(rows)
-    waiting = [each for each in pictures.waiting() if each.id in vectors]
-    added.faces += _keep(
-        library,
-        pictures,
-        waiting,
-        np.array([vectors[each.id][0] for each in waiting], np.float32),
-        [vectors[each.id][1] for each in waiting],
-    )
+            why = str(error).removeprefix(f"{path}: ").removesuffix(".")
+            pictures.keep_files((*file, None, why) for file in files)
+            continue
+        added.new += 1
+        number = pictures.picture_of(picture.sha256)
+        if number is not None:
+            pictures.keep_files((*file, number, None) for file in files)
+            continue
+        searched = _searched(picture, models, limits)
+        height, width = picture.pixels.shape[:2]
+        name = path.relative_to(folder).as_posix()
+        number = pictures.add(
+            picture.sha256, name, (width, height), picture.taken, searched.faces, files
+        )
+        found = pictures.faces_in([number])
+        added.left_out += sum(each.reason is not None for each in found)
+        ids = [each.id for each in found if each.reason is None]
+        vectors.update(zip(ids, zip(searched.vectors, searched.thumbnails, strict=True), strict=True))
+    faces = [each for each in pictures.waiting() if each.id in vectors]
+    rows = np.array([vectors[each.id][0] for each in faces], np.float32)
+    added.faces += _keep(library, pictures, faces, rows, [vectors[each.id][1] for each in faces])
 
 
 def _searched(picture: ReadPicture, models: Models, limits: Limits) -> _Searched:
@@ -301,6 +289,9 @@ def _keep(
 ) -> int:
     """Add faces to the library, but for those that it got before a run was cut off."""
     ids = library.store.ids_of([each.key for each in faces])
+    images = {ids[each.key]: thumbnails[row] for row, each in enumerate(faces) if each.key in ids}
+    if images:
+        library.store.keep_thumbnails(images)
     new = [row for row, each in enumerate(faces) if each.key not in ids]
     if new:
         keys = [faces[row].key for row in new]
