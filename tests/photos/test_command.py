@@ -149,7 +149,7 @@ def test_what_cannot_be_read_is_listed_and_not_fatal(
     (album / "cut.png").write_bytes((album / "200" / "IMG.png").read_bytes()[:800])
     text = run("photos", album, "-o", tmp_path / "family", *options)
 
-    assert f"Not read: {album / 'broken.jpg'}: cannot identify" in text
+    assert f"Not read: {album / 'broken.jpg'}: it is damaged, or no picture." in text
     assert f"Not read: {album / 'cut.png'}: " in text
     assert len(Library.open(tmp_path / "family").faces) == sum(map(len, PEOPLE))
     # Mended, it comes in.

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from nsrfc.errors import InputError, OptionalDependencyError, printable, shortened
 from nsrfc.photos.faces import Picture
@@ -142,7 +142,7 @@ def read_picture(path: Path) -> ReadPicture:
         raise InputError(f"{path}: there is not enough memory for it.") from None
     except Exception as error:
         # Pillow's plugins raise a dozen types on damaged files.
-        raise InputError(f"{path}: {_why(error, path)}.") from None
+        raise InputError(f"{path}: {_why(error)}.") from None
     return ReadPicture(pixels, taken)
 
 
@@ -173,14 +173,16 @@ def _register_heic() -> None:
     pi_heif.register_heif_opener()
 
 
-def _why(error: Exception, path: Path) -> str:
+def _why(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "it is gone"
     if isinstance(error, PermissionError):
         return "it may not be read"
+    if isinstance(error, UnidentifiedImageError):
+        return "it is damaged, or no picture"
     if isinstance(error, Image.DecompressionBombError):
         return "it has more than 178 megapixels"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    words = str(error).replace(str(path), "it").replace(repr(str(path)), "it") or type(error).__name__
+    words = str(error) or type(error).__name__
     return shortened(words[0].lower() + words[1:], 120).rstrip(".")
