@@ -30,7 +30,7 @@ def make_album(folder: Path) -> Path:
     for number, people in enumerate(PEOPLE):
         image, tags = draw(people, number), Image.Exif()
         tags[0x0112] = 1
-        tags.get_ifd(0x8769)[0x9003] = f"201{number}:06:01 12:00:00"
+        tags[0x8769] = {0x9003: f"201{number}:06:01 12:00:00"}
         if number == 3:
             image, tags[0x0112] = image.transpose(Image.Transpose.ROTATE_90), 6
         save(image, folder / f"20{number}" / "IMG.png", exif=tags)

@@ -48,7 +48,7 @@ def exif(orientation: int = 1, taken: str | None = None) -> Image.Exif:
     tags = Image.Exif()
     tags[TAG] = orientation
     if taken is not None:
-        tags.get_ifd(FOLDER)[TAKEN] = taken
+        tags[FOLDER] = {TAKEN: taken}
     return tags
 
 

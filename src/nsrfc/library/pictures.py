@@ -49,6 +49,14 @@ _TABLES = {
     ),
 }
 
+_INDEXES = {
+    "found_in": "found (picture)",
+    "found_face": "found (face)",
+    "found_waiting": "found (id) WHERE reason IS NULL AND face IS NULL",
+    "files_of": "files (picture)",
+}
+"""What is asked after every few pictures must not read every row."""
+
 _FOUND = (
     "SELECT found.id, picture, photo, taken, width, height, number, box, points, quality, reason, face"
     " FROM found JOIN pictures ON pictures.id = found.picture"
@@ -136,8 +144,8 @@ class Pictures:
         with self._database() as database:
             for name, columns in _TABLES.items():
                 database.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
-            database.execute("CREATE INDEX IF NOT EXISTS of_picture ON found (picture)")
-            database.execute("CREATE INDEX IF NOT EXISTS of_content ON files (sha256)")
+            for name, rows in _INDEXES.items():
+                database.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {rows}")
 
     @classmethod
     def of(cls, folder: Path) -> Pictures | None:
