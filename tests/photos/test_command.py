@@ -72,7 +72,8 @@ def contents(folder: Path) -> dict[str, tuple[str, int]]:
 
 
 def test_pictures_become_people(album: Path, options: tuple[str, ...], tmp_path: Path) -> None:
-    before, family = contents(album), tmp_path / "family"
+    # A library among the pictures is none of them.
+    before, family = contents(album), album / "family"
     text = run("photos", album, "-o", family, *options)
     library = Library.open(family)
     described = library.store.described(library.faces.tolist())
@@ -87,8 +88,8 @@ def test_pictures_become_people(album: Path, options: tuple[str, ...], tmp_path:
     assert image is not None
     assert image[8:12] == b"WEBP"
     assert text.splitlines()[-1] == f"Next: nsrfc review {family}"
-    assert "1 .txt" in text
-    assert contents(album) == before
+    assert "No pictures that are read: 1 .txt.\n" in text
+    assert {path: found for path, found in contents(album).items() if "family" not in path} == before
 
 
 def test_faces_of_a_picture_are_different_people(
@@ -189,6 +190,10 @@ def test_blurred_faces_are_left_out_and_taken_back(
     number = left_out[0]["id"]
     run("library", "take-back", family, str(number), "--models", drawn_models)
     assert len(Library.open(family).faces) == first["faces"] + 1
+    found = run_json("library", "left-out", family, "--all")["found"]
+    assert sum(each["face"] is not None for each in found) == first["faces"] + 1
+    assert {"score", "size", "sharpness", "yaw", "pitch", "roll"} == set(found[0]["quality"])
+    assert "face 0" in run("library", "left-out", family, "--all")
     assert [each["id"] for each in run_json("library", "left-out", family)["left_out"]] == [
         left_out[1]["id"]
     ]

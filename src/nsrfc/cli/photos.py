@@ -104,21 +104,31 @@ def photos(
 
 @app.command("left-out")
 @guarded
-def left_out(folder: LibraryFolder, as_json: Json = False) -> None:
-    """List the faces that nsrfc photos found and left out, and why."""
+def left_out(
+    folder: LibraryFolder,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also the faces that are in the library.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List the faces that nsrfc photos found and left out: their quality, and why."""
     from nsrfc.library.pictures import Pictures
 
     opened(folder)
     pictures = Pictures.of(folder)
-    faces = [] if pictures is None else pictures.left_out()
+    faces = [] if pictures is None else pictures.every() if every else pictures.left_out()
     if as_json:
-        print_json({"left_out": [{**vars(face), "points": face.points.tolist()} for face in faces]})
+        key = "found" if every else "left_out"
+        print_json({key: [{**vars(face), "points": face.points.tolist()} for face in faces]})
         return
-    rows = [
-        (str(face.id), face.reason or "", f"{face.box[0]:.0f}, {face.box[1]:.0f}", face.photo)
-        for face in faces
-    ]
-    print_table(f"Left out of {folder}", ("number", "reason", "left, top", "picture"), rows)
+    rows = []
+    for face in faces:
+        values = [f"{face.quality[name]:.0f}" for name in ("size", "sharpness", "yaw")]
+        place = f"{face.photo} at {face.box[0]:.0f}, {face.box[1]:.0f}"
+        state = face.reason or ("waiting" if face.face is None else f"face {face.face}")
+        rows.append((str(face.id), *values, f"{face.quality['score']:.2f}", state, place))
+    columns = "number", "pixels", "sharpness", "turn", "score", "", "picture"
+    print_table(f"{'Found' if every else 'Left out'}, of {folder}", columns, rows)
 
 
 @app.command("take-back")

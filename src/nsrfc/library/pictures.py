@@ -292,6 +292,10 @@ class Pictures:
         chosen = "picture IN (SELECT value FROM json_each(?)) ORDER BY found.id"
         return self._found(chosen, json.dumps([*pictures]))
 
+    def every(self) -> list[FoundFace]:
+        """Return all faces that were found."""
+        return self._found("TRUE ORDER BY found.id")
+
     def waiting(self) -> list[FoundFace]:
         """Return the faces that are neither left out nor in the library yet."""
         return self._found("reason IS NULL AND face IS NULL ORDER BY found.id")

@@ -109,7 +109,7 @@ def add_photos(
     with locked_output(library.folder, "run that adds photos"):
         _check_models(library, models)
         pictures = Pictures(library.folder)
-        walk = pictures_in(folder)
+        walk = pictures_in(folder, without=library.folder.resolve())
         added = Added(len(walk.pictures), others=walk.others)
         new = _unknown(walk.pictures, folder, pictures, progress)
         pictures.judge(

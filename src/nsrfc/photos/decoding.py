@@ -44,10 +44,16 @@ class Walk:
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 
-def pictures_in(folder: Path) -> Walk:
+def pictures_in(folder: Path, without: Path | None = None) -> Walk:
     """List the pictures in a folder and all folders below it, hidden ones aside.
 
     Links to folders are not followed, as they may lead in a circle.
+
+    Parameters
+    ----------
+    folder : Path
+    without : Path, optional
+        A folder that is left out as well.
 
     Raises
     ------
@@ -61,7 +67,8 @@ def pictures_in(folder: Path) -> Walk:
         found.problems.append((str(error.filename), error.strerror or "it cannot be listed"))
 
     for place, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        seen = (name for name in folders if not name.startswith(".") and Path(place, name) != without)
+        folders[:] = sorted(seen)
         for name in sorted(files):
             path = Path(place, name)
             suffix = path.suffix.lower()
