@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from nsrfc.errors import InputError, enumerate_names, shown
 from nsrfc.library.library import Library
 from nsrfc.library.pictures import FoundFace, Pictures, Problem
 from nsrfc.photos.alignment import thumbnail_of
-from nsrfc.photos.decoding import ReadPicture, pictures_in, read_picture
+from nsrfc.photos.decoding import pictures_in, read_picture
 from nsrfc.photos.faces import Floats, Picture
 from nsrfc.photos.models import Models
 from nsrfc.photos.quality import Limits, qualities
@@ -32,7 +31,7 @@ from nsrfc.storage.locks import locked_output
 __all__ = ["Added", "add_photos", "take_back"]
 
 TOGETHER = 16
-"""Pictures that are kept at once: as many are searched again after a kill."""
+"""Pictures whose faces enter the library at once: as many are embedded again after a kill."""
 
 THUMBNAIL, QUALITY = 112, 80
 
@@ -68,16 +67,6 @@ class Added:
     others: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True)
-class _Searched:
-    """A picture and its faces, before they are kept."""
-
-    picture: ReadPicture
-    faces: list[dict[str, Any]]
-    vectors: Floats
-    thumbnails: list[bytes]
-
-
 def add_photos(
     folder: Path,
     library: Library,
@@ -107,19 +96,24 @@ def add_photos(
     limits, progress = limits or Limits(), progress or Progress()
     folder = folder.resolve()
     with locked_output(library.folder, "run that adds photos"):
-        _check_models(library, models)
-        pictures = Pictures(library.folder)
+        intake = _Intake(library, models)
+        pictures = intake.pictures
         walk = pictures_in(folder, without=library.folder.resolve())
         added = Added(len(walk.pictures), others=walk.others)
         new = _unknown(walk.pictures, folder, pictures, progress)
         pictures.judge(
             {each.id: None for each in pictures.left_out() if limits.reason(each.quality) is None}
         )
-        added.faces += _fill(library, pictures, models)
+        added.faces += intake.fill()
         with progress.stage("finding faces", len(new)) as advance:
             for start in range(0, len(new), TOGETHER):
-                _add(new[start : start + TOGETHER], folder, library, pictures, models, limits, added)
-                advance(len(new[start : start + TOGETHER]))
+                for copies in new[start : start + TOGETHER]:
+                    name = copies[0][0].relative_to(folder).as_posix()
+                    left_out = intake.search(copies, name, limits)
+                    if left_out is not None:
+                        added.new, added.left_out = added.new + 1, added.left_out + left_out
+                    advance(1)
+                added.faces += intake.keep_found()
         inside = str(folder) + os.sep
         added.problems = [Problem(*each) for each in walk.problems]
         added.problems += [each for each in pictures.problems() if each.path.startswith(inside)]
@@ -141,8 +135,8 @@ def take_back(library: Library, found: Sequence[int], models: Models) -> int:
         If there are no such faces, or a picture is gone; none is added then.
     """
     with locked_output(library.folder, "run that adds photos"):
-        _check_models(library, models)
-        pictures = Pictures(library.folder)
+        intake = _Intake(library, models)
+        pictures = intake.pictures
         left_out = {each.id: each for each in pictures.left_out()}
         absent = [str(each) for each in found if each not in left_out]
         if absent:
@@ -157,24 +151,7 @@ def take_back(library: Library, found: Sequence[int], models: Models) -> int:
                     f"it back, and run nsrfc photos."
                 )
         pictures.judge(dict.fromkeys(found))
-        return _fill(library, pictures, models)
-
-
-def _check_models(library: Library, models: Models) -> None:
-    embedder, store = models.embedder, library.store
-    kept = store.space.get("weights", "")
-    if store.space.get("embedder") == embedder.name and kept not in ("", embedder.sha256):
-        raise InputError(
-            f"The faces in {library.folder} are of other weights of {embedder.name}, and the two cannot "
-            f"be compared: make another library."
-        )
-    store.check_space(embedder.dimension, embedder.name)
-    detector = Pictures(library.folder).setting("detector", models.detector.name)
-    if detector != models.detector.name:
-        raise InputError(
-            f"The faces in {library.folder} were found by {detector}: give --detector {detector}, or "
-            f"make another library."
-        )
+        return intake.fill()
 
 
 def _unknown(
@@ -204,108 +181,132 @@ def _unknown(
     return list(new.values())
 
 
-def _add(
-    contents: Sequence[list[tuple[Path, str]]],
-    folder: Path,
-    library: Library,
-    pictures: Pictures,
-    models: Models,
-    limits: Limits,
-    added: Added,
-) -> None:
-    """Search some files, and keep what was found."""
-    vectors: dict[int, tuple[Floats, bytes]] = {}
-    for copies in contents:
+class _Intake:
+    """Pictures on their way into a library.
+
+    Parameters
+    ----------
+    library : Library
+    models : Models
+
+    Raises
+    ------
+    InputError
+        If the library holds faces of another detector or embedder.
+    """
+
+    def __init__(self, library: Library, models: Models) -> None:
+        _check_models(library, models)
+        self.pictures = Pictures(library.folder)
+        self._library, self._models = library, models
+        self._found: dict[int, tuple[Floats, bytes]] = {}
+
+    def search(self, copies: Sequence[tuple[Path, str]], name: str, limits: Limits) -> int | None:
+        """Find and embed the faces in a picture, and keep where it is and what was found.
+
+        Parameters
+        ----------
+        copies : sequence of (Path, str)
+            Files with the same content, and its SHA-256.
+        name : str
+            What to call the picture.
+        limits : Limits
+
+        Returns
+        -------
+        int or None
+            Number of faces that are left out; None if the picture cannot be read.
+        """
         path, files = copies[0][0], [(str(path), sha256) for path, sha256 in copies]
         try:
             picture = read_picture(path)
         except InputError as error:
             why = str(error).removeprefix(f"{path}: ").removesuffix(".")
-            pictures.keep_files((*file, None, why) for file in files)
-            continue
-        added.new += 1
-        number = pictures.picture_of(picture.sha256)
-        if number is not None:
-            pictures.keep_files((*file, number, None) for file in files)
-            continue
-        searched = _searched(picture, models, limits)
+            self.pictures.keep_files((*file, None, why) for file in files)
+            return None
+        known = self.pictures.picture_of(picture.sha256)
+        if known is not None:
+            self.pictures.keep_files((*file, known, None) for file in files)
+            return 0
+        found = self._models.detector.detect(picture.pixels)
+        crops = self._models.embedder.crops(picture.pixels, found.boxes, found.points)
+        rows = zip(found.boxes.tolist(), found.points.tolist(), qualities(found, crops), strict=True)
+        faces = [
+            {"box": box, "points": points, "quality": quality, "reason": limits.reason(quality)}
+            for box, points, quality in rows
+        ]
+        kept = [row for row, face in enumerate(faces) if face["reason"] is None]
+        vectors = self._models.embedder.embed(crops[kept])
+        images = [_thumbnail(picture.pixels, found.boxes[row].tolist()) for row in kept]
         height, width = picture.pixels.shape[:2]
-        name = path.relative_to(folder).as_posix()
-        number = pictures.add(
-            picture.sha256, name, (width, height), picture.taken, searched.faces, files
+        number = self.pictures.add(picture.sha256, name, (width, height), picture.taken, faces, files)
+        ids = [each.id for each in self.pictures.faces_in([number]) if each.reason is None]
+        self._found.update(zip(ids, zip(vectors, images, strict=True), strict=True))
+        return len(faces) - len(kept)
+
+    def keep_found(self) -> int:
+        """Add the faces that were found since this was last called; return how many."""
+        faces = [each for each in self.pictures.waiting() if each.id in self._found]
+        rows = np.array([self._found[each.id][0] for each in faces], np.float32)
+        images = [self._found[each.id][1] for each in faces]
+        self._found.clear()
+        return self._keep(faces, rows, images)
+
+    def fill(self) -> int:
+        """Embed the faces that the library does not hold though they are not left out."""
+        waiting, count = self.pictures.waiting(), 0
+        for picture in sorted({each.picture for each in waiting}):
+            faces = [each for each in waiting if each.picture == picture]
+            path = _file_of(self.pictures, picture)
+            if path is None:
+                self.pictures.judge(dict.fromkeys([each.id for each in faces], "the picture is gone"))
+                continue
+            pixels = read_picture(path).pixels
+            boxes = np.array([each.box for each in faces], np.float32)
+            points = np.array([each.points for each in faces], np.float32)
+            embedder = self._models.embedder
+            vectors = embedder.embed(embedder.crops(pixels, boxes, points))
+            count += self._keep(faces, vectors, [_thumbnail(pixels, each.box) for each in faces])
+        return count
+
+    def _keep(self, faces: Sequence[FoundFace], vectors: Floats, thumbnails: Sequence[bytes]) -> int:
+        """Add faces to the library, but for those that it got before a run was cut off."""
+        store = self._library.store
+        ids = store.ids_of([each.key for each in faces])
+        known = {ids[each.key]: thumbnails[row] for row, each in enumerate(faces) if each.key in ids}
+        if known:
+            store.keep_thumbnails(known)
+        new = [row for row, each in enumerate(faces) if each.key not in ids]
+        if new:
+            keys = [faces[row].key for row in new]
+            added = self._library.add(
+                vectors[new],
+                keys=keys,
+                photos=[faces[row].photo for row in new],
+                taken=[faces[row].taken for row in new],
+                thumbnails=[thumbnails[row] for row in new],
+                join=False,
+            )
+            ids.update(zip(keys, added.tolist(), strict=True))
+        self.pictures.place({each.id: ids[each.key] for each in faces})
+        return len(new)
+
+
+def _check_models(library: Library, models: Models) -> None:
+    embedder, store = models.embedder, library.store
+    kept = store.space.get("weights", "")
+    if store.space.get("embedder") == embedder.name and kept not in ("", embedder.sha256):
+        raise InputError(
+            f"The faces in {library.folder} are of other weights of {embedder.name}, and the two cannot "
+            f"be compared: make another library."
         )
-        found = pictures.faces_in([number])
-        added.left_out += sum(each.reason is not None for each in found)
-        ids = [each.id for each in found if each.reason is None]
-        vectors.update(zip(ids, zip(searched.vectors, searched.thumbnails, strict=True), strict=True))
-    faces = [each for each in pictures.waiting() if each.id in vectors]
-    rows = np.array([vectors[each.id][0] for each in faces], np.float32)
-    added.faces += _keep(library, pictures, faces, rows, [vectors[each.id][1] for each in faces])
-
-
-def _searched(picture: ReadPicture, models: Models, limits: Limits) -> _Searched:
-    """Find the faces in a picture, and embed those that are good enough."""
-    found = models.detector.detect(picture.pixels)
-    crops = models.embedder.crops(picture.pixels, found.boxes, found.points)
-    faces = [
-        {
-            "box": box.tolist(),
-            "points": points.tolist(),
-            "quality": quality,
-            "reason": limits.reason(quality),
-        }
-        for box, points, quality in zip(found.boxes, found.points, qualities(found, crops), strict=True)
-    ]
-    kept = [row for row, face in enumerate(faces) if face["reason"] is None]
-    vectors = models.embedder.embed(crops[kept])
-    thumbnails = [_thumbnail(picture.pixels, faces[row]["box"]) for row in kept]
-    return _Searched(picture, faces, vectors, thumbnails)
-
-
-def _fill(library: Library, pictures: Pictures, models: Models) -> int:
-    """Embed the faces that the library does not hold though they are not left out."""
-    waiting, count = pictures.waiting(), 0
-    for picture in sorted({each.picture for each in waiting}):
-        faces = [each for each in waiting if each.picture == picture]
-        path = _file_of(pictures, picture)
-        if path is None:
-            pictures.judge(dict.fromkeys([each.id for each in faces], "the picture is gone"))
-            continue
-        pixels = read_picture(path).pixels
-        boxes = np.array([each.box for each in faces], np.float32)
-        points = np.array([each.points for each in faces], np.float32)
-        vectors = models.embedder.embed(models.embedder.crops(pixels, boxes, points))
-        images = [_thumbnail(pixels, each.box) for each in faces]
-        count += _keep(library, pictures, faces, vectors, images)
-    return count
-
-
-def _keep(
-    library: Library,
-    pictures: Pictures,
-    faces: Sequence[FoundFace],
-    vectors: Floats,
-    thumbnails: Sequence[bytes],
-) -> int:
-    """Add faces to the library, but for those that it got before a run was cut off."""
-    ids = library.store.ids_of([each.key for each in faces])
-    images = {ids[each.key]: thumbnails[row] for row, each in enumerate(faces) if each.key in ids}
-    if images:
-        library.store.keep_thumbnails(images)
-    new = [row for row, each in enumerate(faces) if each.key not in ids]
-    if new:
-        keys = [faces[row].key for row in new]
-        added = library.add(
-            vectors[new],
-            keys=keys,
-            photos=[faces[row].photo for row in new],
-            taken=[faces[row].taken for row in new],
-            thumbnails=[thumbnails[row] for row in new],
-            join=False,
+    store.check_space(embedder.dimension, embedder.name)
+    detector = Pictures(library.folder).setting("detector", models.detector.name)
+    if detector != models.detector.name:
+        raise InputError(
+            f"The faces in {library.folder} were found by {detector}: give --detector {detector}, or "
+            f"make another library."
         )
-        ids.update(zip(keys, added.tolist(), strict=True))
-    pictures.place({each.id: ids[each.key] for each in faces})
-    return len(new)
 
 
 def _file_of(pictures: Pictures, picture: int) -> Path | None:
