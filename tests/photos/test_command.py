@@ -333,6 +333,19 @@ def test_a_damaged_database_of_pictures_is_made_anew(
         assert database.execute("SELECT count(*) FROM found WHERE face IS NULL").fetchone() == (0,)
 
 
+def test_the_page_shows_the_faces(whole: Library) -> None:
+    pytest.importorskip("starlette", reason="the extra review is not installed")
+    from tests.review.conftest import serving
+
+    with serving(whole.folder) as page, page.client() as client:
+        people = client.get("/api/people", params={"kind": "clusters"}).json()
+        image = client.get("/thumbnail/0", params={"token": page.review.token})
+
+    assert len(people["groups"]) == 4
+    assert all(group["cover"]["picture"] for group in people["groups"])
+    assert image.content == whole.store.thumbnail(0)
+
+
 def test_models_are_listed() -> None:
     text = run("photos", "--list-models")
 
