@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("PIL", reason="the extra photos is not installed")
-
 
 @pytest.fixture(scope="session")
 def drawn_models(tmp_path_factory: pytest.TempPathFactory) -> Path:

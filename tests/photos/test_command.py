@@ -346,6 +346,19 @@ def test_the_page_shows_the_faces(whole: Library) -> None:
     assert image.content == whole.store.thumbnail(0)
 
 
+@pytest.mark.parametrize("package", ["PIL", "dlib", "face_recognition_models", "onnxruntime"])
+def test_without_the_extra_it_says_what_to_install(
+    package: str, album: Path, options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    more = options if package == "onnxruntime" else ()
+    line = refused("photos", album, "-o", tmp_path / "family", *more)
+
+    assert f"This needs {package}" in line
+    assert "pip install 'nsrfc[photos]'" in line
+    assert not (tmp_path / "family").exists()
+
+
 def test_models_are_listed() -> None:
     text = run("photos", "--list-models")
 

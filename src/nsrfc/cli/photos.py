@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,6 +90,7 @@ def photos(
     The pictures are never written.
     """
     del list_models
+    _check_extra()
     from nsrfc.photos.adding import add_photos
     from nsrfc.photos.decoding import check_folder
     from nsrfc.photos.quality import Limits
@@ -143,6 +145,7 @@ def take_back(
     device: Device = "auto",
 ) -> None:
     """Add faces that were left out to the library after all."""
+    _check_extra()
     from nsrfc.photos.adding import take_back
 
     opened(folder)
@@ -150,6 +153,14 @@ def take_back(
     count = take_back(library, numbers, loaded)
     _cluster(library, loaded, device, ConsoleProgress())
     typer.echo(f"{count:,} faces are added to {folder}.")
+
+
+def _check_extra() -> None:
+    """Say what to install where pictures cannot be read; what reads them is imported at once."""
+    from nsrfc.errors import OptionalDependencyError
+
+    if importlib.util.find_spec("PIL") is None:
+        raise OptionalDependencyError("PIL", "photos")
 
 
 def _library(
