@@ -25,8 +25,8 @@ from nsrfc.photos.faces import Floats, Picture
 from nsrfc.photos.models import Models
 from nsrfc.photos.quality import Limits, qualities
 from nsrfc.progress import Progress
-from nsrfc.storage.files import file_hash
 from nsrfc.storage.locks import locked_output
+from nsrfc.storage.outputs import file_hash
 
 __all__ = ["Added", "add_photos", "take_back"]
 

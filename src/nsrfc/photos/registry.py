@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from nsrfc.config import Count, Dimension, Number, Positive, Share, Text, problem
 from nsrfc.errors import InputError, enumerate_names
-from nsrfc.storage.files import file_hash, read_text, reading
+from nsrfc.storage.files import read_text, reading
+from nsrfc.storage.outputs import file_hash
 
 __all__ = ["REGISTRY", "Contract", "Registry", "WeightFile", "Weights", "caches"]
 
