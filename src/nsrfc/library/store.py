@@ -277,6 +277,16 @@ class Store:
         by_id = {row["id"]: dict(row) for row in rows}
         return [by_id[face] for face in faces if face in by_id]
 
+    def ids_of(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return the ids of those faces that have one of the keys."""
+        with self.database() as database:
+            return dict(
+                database.execute(
+                    "SELECT key, id FROM faces WHERE key IN (SELECT value FROM json_each(?))",
+                    (json.dumps(list(keys)),),
+                ).fetchall()
+            )
+
     def parts(self) -> list[tuple[int, npt.NDArray[np.int64]]]:
         """Return number and face ids of every batch."""
         with self.database() as database:
