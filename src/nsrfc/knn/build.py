@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from nsrfc.chunks import sample_faces
 from nsrfc.errors import InputError
+from nsrfc.knn.cells import lists_nearby
 from nsrfc.knn.copies import DistinctFaces, find_copies, renumber
 from nsrfc.knn.exact import Lists, exact_lists, filled, index_lists, recall
 from nsrfc.progress import Progress
@@ -127,8 +128,6 @@ def build_neighbor_graph(
 
         check_index(index, X, copies.group)
     if approximate and index is None:
-        from nsrfc.knn.cells import lists_nearby
-
         ids, similarities = lists_nearby(vectors, width, seed, store, progress)
     else:
         ids, similarities = filled(vectors, width, searched, store, progress)
