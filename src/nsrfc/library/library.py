@@ -307,7 +307,9 @@ class Library:
         state = self._journal.state
         order = np.argsort(clusters, kind="stable")
         ids, starts = np.unique(clusters[order], return_index=True)
-        members = dict(zip(ids.tolist(), np.split(faces[order], starts[1:]), strict=True))
+        # np.split makes one part of nothing.
+        parts = np.split(faces[order], starts[1:])[: len(ids)]
+        members = dict(zip(ids.tolist(), parts, strict=True))
         members.pop(UNCLUSTERED, None)
         place = dict(zip(faces.tolist(), clusters.tolist(), strict=True)) if state.persons else {}
         found = []
