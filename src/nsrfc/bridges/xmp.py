@@ -26,9 +26,6 @@ _DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
 _OVERLAP = 0.5
 """Intersection over union from which on two areas are of one face."""
 
-_EXACT = 1e-7
-"""Difference of two shares that is due to rounding: areas are written with 8 digits."""
-
 _TAG = re.compile(rb"<[^\s/>]+(?:\s+[^\s=/>]+\s*=\s*(?:\"[^\"]*\"|'[^']*'))*\s*/?>")
 
 _NO_XMP = "The sidecar is no XMP in UTF-8: write it anew, or remove it."
@@ -57,11 +54,6 @@ class Region:
 
     name: str
     box: Box
-
-    def equals(self, other: Region) -> bool:
-        """Whether nothing changes if one is written in place of the other."""
-        near = all(abs(a - b) < _EXACT for a, b in zip(self.box, other.box, strict=True))
-        return self.name == other.name and near
 
     def is_same(self, other: Region) -> bool:
         """Whether two regions are of one face, that is, mostly of one area."""
@@ -117,7 +109,8 @@ def with_regions(data: bytes | None, regions: Sequence[Region], width: int, heig
     Parameters
     ----------
     data : bytes or None
-        The sidecar that is there; None if there is none. Regions of other faces stay in it.
+        The sidecar that is there; None if there is none. A region of the same face stays if it has the
+        same name, and goes if not; all others stay.
     regions : sequence of Region
     width, height : int
         Of the picture as it is stored.
@@ -129,17 +122,18 @@ def with_regions(data: bytes | None, regions: Sequence[Region], width: int, heig
     """
     data = _EMPTY if data is None else data
     root = _parsed(data)
+    there = [(item, region) for item in _items(root) if (region := _region(item)) is not None]
     cuts: list[tuple[int, int, bytes]] = []
-    same = []
-    for item in _items(root):
-        there = _region(item)
-        if there is not None and any(there.is_same(region) for region in regions):
-            same.append(there)
-            cuts.append((*_with_line(data, item), b""))
-    if len(same) == len(regions) and all(map(Region.equals, same, regions)):
+    new = []
+    for region in regions:
+        same = [(item, other) for item, other in there if other.is_same(region)]
+        if not any(other.name == region.name for _, other in same):
+            new.append(region)
+            cuts += [(*_with_line(data, item), b"") for item, _ in same]
+    if not new:
         return data
     lists = [each for each in root.walk() if each.name == f"{_REGIONS} RegionList"]
-    items = "".join(map(_as_item, regions))
+    items = "".join(map(_as_item, new))
     if lists:
         (bag,) = lists[0].children if len(lists[0].children) == 1 else (None,)
         if bag is None or bag.name not in (f"{_RDF} Bag", f"{_RDF} Seq") or not bag.close:
@@ -154,7 +148,7 @@ def with_regions(data: bytes | None, regions: Sequence[Region], width: int, heig
         about = next((each.attributes.get(f"{_RDF} about", "") for each in rdf.children), "")
         block = _as_description(about, items, width, height)
         cuts.append((rdf.close, rdf.close, block.encode()))
-    for start, end, text in sorted(cuts, reverse=True):
+    for start, end, text in sorted(set(cuts), reverse=True):
         data = data[:start] + text + data[end:]
     return data
 
