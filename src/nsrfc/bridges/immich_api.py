@@ -112,6 +112,7 @@ class Server:
             with self._opener.open(request, timeout=_WAIT) as answer:
                 return json.loads(answer.read() or b"null")
         except HTTPError as error:
+            error.close()
             why = {
                 401: "check the API key",
                 403: "give the API key the permissions for people and faces",
