@@ -158,7 +158,7 @@ def say_names(library: Library, words: Sequence[Said], done: Arrival) -> None:
             else:
                 library.confirm(faces, who)
         except InputError:
-            done.skipped["named, but against what was said here"] += len(faces)
+            done.skipped["name refused here"] += len(faces)
             continue
         here[person] = who
         done.confirmed += len(faces)

@@ -110,13 +110,18 @@ def _rows(data: mmap.mmap, start: int, path: Path) -> Iterator[list[_Value]]:
 def _value(found: re.Match[bytes]) -> _Value:
     if found["null"]:
         return None
-    if found["hex"] is not None:
-        return bytes.fromhex(found["hex"].decode())
     if found["number"]:
         text = found["number"].decode()
         return int(text) if text.lstrip("+-").isdigit() else float(text)
-    raw = _ESCAPED.sub(lambda part: _LETTERS.get(part[1], part[1]) if part[1] else b"'", found["text"])
+    if found["hex"] is not None:
+        raw = bytes.fromhex(found["hex"].decode())
+    else:
+        raw = _ESCAPED.sub(_unescaped, found["text"])
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:  # a blob
         return raw
+
+
+def _unescaped(part: re.Match[bytes]) -> bytes:
+    return b"'" if part[1] is None else _LETTERS.get(part[1], part[1])
