@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nsrfc.errors import InputError
 from nsrfc.library.library import Library
 
 from ..commands import refused, run
-from .drawn import people, vectors
+from .drawn import D, people, vectors
 
 
 @pytest.fixture
@@ -128,6 +130,31 @@ def test_folders_named_after_people_say_who_is_on_a_picture(tmp_path: Path) -> N
         run("import", library.folder, "folders", tmp_path / "people")
         assert people(library.folder) == {"Anna": ["a", "b"], "Ben": ["c"]}
     assert "no folder" in refused("import", library.folder, "folders", tmp_path / "nothing")
+
+
+def test_boxes_are_four_numbers_for_each_face(tmp_path: Path) -> None:
+    library = Library.create(tmp_path / "family")
+    for wrong, words in (
+        (np.zeros((3, 3)), "left, top, right and bottom"),
+        (np.zeros((2, 4)), "2 entries"),
+    ):
+        with pytest.raises(InputError, match=words):
+            library.add(vectors(3), boxes=wrong)
+    assert len(library.faces) == 0
+    ids = library.add([*vectors(2), np.zeros(D)], boxes=np.arange(12).reshape(3, 4) / 12, skip_bad=True)
+    assert ids.tolist() == [0, 1, -1]
+    np.testing.assert_array_equal(library.store.boxes(library.faces), np.arange(8).reshape(2, 4) / 12)
+
+
+@pytest.mark.parametrize("package", ["psycopg", "PIL"])
+def test_what_is_not_installed_is_named(
+    package: str, family: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    command: list[str | Path] = ["import", family, "immich", "postgresql://localhost/immich"]
+    if package == "PIL":
+        command = ["export", family, pictures, "--to", "xmp"]
+    assert "pip install 'nsrfc[bridges]'" in refused(*command)
 
 
 def test_forgotten_faces_leave_no_box(family: Path) -> None:

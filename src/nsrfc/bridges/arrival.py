@@ -16,6 +16,7 @@ from nsrfc.bridges.record import FaceRecord
 from nsrfc.errors import InputError, enumerate_names
 from nsrfc.library.library import Library
 from nsrfc.methods.base import Run
+from nsrfc.progress import Progress
 
 __all__ = ["Arrival", "Said", "arrive", "say_names"]
 
@@ -113,11 +114,13 @@ def arrive(
         for key, record in zip(keys, found, strict=True)
         if record.name is not None
     ]
-    say_names(library, words, done)
+    say_names(library, words, done, None if run is None else run.progress)
     return done
 
 
-def say_names(library: Library, words: Sequence[Said], done: Arrival) -> None:
+def say_names(
+    library: Library, words: Sequence[Said], done: Arrival, progress: Progress | None = None
+) -> None:
     """Confirm faces as the persons that a program has, where nothing was said about them here.
 
     A person of the program is the one here who has most of their faces already, or else who has the
@@ -129,6 +132,8 @@ def say_names(library: Library, words: Sequence[Said], done: Arrival) -> None:
     words : sequence of Said
     done : Arrival
         Counts what happens.
+    progress : Progress, optional
+        Every act is on disk before the next; an import that was cut off goes on when it is given again.
     """
     mentioned = {face for entry in library.history() for face in (*entry.act.faces, *entry.act.rest)}
     people = library.people()
@@ -142,26 +147,28 @@ def say_names(library: Library, words: Sequence[Said], done: Arrival) -> None:
         votes = Counter(person_of[word.face] for word in own if word.face in person_of)
         if votes:
             here[person] = min(votes, key=lambda one: (-votes[one], one))
-    for person, own in of_person.items():
-        faces = _sure(own, mentioned, done)
-        if not faces:
-            continue
-        name, who = own[0].name.strip(), here.get(person)
-        if who is None:
-            # Two people of one name stay two.
-            name = _free(name, named, set(here.values()))
-            who = named.get(name)
-        try:
+    with (progress or Progress()).stage("people", len(of_person)) as advance:
+        for person, own in of_person.items():
+            advance(1)
+            faces = _sure(own, mentioned, done)
+            if not faces:
+                continue
+            name, who = own[0].name.strip(), here.get(person)
             if who is None:
-                named[name] = who = library.name(faces, name)
-                done.persons += 1
-            else:
-                library.confirm(faces, who)
-        except InputError:
-            done.skipped["name refused here"] += len(faces)
-            continue
-        here[person] = who
-        done.confirmed += len(faces)
+                # Two people of one name stay two.
+                name = _free(name, named, set(here.values()))
+                who = named.get(name)
+            try:
+                if who is None:
+                    named[name] = who = library.name(faces, name)
+                    done.persons += 1
+                else:
+                    library.confirm(faces, who)
+            except InputError:
+                done.skipped["name refused here"] += len(faces)
+                continue
+            here[person] = who
+            done.confirmed += len(faces)
 
 
 def _sure(words: Sequence[Said], mentioned: set[int], done: Arrival) -> list[int]:

@@ -81,7 +81,10 @@ def _faces(table: pa.Table, path: Path, asked: Asked) -> Iterator[FaceRecord]:
     more = [
         next((name for name in wanted if name in names), None) for wanted in (_PHOTOS, _DATES, _NAMES)
     ]
-    for batch in table.select([vector, own, *filter(None, more)]).to_batches(max_chunksize=4096):
+    table = table.select([vector, own, *filter(None, more)])
+    # Arrow trusts the offsets in a file, and a damaged one would lead it out of its memory.
+    table.validate(full=True)
+    for batch in table.to_batches(max_chunksize=4096):
         rows = batch.column(vector)
         for row, key in enumerate(batch.column(own).to_pylist()):
             values = rows[row].values

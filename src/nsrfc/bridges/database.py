@@ -79,7 +79,7 @@ def opened(where: str, tables: Sequence[str]) -> Iterator[Database]:
         address = f"file:{quote(str(path.resolve()))}?mode=ro"
         with closing(sqlite3.connect(address, uri=True)) as connection:
             yield _Sqlite(str(path), connection)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # a damaged schema has damaged names
         raise _unreadable(str(path), error) from error
 
 

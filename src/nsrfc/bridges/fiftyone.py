@@ -7,7 +7,6 @@ called; FiftyOne keeps arrays as ``.npy`` compressed by zlib. A label is a name.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +62,7 @@ def _embedding(face: dict[str, Any], asked: Asked) -> npt.NDArray[np.floating] |
             text = data.get("base64", "") if isinstance(data, dict) else data
             try:
                 return of_array_bytes(base64.b64decode(text, validate=True), asked.skipped)
-            except (binascii.Error, TypeError):
+            except (ValueError, TypeError):
                 asked.skipped["embedding unreadable"] += 1
                 return None
     asked.skipped["without an embedding"] += 1

@@ -200,7 +200,7 @@ class Library:
         vectors = as_array(X, missing=skip_bad)
         _, good = normalize_good(vectors, skip=skip_bad)
         refuse_none(good, "X")
-        places = None if boxes is None else np.asarray(boxes, np.float64).reshape(-1, 4)
+        places = None if boxes is None else _boxes(boxes)
         given: dict[str, Sized | None] = {"keys": keys, "photos": photos, "taken": taken}
         given |= {"boxes": places, "thumbnails": thumbnails}
         for name, values in given.items():
@@ -694,6 +694,15 @@ class Library:
 
 def _first(faces: _Faces) -> int:
     return int(faces[0]) if len(faces) else -1
+
+
+def _boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    places = np.asarray(boxes, np.float64)
+    if places.ndim != 2 or places.shape[1] != 4:
+        raise InputError(
+            f"boxes has the shape {shown(places.shape)}: give left, top, right and bottom of each face."
+        )
+    return places
 
 
 def _date(text: str | None) -> str | None:
