@@ -60,14 +60,17 @@ def test_insightface(tmp_path: Path) -> None:
 
 
 def test_lancedb(tmp_path: Path) -> None:
+    """lancedb 0.40.0 keeps a column called vector as float32 of fixed size, one called face as float64."""
     run("import", tmp_path / "family", "arrow", DATA / "lancedb_0.40.0.arrow")
     assert rows_of(tmp_path / "family") == list(range(10))
     assert people(tmp_path / "family") == {"Anna": ["arrow:f0", "arrow:f1"]}
     assert stored(tmp_path / "family")["arrow:f3"]["photo"] == "3.jpg"
+    run("import", tmp_path / "other", "arrow", DATA / "lancedb_0.40.0_face.arrow")
+    assert rows_of(tmp_path / "other") == list(range(10))
 
 
 def test_datasets(tmp_path: Path) -> None:
-    """A folder of shards, of streams of Arrow, with vectors of float16."""
+    """datasets 5.2.0 writes streams of Arrow, though under the suffix of files; here two, of float16."""
     run("import", tmp_path / "family", "arrow", DATA / "datasets_5.2.0")
     assert rows_of(tmp_path / "family") == list(range(10))
 

@@ -91,22 +91,23 @@ def arrow() -> None:
     import lancedb
     import pyarrow as pa
 
-    rows = [
-        {
-            "id": f"f{row}",
-            "vector": X[row].tolist(),
-            "image_path": f"{row}.jpg",
-            "person": "Anna" if row < 2 else None,
-        }
-        for row in range(10)
-    ]
     with tempfile.TemporaryDirectory() as folder:
-        table = lancedb.connect(folder).create_table("faces", rows).to_arrow()
-        with (
-            pa.OSFile(str(HERE / "lancedb_0.40.0.arrow"), "wb") as file,
-            pa.ipc.new_file(file, table.schema) as writer,
-        ):
-            writer.write_table(table)
+        for name, file in (("vector", "lancedb_0.40.0.arrow"), ("face", "lancedb_0.40.0_face.arrow")):
+            rows = [
+                {
+                    "id": f"f{row}",
+                    name: X[row].tolist(),
+                    "image_path": f"{row}.jpg",
+                    "person": "Anna" if row < 2 else None,
+                }
+                for row in range(10)
+            ]
+            table = lancedb.connect(folder).create_table(name, rows).to_arrow()
+            with (
+                pa.OSFile(str(HERE / file), "wb") as sink,
+                pa.ipc.new_file(sink, table.schema) as writer,
+            ):
+                writer.write_table(table)
         features = datasets.Features(
             {
                 "id": datasets.Value("int64"),
