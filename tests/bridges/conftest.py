@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def postgres() -> Iterator[str]:
         _wait(address, process, folder / "log")
         yield f"postgresql://tester@/{{}}?host={folder}"
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGQUIT)  # what it has need not be kept
         process.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
 

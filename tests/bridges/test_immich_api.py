@@ -130,6 +130,13 @@ def test_a_name_that_several_people_have_is_left_out(immich: Immich, family: Pat
     assert set(immich.faces.values()) == {"", BEN}
 
 
+def test_people_of_one_name_are_not_made_anew(immich: Immich, family: Path) -> None:
+    """Two people of immich called Anna are Anna and Anna (2) here."""
+    run("name", family, "Ben", "Anna (2)")
+    assert "2 calls" in run("export", family, immich.address, "--to", "immich")
+    assert set(immich.faces.values()) == {"", ANNA}
+
+
 @pytest.mark.parametrize(
     ("status", "why"),
     [

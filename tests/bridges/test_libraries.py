@@ -60,7 +60,7 @@ def test_insightface(tmp_path: Path) -> None:
 
 
 def test_lancedb(tmp_path: Path) -> None:
-    """lancedb 0.40.0 keeps a column called vector as float32 of fixed size, one called face as float64."""
+    """In lancedb 0.40.0 a column called vector is float32 of fixed size, one called face float64."""
     run("import", tmp_path / "family", "arrow", DATA / "lancedb_0.40.0.arrow")
     assert rows_of(tmp_path / "family") == list(range(10))
     assert people(tmp_path / "family") == {"Anna": ["arrow:f0", "arrow:f1"]}

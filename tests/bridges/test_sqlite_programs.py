@@ -365,6 +365,10 @@ def test_other_files_are_refused_and_no_library_is_made(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("no database\n" * 100)
     assert "cannot be read" in refused("import", family, "photoprism", tmp_path / "text.db")
     assert "no file" in refused("import", family, "photoprism", tmp_path / "nothing.db")
+    assert "--user has no effect" in refused("import", family, "digikam", source, "--user", "me")
+    assert "--pictures has no effect" in refused(
+        "import", family, "photoprism", source, "--pictures", tmp_path
+    )
     assert "'picasa' is not known" in refused("import", family, "picasa", source)
     assert not family.exists()
     Library.create(family, embedder="dlib")

@@ -117,6 +117,14 @@ def test_foreign_fields_stay_byte_for_byte() -> None:
     assert with_regions(data, [ANNA, BEN], 4000, 3000) == data
 
 
+def test_a_mark_of_the_order_of_bytes_is_no_harm() -> None:
+    marked = b"\xef\xbb\xbf" + DIGIKAM
+    data = with_regions(marked, [BEN], 4000, 3000)
+    close = marked.index(b"</rdf:Bag>")
+    assert data.startswith(marked[:close])
+    assert data.endswith(marked[close:])
+
+
 def test_a_sidecar_without_regions_gets_them_beside_what_it_has() -> None:
     data = with_regions(DARKTABLE, [ANNA], 4000, 3000)
     (found,) = read_regions(data)
@@ -139,6 +147,7 @@ def test_a_sidecar_without_regions_gets_them_beside_what_it_has() -> None:
         b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>',
         b"<x/>",
         DIGIKAM.replace(b"rdf:Bag", b"rdf:Alt"),
+        b"<a>" * 1000 + b"</a>" * 1000,
     ],
 )
 def test_what_cannot_be_added_to_is_refused(data: bytes) -> None:

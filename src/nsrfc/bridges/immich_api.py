@@ -29,6 +29,7 @@ KEY_VARIABLE = "IMMICH_API_KEY"
 
 _PREFIX = "immich:"
 _ID = re.compile(r"[0-9A-Fa-f-]{36}")
+_NUMBERED = re.compile(r"(.+) \(\d+\)")
 _PAGE = 1000
 _WAIT = 30.0
 """Seconds to wait for an answer."""
@@ -162,7 +163,11 @@ def plan(faces: list[ConfirmedFace], server: Server) -> Plan:
     for face in of_immich:
         people[face.name].append(face)
     for name, own in sorted(people.items()):
-        ids = there.get(name, [])
+        ids, base = there.get(name, []), _NUMBERED.fullmatch(name)
+        if not ids and base is not None and base[1] in there:
+            # That is how people of one name are told apart here.
+            made.left_out.append(f"{name}: immich has somebody called {base[1]}; name them apart there")
+            continue
         if len(ids) > 1:
             made.left_out.append(f"{name}: immich has {len(ids)} people of this name; merge them there")
             continue

@@ -16,7 +16,7 @@ from nsrfc.errors import InputError
 from nsrfc.progress import Progress
 from nsrfc.storage.files import atomic_path, kind_of, reading
 
-__all__ = ["Sidecars", "sidecars", "write_sidecars"]
+__all__ = ["Sidecars", "write_sidecars"]
 
 _MOST = 1 << 24
 """Bytes of a sidecar."""
@@ -24,27 +24,32 @@ _MOST = 1 << 24
 
 @dataclass
 class Sidecars:
-    """What is to be written.
+    """What was written.
 
     Attributes
     ----------
-    files : dict of Path to bytes
-        New content of each sidecar that changes.
+    files : list of Path
+        Sidecars that were new, or changed.
     regions : int
         Faces in all sidecars.
     left_out : list of str
-        Pictures that get none, and why.
+        Pictures that got none, and why.
     """
 
-    files: dict[Path, bytes] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
     regions: int = 0
     left_out: list[str] = field(default_factory=list)
 
 
-def sidecars(
-    faces: list[ConfirmedFace], root: Path, prefix: str = "", progress: Progress | None = None
+def write_sidecars(
+    faces: list[ConfirmedFace],
+    root: Path,
+    prefix: str = "",
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> Sidecars:
-    """Make the sidecars of all pictures with confirmed faces; nothing is written.
+    """Write the sidecars of all pictures with confirmed faces, each whole or not at all.
 
     Parameters
     ----------
@@ -53,12 +58,14 @@ def sidecars(
         Folder of the pictures.
     prefix : str
         What photos begin with in the library, where ``root`` is the folder here.
+    dry_run : bool
+        Whether nothing is written.
     progress : Progress, optional
 
     Raises
     ------
     InputError
-        If there is no folder ``root``.
+        If there is no folder ``root``, or a file cannot be written; those before it stay.
     OptionalDependencyError
         If Pillow is not installed.
     """
@@ -69,42 +76,32 @@ def sidecars(
         for photo, own in photos.items():
             advance(1)
             path = located(photo, root, prefix)
-            if path is None:
-                found.left_out.append(f"{photo}: no such picture in {root}")
-                continue
             placed = [face for face in own if face.box is not None]
-            if not placed:
-                found.left_out.append(f"{photo}: it is not known where the faces are")
+            if path is None or not placed:
+                why = "it is not known where the faces are" if path else f"no such picture in {root}"
+                found.left_out.append(f"{photo}: {why}")
                 continue
+            target = path.with_name(f"{path.name}.xmp")
             try:
-                _make(found, path, placed)
+                before, after = _before_and_after(target, path, placed)
             except InputError as error:
-                found.left_out.append(f"{photo}: {error}")
+                found.left_out.append(f"{photo}: {str(error).rstrip('.')}")
+                continue
+            found.regions += len(placed)
+            if after != before:
+                found.files.append(target)
+                if not dry_run:
+                    with atomic_path(target) as temporary:
+                        temporary.write_bytes(after)
     return found
 
 
-def write_sidecars(found: Sidecars) -> None:
-    """Write sidecars, each whole or not at all.
-
-    Raises
-    ------
-    InputError
-        If one cannot be written.
-    """
-    for path, data in found.files.items():
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(data)
-
-
-def _make(found: Sidecars, path: Path, faces: list[ConfirmedFace]) -> None:
-    picture = look_at(path)
+def _before_and_after(
+    target: Path, path: Path, faces: list[ConfirmedFace]
+) -> tuple[bytes | None, bytes]:
+    picture, before = look_at(path), _content(target)
     regions = [Region(face.name, picture.stored(face.box)) for face in faces if face.box is not None]
-    target = path.with_name(f"{path.name}.xmp")
-    before = _content(target)
-    after = with_regions(before, regions, picture.width, picture.height)
-    found.regions += len(regions)
-    if after != before:
-        found.files[target] = after
+    return before, with_regions(before, regions, picture.width, picture.height)
 
 
 def _content(path: Path) -> bytes | None:

@@ -26,6 +26,9 @@ _DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
 _OVERLAP = 0.5
 """Intersection over union from which on two areas are of one face."""
 
+_DEEPEST = 100
+"""Elements within each other; XMP needs a dozen."""
+
 _TAG = re.compile(rb"<[^\s/>]+(?:\s+[^\s=/>]+\s*=\s*(?:\"[^\"]*\"|'[^']*'))*\s*/?>")
 
 _NO_XMP = "The sidecar is no XMP in UTF-8: write it anew, or remove it."
@@ -162,7 +165,7 @@ def _parsed(data: bytes) -> _Element:
     def start(name: str, attributes: dict[str, str]) -> None:
         place = parser.CurrentByteIndex
         tag = _TAG.match(data, place)
-        if tag is None:
+        if tag is None or len(path) > _DEEPEST:
             raise InputError(_NO_XMP)
         element = _Element(name, attributes, place, tag.end())
         path[-1].children.append(element)

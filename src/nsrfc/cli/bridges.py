@@ -69,6 +69,10 @@ def import_(
 
     The library is made if there is none. A second import adds what is new.
     """
+    from nsrfc.bridges.programs import check_options
+
+    given = {"user": user, "space": space, "pictures": pictures, "embedder": embedder}
+    check_options(program, [name for name, value in given.items() if value is not None])
     if program == _FOLDERS:
         from nsrfc.bridges.people_folders import names_of_folders
 
@@ -189,14 +193,12 @@ def _print_arrival(folder: Path, done: Arrival, *, as_json: bool) -> None:
 
 def _export_xmp(library: Library, root: Path, prefix: str, *, dry_run: bool) -> None:
     from nsrfc.bridges.confirmed import confirmed_faces
-    from nsrfc.bridges.sidecars import sidecars, write_sidecars
+    from nsrfc.bridges.sidecars import write_sidecars
 
-    found = sidecars(confirmed_faces(library), root, prefix, ConsoleProgress())
-    if dry_run:
-        for path in found.files:
-            typer.echo(str(path))
-    else:
-        write_sidecars(found)
+    faces, progress = confirmed_faces(library), ConsoleProgress()
+    found = write_sidecars(faces, root, prefix, dry_run=dry_run, progress=progress)
+    for path in found.files if dry_run else ():
+        typer.echo(str(path))
     _print_left_out(found.left_out)
     would = "would be " if dry_run else ""
     typer.echo(f"{len(found.files):,} sidecars {would}written, {found.regions:,} faces.")
