@@ -358,6 +358,25 @@ def test_the_file_of_a_program_stays_as_it_is(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == [source.name]
 
 
+def test_an_index_without_faces_makes_no_library(tmp_path: Path) -> None:
+    source = photoprism(tmp_path / "index.db")
+    with closing(sqlite3.connect(source)) as database:
+        database.execute("UPDATE markers SET marker_invalid = 1 WHERE marker_uid <> 'm7'")
+        database.commit()
+    line = refused("import", tmp_path / "family", "photoprism", source)
+    assert "marked as no face: 4, without an embedding: 1" in line
+    assert not (tmp_path / "family").exists()
+
+
+def test_a_date_that_is_none_costs_no_face(tmp_path: Path) -> None:
+    source = photoprism(tmp_path / "index.db")
+    with closing(sqlite3.connect(source)) as database:
+        database.execute("UPDATE photos SET taken_at_local = '2024-02-30 10:00:00'")
+        database.commit()
+    run("import", tmp_path / "family", "photoprism", source)
+    assert {face["taken"] for face in stored(tmp_path / "family").values()} == {None}
+
+
 def test_other_files_are_refused_and_no_library_is_made(tmp_path: Path) -> None:
     family, source = tmp_path / "family", photoprism(tmp_path / "index.db")
     assert "no table FaceMatrices" in refused("import", family, "digikam", source)

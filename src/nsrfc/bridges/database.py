@@ -19,7 +19,7 @@ from nsrfc.storage.files import existing_file
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["Database", "is_postgres", "needed", "opened"]
+__all__ = ["Database", "is_postgres", "name_of", "needed", "opened"]
 
 _AT_A_TIME = 2_000
 """Rows that PostgreSQL sends at a time."""
@@ -42,7 +42,7 @@ class Database(Protocol):
 
 def is_postgres(where: str) -> bool:
     """Whether an address is one of PostgreSQL, and no path."""
-    return where.startswith(("postgres://", "postgresql://")) or "dbname=" in where
+    return where.startswith(("postgres://", "postgresql://", "service=")) or "dbname=" in where
 
 
 @contextmanager
@@ -105,11 +105,13 @@ class _Sqlite:
 def _postgres(where: str) -> Iterator[Database]:
     try:
         import psycopg
+        from psycopg.conninfo import conninfo_to_dict
     except ImportError:
         raise OptionalDependencyError("psycopg", "bridges") from None
-    name = f"The database {_without_password(where)}"
+    name = name_of(where)
     try:
-        with psycopg.connect(where, options="-c default_transaction_read_only=on") as connection:
+        options = f"{conninfo_to_dict(where).get('options', '')} -c default_transaction_read_only=on"
+        with psycopg.connect(where, options=options.strip()) as connection:
             connection.read_only = True
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             yield _Postgres(name, connection)
@@ -145,11 +147,15 @@ class _Postgres:
         return [name for (name,) in found]
 
 
-def _without_password(where: str) -> str:
+def name_of(where: str) -> str:
+    """Return a file or database for a message, without the password that an address may hold."""
+    if not is_postgres(where):
+        return where
     if "://" not in where:
-        return " ".join(part for part in where.split() if not part.startswith("password="))
+        kept = " ".join(part for part in where.split() if not part.startswith("password="))
+        return f"The database {kept}"
     parts = urlsplit(where)
-    return f"{parts.hostname or 'localhost'}{parts.path}"
+    return f"The database {parts.hostname or 'localhost'}{parts.path}"
 
 
 def _unreadable(name: str, error: Exception) -> InputError:

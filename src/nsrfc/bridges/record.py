@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +92,12 @@ def share_of(
 
 def date_of(value: object) -> str | None:
     """Return the day of a date as a database gives it, text or an object; None if unknown."""
-    text = "" if value is None else str(value)[:10]
-    return text if len(text) == 10 and text[:4].isdigit() and text > "0001-01-01" else None
+    try:
+        day = date.fromisoformat(str(value)[:10])
+    except ValueError:
+        return None
+    # The first day of all stands for none.
+    return None if day == date.min else day.isoformat()
 
 
 def one_user(users: dict[str, str], wanted: str | None, where: str) -> str | None:

@@ -79,8 +79,10 @@ def import_(
         _print_arrival(folder, names_of_folders(opened(folder), Path(source)), as_json=as_json)
         return
     from nsrfc.bridges.arrival import arrive
+    from nsrfc.bridges.database import name_of
     from nsrfc.bridges.programs import reader
     from nsrfc.bridges.record import Asked
+    from nsrfc.errors import InputError
     from nsrfc.methods.base import Run
 
     asked, progress = Asked(source, user, pictures), ConsoleProgress()
@@ -90,6 +92,12 @@ def import_(
         for record in read(asked):
             records.append(record)
             advance(1)
+    if not records:
+        left = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(asked.skipped.items()))
+        raise InputError(
+            f"{name_of(source)} has no face of {program} that could be added ({left or 'it is empty'}): "
+            f"let the program find faces first."
+        )
     library = _made(folder, embedder or program)
     done = arrive(
         library,
