@@ -41,6 +41,15 @@ def test_photoprism_of_mariadb(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(faces["photoprism:m0"]["box"], (0.25, 0.5, 0.5, 0.625))
 
 
+def test_nextcloud_of_mariadb(tmp_path: Path) -> None:
+    """One INSERT for each row, with its columns."""
+    family = tmp_path / "family"
+    done = run_json("import", family, "facerecognition", DATA / "nextcloud_mariadb_10.11.sql")
+    assert (done["added"], done["skipped"]) == (2, {"hidden": 1})
+    assert people(family) == {"Zoë O'Hara": ["facerecognition:1"]}
+    assert stored(family)["facerecognition:1"]["photo"] == "Photos/a.jpg"
+
+
 def test_values_are_those_of_the_server(tmp_path: Path) -> None:
     with closing(sqlite3.connect(":memory:")) as database:
         read_dump(DUMP, database, ("subjects", "files"))
