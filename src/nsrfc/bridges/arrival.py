@@ -89,13 +89,12 @@ def arrive(
         Nothing is added then.
     """
     done = Arrival(skipped=Counter() if skipped is None else skipped)
-    found = _of_one_space(list(records), program, space, done)
+    found = list({record.own: record for record in records}.values())
+    found = _of_one_space(found, program, space, done)
     keys = [f"{program}:{record.own}" for record in found]
     known = _faces_by_key(library)
     done.known = sum(key in known for key in keys)
-    new = [
-        (key, record) for key, record in dict(zip(keys, found, strict=True)).items() if key not in known
-    ]
+    new = [(key, record) for key, record in zip(keys, found, strict=True) if key not in known]
     if new:
         boxes = [(np.nan,) * 4 if record.box is None else record.box for _, record in new]
         ids = library.add(

@@ -124,7 +124,7 @@ def export(
     to: Annotated[Receiver, typer.Option("--to", help="Who it is for.")] = Receiver.TABLE,
     confirmed: Annotated[
         bool,
-        typer.Option("--confirmed", help="Only confirmed faces in a table; others never leave else."),
+        typer.Option("--confirmed", help="Only confirmed faces, in a table."),
     ] = False,
     pictures: Pictures = None,
     prefix: Annotated[
