@@ -98,3 +98,10 @@ def test_people_who_were_merged_here_stay_one(tmp_path: Path) -> None:
     library.merge("Anna", "Anna (2)")
     arrive(library, "one", [record(n, "Anna", person=str(n % 2 + 1)) for n in range(6)])
     assert people(library.folder) == {"Anna": [f"one:{n}" for n in range(6)]}
+
+
+def test_people_of_one_name_on_one_photo_are_two(tmp_path: Path) -> None:
+    library = Library.create(tmp_path / "family")
+    arrive(library, "one", [record(0, "Anna", "a.jpg")])
+    arrive(library, "two", [record(1, "Anna", "a.jpg"), record(2, "Anna", "b.jpg")])
+    assert people(library.folder) == {"Anna": ["one:0"], "Anna (2)": ["two:1", "two:2"]}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -152,22 +153,16 @@ def say_names(
             faces = _sure(own, mentioned, done)
             if not faces:
                 continue
-            name, who = own[0].name.strip(), here.get(person)
-            if who is None:
-                # Two people of one name stay two.
-                name = _free(name, named, set(here.values()))
-                who = named.get(name)
             try:
-                if who is None:
-                    named[name] = who = library.name(faces, name)
-                    done.persons += 1
+                if person in here:
+                    library.confirm(faces, here[person])
                 else:
-                    library.confirm(faces, who)
+                    here[person] = _said_by_name(library, faces, own[0].name, named, here)
             except InputError:
                 done.skipped["name refused here"] += len(faces)
                 continue
-            here[person] = who
             done.confirmed += len(faces)
+    done.persons = len(library.people()) - len(people)
 
 
 def _sure(words: Sequence[Said], mentioned: set[int], done: Arrival) -> list[int]:
@@ -180,13 +175,30 @@ def _sure(words: Sequence[Said], mentioned: set[int], done: Arrival) -> list[int
     return sorted({word.face for word in new} - {word.face for word in twice})
 
 
-def _free(name: str, named: Mapping[str, str], taken: set[str]) -> str:
-    """Return a name whose person here, if there is one, is nobody else of the program."""
-    number, tried = 1, name
-    while named.get(tried) in taken:
+def _said_by_name(
+    library: Library,
+    faces: list[int],
+    name: str,
+    named: dict[str, str],
+    here: Mapping[str, str],
+) -> str:
+    """Confirm faces as the person of a name, or as a new one, and return the id.
+
+    Two people of a program stay two, whatever they are called; and so do two who cannot be one, as they
+    are on one photo.
+    """
+    others, number, tried = set(here.values()), 1, name.strip()
+    while True:
+        who = named.get(tried)
+        if who is None:
+            named[tried] = library.name(faces, tried)
+            return named[tried]
+        if who not in others:
+            with suppress(InputError):
+                library.confirm(faces, who)
+                return who
         number += 1
-        tried = f"{name} ({number})"
-    return tried
+        tried = f"{name.strip()} ({number})"
 
 
 def _faces_by_key(library: Library) -> dict[str, int]:
