@@ -78,15 +78,19 @@ def test_datasets(tmp_path: Path) -> None:
 def test_tables_of_arrow(tmp_path: Path) -> None:
     table = pa.table(
         {
-            "uid": ["a", "b", "c", "d"],
-            "face": [X[0].tolist(), None, [0.0] * 8, [1.0, None, *[2.0] * 6]],
-            "image": [{"bytes": b"", "path": "a.jpg"}] * 4,
-            "date": ["2024-05-31"] * 4,
+            "uid": ["a", "b", "c", "d", None],
+            "face": [X[0].tolist(), None, [0.0] * 8, [1.0, None, *[2.0] * 6], X[1].tolist()],
+            "image": [{"bytes": b"", "path": "a.jpg"}] * 5,
+            "date": ["2024-05-31"] * 5,
         }
     )
     pq.write_table(table, tmp_path / "faces.parquet")
     done = run_json("import", tmp_path / "family", "arrow", tmp_path / "faces.parquet")
-    assert done["skipped"] == {"embedding zero or not finite": 1, "without an embedding": 2}
+    assert done["skipped"] == {
+        "embedding zero or not finite": 1,
+        "without an embedding": 2,
+        "without an id": 1,
+    }
     face = stored(tmp_path / "family")["arrow:a"]
     assert (face["photo"], face["taken"]) == ("a.jpg", "2024-05-31")
     pq.write_table(table.drop_columns("uid"), tmp_path / "none.parquet")
@@ -190,7 +194,7 @@ def test_fiftyone(tmp_path: Path) -> None:
 
     evil = np.array([print], dtype=object)
     bomb = base64.b64encode(zlib.compress(b"\x93NUMPY" + bytes(1 << 24))).decode()
-    samples = [
+    samples: list[dict[str, object]] = [
         {
             "filepath": "/pictures/a.jpg",
             "faces": {
@@ -215,6 +219,13 @@ def test_fiftyone(tmp_path: Path) -> None:
     face = stored(tmp_path / "family")[f"fiftyone:{1:024}"]
     assert face["photo"] == "/pictures/a.jpg"
     np.testing.assert_allclose(face["box"], (0.1, 0.2, 0.4, 0.6))
+    del samples[0]["faces"]["detections"][0]["_id"]  # type: ignore[index]
+    (tmp_path / "samples.json").write_text(json.dumps({"samples": samples}))
+    run("import", tmp_path / "third", "fiftyone", tmp_path)
+    assert "fiftyone:/pictures/a.jpg/faces/0" in stored(tmp_path / "third")
+    samples[0]["faces"] = {"_cls": "Detections", "detections": ["face"]}
+    (tmp_path / "samples.json").write_text(json.dumps(samples))
+    assert "cannot be read" in refused("import", tmp_path / "other", "fiftyone", tmp_path)
     (tmp_path / "samples.json").write_text("[1]")
     assert "no samples" in refused("import", tmp_path / "other", "fiftyone", tmp_path)
 

@@ -368,6 +368,14 @@ def test_an_index_without_faces_makes_no_library(tmp_path: Path) -> None:
     assert not (tmp_path / "family").exists()
 
 
+def test_text_where_a_number_belongs_is_refused(tmp_path: Path) -> None:
+    source = photoprism(tmp_path / "index.db")
+    with closing(sqlite3.connect(source)) as database:
+        database.execute("UPDATE markers SET x = 'left'")
+        database.commit()
+    assert "cannot be read" in refused("import", tmp_path / "family", "photoprism", source)
+
+
 def test_a_date_that_is_none_costs_no_face(tmp_path: Path) -> None:
     source = photoprism(tmp_path / "index.db")
     with closing(sqlite3.connect(source)) as database:

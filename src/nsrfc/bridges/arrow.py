@@ -87,6 +87,9 @@ def _faces(table: pa.Table, path: Path, asked: Asked) -> Iterator[FaceRecord]:
     for batch in table.to_batches(max_chunksize=4096):
         rows = batch.column(vector)
         for row, key in enumerate(batch.column(own).to_pylist()):
+            if key is None:
+                asked.skipped["without an id"] += 1
+                continue
             values = rows[row].values
             if values is None or values.null_count or not len(values):
                 asked.skipped["without an embedding"] += 1

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from nsrfc.bridges.dump import read_dump
 from nsrfc.errors import InputError, OptionalDependencyError, shortened
-from nsrfc.storage.files import existing_file
+from nsrfc.storage.files import existing_file, reading
 
 if TYPE_CHECKING:
     import psycopg
@@ -69,18 +69,20 @@ def opened(where: str, tables: Sequence[str]) -> Iterator[Database]:
             yield database
         return
     path = existing_file(where)
-    try:
-        if path.suffix.lower() == ".sql":
-            with closing(sqlite3.connect(":memory:")) as connection:
-                read_dump(path, connection, tables)
+    # SQLite takes any value in any column, so that a damaged file may hold text where a number belongs.
+    with reading(path):
+        try:
+            if path.suffix.lower() == ".sql":
+                with closing(sqlite3.connect(":memory:")) as connection:
+                    read_dump(path, connection, tables)
+                    yield _Sqlite(str(path), connection)
+                return
+            # A path may hold letters that mean something in an address.
+            address = f"file:{quote(str(path.resolve()))}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True)) as connection:
                 yield _Sqlite(str(path), connection)
-            return
-        # A path may hold letters that mean something in an address.
-        address = f"file:{quote(str(path.resolve()))}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True)) as connection:
-            yield _Sqlite(str(path), connection)
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # a damaged schema has damaged names
-        raise _unreadable(str(path), error) from error
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(str(path), error) from error
 
 
 class _Sqlite:

@@ -35,24 +35,27 @@ def read(asked: Asked) -> Iterator[FaceRecord]:
     path = existing_file(path / "samples.json" if kind_of(path) == "folder" else path)
     with reading(path):
         samples = json.loads(path.read_text(encoding="utf-8"))
-    samples = samples.get("samples") if isinstance(samples, dict) else samples
-    if not isinstance(samples, list) or not all(isinstance(each, dict) for each in samples):
-        raise InputError(f"{path} holds no samples of FiftyOne: give its export as FiftyOneDataset.")
-    for sample in samples:
-        for detections in sample.values():
-            if isinstance(detections, dict) and detections.get("_cls") == "Detections":
-                for face in detections.get("detections", ()):
-                    yield from _face(face, sample.get("filepath"), asked)
+        samples = samples.get("samples") if isinstance(samples, dict) else samples
+        if not isinstance(samples, list) or not all(isinstance(each, dict) for each in samples):
+            raise InputError(f"{path} holds no samples of FiftyOne: give its export as FiftyOneDataset.")
+        for sample in samples:
+            for field, detections in sample.items():
+                if isinstance(detections, dict) and detections.get("_cls") == "Detections":
+                    for number, face in enumerate(detections["detections"]):
+                        own = f"{sample['filepath']}/{field}/{number}"
+                        yield from _face(face, own, sample["filepath"], asked)
 
 
-def _face(face: dict[str, Any], photo: str | None, asked: Asked) -> Iterator[FaceRecord]:
+def _face(face: dict[str, Any], place: str, photo: str, asked: Asked) -> Iterator[FaceRecord]:
+    """Yield a face, whose id is where it stands if it has none of its own."""
     vector = _embedding(face, asked)
     if vector is None:
         return
-    box: list[float] = face.get("bounding_box") or []
-    place = share_of(box[0], box[1], box[0] + box[2], box[1] + box[3]) if len(box) == 4 else None
+    own = face["_id"]["$oid"] if "_id" in face else place
+    left, top, width, height = face["bounding_box"]
     name = face.get("label") or None
-    yield FaceRecord(str(face.get("_id", {}).get("$oid", "")), vector, photo, None, place, name, name)
+    box = share_of(left, top, left + width, top + height)
+    yield FaceRecord(own, vector, photo, None, box, name, name)
 
 
 def _embedding(face: dict[str, Any], asked: Asked) -> npt.NDArray[np.floating] | None:
