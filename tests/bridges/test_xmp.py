@@ -210,6 +210,20 @@ def test_boxes_are_on_the_face_for_every_orientation(orientation: int, tmp_path:
     assert path.read_bytes() == original
 
 
+def test_heic(tmp_path: Path) -> None:
+    """pi-heif turns a picture when it reads it; its regions are those of the picture as it is stored."""
+    pytest.importorskip("pi_heif", reason="HEIC is read where pi-heif is installed")
+    shutil.copy(Path(__file__).parent / "data" / "upright_1.8.1.heic", tmp_path / "a.heic")
+    library = Library.create(tmp_path / "family")
+    shown = np.array((20, 4, 28, 20)) / (32, 64, 32, 64)  # turned by a quarter, clockwise
+    library.add(vectors(1), photos=["a.heic"], boxes=[shown])
+    library.name([0], "Anna")
+    run("export", library.folder, tmp_path, "--to", "xmp")
+    (found,) = read_regions((tmp_path / "a.heic.xmp").read_bytes())
+    np.testing.assert_allclose(np.array(found.box) * (64, 32, 64, 32), (4, 4, 20, 12), atol=1e-4)
+    assert look_at(tmp_path / "a.heic").shown_size == (32, 64)
+
+
 @given(st.integers(1, 8), st.tuples(*[st.floats(0, 1)] * 4))
 def test_turning_back_and_forth_changes_nothing(
     orientation: int, box: tuple[float, float, float, float]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -79,8 +80,17 @@ def look_at(path: Path) -> Picture:
         from PIL import Image
     except ImportError:
         raise OptionalDependencyError("Pillow", "bridges") from None
+    with suppress(ImportError):  # without it, HEIC is one more kind of file that cannot be read
+        from pi_heif import register_heif_opener
+
+        register_heif_opener()
     with reading(path), Image.open(path) as image:
-        return Picture(*image.size, _orientation(image))
+        width, height = image.size
+        turned: int = image.info.get("original_orientation") or 0
+        if turned not in range(1, 9):
+            return Picture(width, height, _orientation(image))
+        # pi-heif has turned the picture as it is shown.
+        return Picture(height, width, turned) if turned >= 5 else Picture(width, height, turned)
 
 
 def _orientation(image: Images.Image) -> int:

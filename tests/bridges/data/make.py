@@ -2,6 +2,7 @@
 
     python3 -m venv made
     made/bin/pip install lancedb==0.40.0 datasets==5.2.0 pgvector==0.5.1 fiftyone==1.22.1
+    made/bin/pip install pillow-heif==1.8.1
     made/bin/pip install --no-deps deepface==0.0.103 insightface==2.1
     made/bin/python tests/bridges/data/make.py
 
@@ -155,6 +156,19 @@ def fiftyone() -> None:
     (HERE / "fiftyone_1.22.1.json").write_text(f"{text}\n", encoding="utf-8")
 
 
+def heic() -> None:
+    """A picture that was held upright: red from (4, 4) to (20, 12) of 64 x 32, as it is stored."""
+    import pillow_heif
+    from PIL import Image
+
+    pillow_heif.register_heif_opener()
+    picture = Image.new("RGB", (64, 32), "white")
+    picture.paste((255, 0, 0), (4, 4, 20, 12))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(HERE / "upright_1.8.1.heic", exif=exif.tobytes(), quality=90)
+
+
 def _function(path: str, name: str) -> Callable[[object], bytes]:
     """Return one function of a module that imports TensorFlow, with the module's constants."""
     tree = ast.parse((Path(sysconfig.get_path("purelib")) / path).read_text(encoding="utf-8"))
@@ -181,5 +195,5 @@ def _module(name: str) -> types.ModuleType:
 
 
 if __name__ == "__main__":
-    for make in (deepface, insightface, arrow, pgvector, fiftyone):
+    for make in (deepface, insightface, arrow, pgvector, fiftyone, heic):
         make()
