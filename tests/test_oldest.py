@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 def test_the_oldest_versions_allowed_are_those_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    tested = (extras[name] for name in ("photos", "plot", "ray", "review", "test"))
+    tested = (extras[name] for name in ("bridges", "photos", "plot", "ray", "review", "test"))
     wanted = [*project["dependencies"], *(one for extra in tested for one in extra)]
     ranges = dict(one.split(">=") for one in wanted if "nsrfc[" not in one)
     lines = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()

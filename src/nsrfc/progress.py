@@ -29,7 +29,10 @@ class Progress:
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Open a stage of ``total`` items and yield ``advance(items_done_since_last_call)``."""
+        """Open a stage of ``total`` items and yield ``advance(items_done_since_last_call)``.
+
+        A total of 0 stands for one that is not known.
+        """
         started = time.perf_counter()
         with self.show(name, total) as advance:
             yield advance

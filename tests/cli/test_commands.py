@@ -393,6 +393,9 @@ def test_progress_shows_rate_on_a_terminal_and_nothing_elsewhere() -> None:
     assert all(name in text for name in ("outer", "inner", "next", "0/10"))
     assert set(progress.seconds) == {"outer", "inner", "next"}
     quiet = StringIO()
+    with progress.stage("faces read", 0) as advance:
+        advance(1234)
+    assert "1,234" in shown.getvalue()
     progress = ConsoleProgress(Console(file=quiet))
     with progress.stage("outer", 10) as advance:
         advance(10)

@@ -128,6 +128,11 @@ def test_faces_are_forgotten_for_good(family: Path) -> None:
     assert b"Anna" not in b"".join(path.read_bytes() for path in family.rglob("*") if path.is_file())
 
 
+def test_an_empty_library_has_nobody(tmp_path: Path) -> None:
+    run("library", "create", tmp_path / "family")
+    assert people(tmp_path / "family", "--all") == []
+
+
 def test_errors_are_one_sentence(family: Path, faces: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", np.ones((3, 65)))
     assert "holds no library" in refused("people", tmp_path)

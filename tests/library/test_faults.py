@@ -50,8 +50,18 @@ def test_a_library_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     clustered(tmp_path / "family")
     with closing(sqlite3.connect(tmp_path / "family" / "library.db")) as database:
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match=r"version 99 of its schema, and this nsrfc reads version 1"):
+    with pytest.raises(InputError, match=r"version 99 of its schema, and this nsrfc reads version 2"):
         Library.open(tmp_path / "family")
+
+
+def test_a_library_of_the_first_version_gets_room_for_boxes(tmp_path: Path) -> None:
+    clustered(tmp_path / "family")
+    with closing(sqlite3.connect(tmp_path / "family" / "library.db")) as database:
+        database.execute("DROP TABLE boxes")
+        database.execute("PRAGMA user_version = 1")
+    library = Library.open(tmp_path / "family")
+    added = library.add(faces(3)[0][:1], boxes=[[0.1, 0.2, 0.3, 0.4]])
+    np.testing.assert_allclose(library.store.boxes(added), [[0.1, 0.2, 0.3, 0.4]])
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", os.urandom(5000)])

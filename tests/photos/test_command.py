@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nsrfc.bridges.pictures import look_at
+from nsrfc.bridges.xmp import read_regions
 from nsrfc.library.library import Library
 from nsrfc.library.pictures import PICTURES, Pictures
 from tests.commands import refused, run, run_json
@@ -331,6 +333,30 @@ def test_a_damaged_database_of_pictures_is_made_anew(
     assert Library.open(family).fingerprint() == before
     with sqlite3.connect(family / PICTURES) as database:
         assert database.execute("SELECT count(*) FROM found WHERE face IS NULL").fetchone() == (0,)
+
+
+def test_names_go_back_to_the_pictures_as_regions(
+    album: Path, options: tuple[str, ...], tmp_path: Path
+) -> None:
+    family = tmp_path / "family"
+    run("photos", album, "-o", family, *options)
+    library = Library.open(family)
+    clusters = library.clusters
+    library.name(library.faces[clusters == clusters[0]], "Anna")
+    run("export", family, album, "--to", "xmp")
+
+    found = Pictures(family).of_faces(library.faces[clusters == clusters[0]].tolist())
+    assert len(found) == 3
+    for face in found.values():
+        (sidecar,) = (album / face.photo).parent.glob("*.xmp")
+        (region,) = read_regions(sidecar.read_bytes())
+        picture = look_at(album / face.photo)
+        assert picture.shown_size == (face.width, face.height)
+        left, top, width, height = face.box
+        expected = left, top, left + width, top + height
+        assert region.name == "Anna"
+        shown = np.array(picture.shown(region.box)) * (2 * picture.shown_size)
+        np.testing.assert_allclose(shown, expected, atol=1)
 
 
 def test_the_page_shows_the_faces(whole: Library) -> None:

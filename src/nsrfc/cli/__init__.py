@@ -11,6 +11,7 @@ import typer
 
 from nsrfc import __version__
 from nsrfc.cli import (
+    bridges,
     cluster,
     convert,
     demo,
@@ -74,12 +75,13 @@ _OF_LIBRARIES = (
     people.answer,
     people.explain,
     people.report,
-    people.export,
+    bridges.import_,
+    bridges.export,
     people.forget,
 )
 app.add_typer(library.app, name="library", rich_help_panel="Libraries")
 for _command in _OF_LIBRARIES:
-    app.command(rich_help_panel="Libraries")(guarded(_command))
+    app.command(_command.__name__.rstrip("_"), rich_help_panel="Libraries")(guarded(_command))
 
 
 def _print_version(asked: bool) -> None:

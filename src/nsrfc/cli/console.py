@@ -153,13 +153,12 @@ class ConsoleProgress(Progress):
         if outermost:
             self._bars = bars
             bars.start()
-        task = bars.add_task(name, total=total)
+        task = bars.add_task(name, total=total or None)
         try:
             yield lambda items: bars.advance(task, items)
-            elapsed = next(t.elapsed for t in bars.tasks if t.id == task) or 0.0
-            self._console.print(
-                f"{name:<24}[dim]{total:>12,}   {seconds_text(elapsed):>8}[/dim]", highlight=False
-            )
+            done = next(t for t in bars.tasks if t.id == task)
+            count, elapsed = total or int(done.completed), seconds_text(done.elapsed or 0.0)
+            self._console.print(f"{name:<24}[dim]{count:>12,}   {elapsed:>8}[/dim]", highlight=False)
         finally:
             bars.remove_task(task)
             if outermost:

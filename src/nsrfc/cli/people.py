@@ -19,7 +19,6 @@ __all__ = [
     "answer",
     "confirm",
     "explain",
-    "export",
     "forget",
     "hide",
     "merge",
@@ -186,16 +185,6 @@ def undo(
     library = opened(folder)
     number = library.undo(act)
     typer.echo(f"Act {number}: {library.history()[-1].words}.")
-
-
-def export(
-    folder: LibraryFolder,
-    output: Annotated[Path, typer.Argument(help=".csv, .parquet or .json", show_default=False)],
-    confirmed: Annotated[bool, typer.Option("--confirmed", help="Only confirmed faces.")] = False,
-) -> None:
-    """Write who is on which face into a table."""
-    count = opened(folder).export(output, confirmed=confirmed)
-    typer.echo(f"{output}: {count:,} faces.")
 
 
 def forget(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -156,6 +156,7 @@ class Library:
         keys: Sequence[object] | None = None,
         photos: Sequence[str | None] | None = None,
         taken: Sequence[str | None] | None = None,
+        boxes: npt.ArrayLike | None = None,
         thumbnails: Sequence[bytes | None] | None = None,
         embedder: str | None = None,
         skip_bad: bool = False,
@@ -175,6 +176,9 @@ class Library:
             is marked as a collage.
         taken : sequence of str or None, optional
             When it was taken (m,), ISO 8601: no person is older than its date of birth.
+        boxes : array-like of float, shape (m, 4), optional
+            Where each face is on its photo: left, top, right and bottom as shares of the photo as it is
+            shown, that is, turned as its EXIF orientation says; NaN if unknown.
         thumbnails : sequence of bytes or None, optional
             A small picture (m,) of each face, WebP or JPEG.
         embedder : str, optional
@@ -199,7 +203,9 @@ class Library:
         vectors = as_array(X, missing=skip_bad)
         _, good = normalize_good(vectors, skip=skip_bad)
         refuse_none(good, "X")
-        given = {"keys": keys, "photos": photos, "taken": taken, "thumbnails": thumbnails}
+        places = None if boxes is None else _boxes(boxes)
+        given: dict[str, Sized | None] = {"keys": keys, "photos": photos, "taken": taken}
+        given |= {"boxes": places, "thumbnails": thumbnails}
         for name, values in given.items():
             if values is not None and len(values) != len(good):
                 raise InputError(f"{name} has {len(values)} entries, but there are {len(good)} faces.")
@@ -208,6 +214,7 @@ class Library:
             None if keys is None else [str(keys[row]) for row in rows],
             None if photos is None else [photos[row] for row in rows],
             None if taken is None else [_date(taken[row]) for row in rows],
+            None if places is None else places[rows],
         )
         if table.keys is not None and len(set(table.keys)) < len(table.keys):
             raise InputError("keys are not unique: give each face a key of its own.")
@@ -309,7 +316,9 @@ class Library:
         state = self._journal.state
         order = np.argsort(clusters, kind="stable")
         ids, starts = np.unique(clusters[order], return_index=True)
-        members = dict(zip(ids.tolist(), np.split(faces[order], starts[1:]), strict=True))
+        # np.split makes one part of nothing.
+        parts = np.split(faces[order], starts[1:])[: len(ids)]
+        members = dict(zip(ids.tolist(), parts, strict=True))
         members.pop(UNCLUSTERED, None)
         place = dict(zip(faces.tolist(), clusters.tolist(), strict=True)) if state.persons else {}
         found = []
@@ -694,6 +703,15 @@ class Library:
 
 def _first(faces: _Faces) -> int:
     return int(faces[0]) if len(faces) else -1
+
+
+def _boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    places = np.asarray(boxes, np.float64)
+    if places.ndim != 2 or places.shape[1] != 4:
+        raise InputError(
+            f"boxes has the shape {shown(places.shape)}: give left, top, right and bottom of each face."
+        )
+    return places
 
 
 def _date(text: str | None) -> str | None:

@@ -110,6 +110,14 @@ class FoundFace:
         """By which the library knows it."""
         return f"{self.photo}#{self.number}"
 
+    @property
+    def share(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom as shares of the upright picture, which the box may leave."""
+        left, top, width, height = self.box
+        x = max(0.0, left / self.width), min(1.0, (left + width) / self.width)
+        y = max(0.0, top / self.height), min(1.0, (top + height) / self.height)
+        return x[0], y[0], x[1], y[1]
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -54,7 +54,7 @@ DATABASE, THUMBNAILS, EMBEDDINGS, ARTIFACTS, CLUSTERING = (
     "artifacts",
     "clusters.npz",
 )
-VERSION = 1
+VERSION = 2
 """Version of the schema, kept as SQLite's user_version."""
 
 APPLICATION = 0x6E737266
@@ -67,6 +67,7 @@ _TABLES = {
     "space": "key TEXT PRIMARY KEY, value TEXT",
     "parts": "number INTEGER PRIMARY KEY, first INTEGER, count INTEGER",
     "faces": "id INTEGER PRIMARY KEY, key TEXT UNIQUE, photo TEXT, taken TEXT, gone INTEGER",
+    "boxes": "face INTEGER PRIMARY KEY, left REAL, top REAL, right REAL, bottom REAL",
     "journal": "id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, act TEXT",
     "runs": "id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, record TEXT",
     "clusters": (
@@ -76,17 +77,30 @@ _TABLES = {
 }
 """Columns of each table. Of a face, ``gone`` is 0; 1 if it is to be erased; 2 once it is."""
 
-SCHEMA = {"space": 2, "parts": 3, "faces": 5, "journal": 3, "runs": 3, "clusters": 3, "lineage": 4}
+SCHEMA = {
+    "space": 2,
+    "parts": 3,
+    "faces": 5,
+    "boxes": 5,
+    "journal": 3,
+    "runs": 3,
+    "clusters": 3,
+    "lineage": 4,
+}
 """Number of columns of each table."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What is known of faces that are added, beside their embeddings; each (m,) or None."""
+    """What is known of faces that are added, beside their embeddings; each (m,) or None.
+
+    Boxes are (m, 4): left, top, right and bottom as shares of the photo as it is shown, NaN if unknown.
+    """
 
     keys: Sequence[str] | None = None
     photos: Sequence[str | None] | None = None
     taken: Sequence[str | None] | None = None
+    boxes: npt.NDArray[np.float64] | None = None
 
 
 class Store:
@@ -223,6 +237,10 @@ class Store:
                 "INSERT INTO faces VALUES (?, ?, ?, ?, 0)",
                 zip(ids.tolist(), *columns, strict=True),
             )
+            if table.boxes is not None:
+                known = ~np.isnan(table.boxes).any(axis=1)
+                rows = zip(ids[known].tolist(), *table.boxes[known].T.tolist(), strict=True)
+                database.executemany("INSERT INTO boxes VALUES (?, ?, ?, ?, ?)", rows)
         return ids
 
     def vectors(self, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
@@ -287,6 +305,22 @@ class Store:
                 ).fetchall()
             )
 
+    def boxes(self, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return where each of some faces, ascending, is on its photo.
+
+        Returns
+        -------
+        ndarray of float64, shape (m, 4)
+            Left, top, right and bottom as shares of the photo as it is shown; NaN if unknown.
+        """
+        with self.database() as database:
+            rows = database.execute("SELECT * FROM boxes ORDER BY face").fetchall()
+        table = np.array(rows, np.float64).reshape(-1, 5)
+        found = np.full((len(faces), 4), np.nan)
+        known = np.isin(table[:, 0], faces, assume_unique=True)
+        found[np.searchsorted(faces, table[known, 0])] = table[known, 1:]
+        return found
+
     def parts(self) -> list[tuple[int, npt.NDArray[np.int64]]]:
         """Return number and face ids of every batch."""
         with self.database() as database:
@@ -320,6 +354,7 @@ class Store:
                 "UPDATE faces SET key = NULL, photo = NULL, taken = NULL, gone = 1 WHERE id = ?",
                 [(face,) for face in rows],
             )
+            database.executemany("DELETE FROM boxes WHERE face = ?", [(face,) for face in rows])
             for number, act in acts_in(database).items():
                 nameless = not {act.person, f"p{number}"}.isdisjoint(persons)
                 kept = act.without(rows, nameless=nameless).as_json()
@@ -527,7 +562,10 @@ class Store:
         path = self.folder / DATABASE
         if application != APPLICATION:
             raise InputError(f"{path} is not the database of a library: name the folder of one.")
-        if version != VERSION:
+        if version == 1:  # before boxes were kept
+            database.execute(f"CREATE TABLE IF NOT EXISTS boxes ({_TABLES['boxes']})")
+            database.execute(f"PRAGMA user_version = {VERSION}")
+        elif version != VERSION:
             raise InputError(
                 f"{path} is of version {version} of its schema, and this nsrfc reads version {VERSION}: "
                 f"install the nsrfc that wrote it, or a newer one."

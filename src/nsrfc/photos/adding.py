@@ -284,6 +284,7 @@ class _Intake:
                 keys=keys,
                 photos=[faces[row].photo for row in new],
                 taken=[faces[row].taken for row in new],
+                boxes=np.array([faces[row].share for row in new]),
                 thumbnails=[thumbnails[row] for row in new],
                 join=False,
             )
