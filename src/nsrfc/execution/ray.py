@@ -6,6 +6,7 @@ in a folder that all machines see.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from nsrfc.execution.work import Work
 
 __all__ = ["RayExecutor"]
+
+_OUTWARD = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Without it Ray listens on 127.0.0.1 alone, also on Linux; it is read when Ray is imported, and replaces
+the address that is given to `ray.init` (Ray 2.60)."""
 
 REACH_SECONDS = 20.0
 """How long a cluster may take to answer."""
@@ -45,6 +50,8 @@ class RayExecutor:
     part = None
 
     def __init__(self, workers: int, address: str | None = None, gpus: float = 0) -> None:
+        if address is None:
+            os.environ.setdefault(_OUTWARD, "0")
         try:
             import ray
         except ImportError as error:
@@ -52,8 +59,7 @@ class RayExecutor:
         self._ray, self._workers = ray, workers
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
         if address is None:
-            # Nobody beyond this machine is to reach what is started here.
-            quiet |= {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+            quiet |= {"num_cpus": workers, "include_dashboard": False}
         try:
             _check_reachable(address)
             ray.init(address, **quiet)
