@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["RayExecutor"]
 
 _OUTWARD = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Without it Ray listens on 127.0.0.1 alone, also on Linux; it is read when Ray is imported, and replaces
-the address that is given to `ray.init` (Ray 2.60)."""
+"""Without it Ray listens on 127.0.0.1 alone, also on Linux. It is read when Ray is imported; an address
+of this machine that is given to `ray.init` is replaced by the outward one (Ray 2.60)."""
 
 REACH_SECONDS = 20.0
 """How long a cluster may take to answer."""
