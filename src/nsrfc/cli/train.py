@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -130,6 +131,8 @@ def run(
         on_bad_rows=on_bad_rows(skip_bad),
     )
     seconds = time.perf_counter() - started
+    if os.environ.get("RANK", "0") != "0":
+        return
     if as_json:
         taken = {
             "plan": planned.as_dict(),
