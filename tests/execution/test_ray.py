@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 
 from nsrfc.chunks import STEP
-from nsrfc.errors import InputError
+from nsrfc.errors import OptionalDependencyError
 from nsrfc.execution.ray import RayExecutor
 from nsrfc.methods.base import Run
 from nsrfc.pipeline import cluster
@@ -89,7 +89,7 @@ def test_a_cluster_that_is_not_there_is_refused(address: str, tmp_path: Path) ->
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"nsrfc\[ray\]"):
+    with pytest.raises(OptionalDependencyError, match=r"nsrfc\[ray\]"):
         RayExecutor(2)
 
 

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsrfc.errors import InputError
+from nsrfc.errors import InputError, OptionalDependencyError
 
 if TYPE_CHECKING:
     from nsrfc.execution.work import Work
@@ -43,8 +43,10 @@ class RayExecutor:
 
     Raises
     ------
+    OptionalDependencyError
+        If Ray is not installed.
     InputError
-        If Ray is not installed, or there is no such cluster.
+        If there is no such cluster.
     """
 
     part = None
@@ -54,8 +56,8 @@ class RayExecutor:
             os.environ.setdefault(_OUTWARD, "0")
         try:
             import ray
-        except ImportError as error:
-            raise InputError('--executor ray: install the extra, pip install "nsrfc[ray]".') from error
+        except ImportError:
+            raise OptionalDependencyError("ray", "ray") from None
         self._ray, self._workers = ray, workers
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
         if address is None:
