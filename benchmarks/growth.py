@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsrfc.report.picture import TRUTH, require_matplotlib
-from nsrfc.storage.files import atomic_path
+from nsrfc.storage.outputs import atomic_path
 
 from . import tables
 

@@ -75,6 +75,58 @@ def _vector_columns(*, text: bool) -> Reader:
     return Reader(make, lambda folder: read_embeddings(folder / file, bad_rows=True), (file,))
 
 
+def _table(suffix: str) -> Reader:
+    """Vectors in a table of another kind than Parquet, the first of them missing."""
+    file = f"faces{suffix}"
+
+    def make(folder: Path) -> None:
+        import pyarrow as pa
+
+        rows = [None, *FACES[1:].tolist()]
+        if suffix == ".csv":
+            lines = (f'{name},"{row or ""}",0.5' for name, row in zip(NAMES, rows, strict=True))
+            (folder / file).write_text("\n".join(["id,embedding,score", *lines]), encoding="utf-8")
+        elif suffix == ".jsonl":
+            faces = (
+                {"id": name, "embedding": row} for name, row in zip(NAMES.tolist(), rows, strict=True)
+            )
+            (folder / file).write_text("\n".join(map(json.dumps, faces)), encoding="utf-8")
+        else:
+            table = pa.table({"id": NAMES, "embedding": pa.array(rows, pa.list_(pa.float32()))})
+            kind = pa.ipc.new_file if suffix == ".feather" else pa.ipc.new_stream
+            with pa.OSFile(str(folder / file), "wb") as stream, kind(stream, table.schema) as writer:
+                writer.write_table(table, max_chunksize=4)
+
+    return Reader(make, lambda folder: read_embeddings(folder / file, bad_rows=True), (file,))
+
+
+def _make_numbers(folder: Path) -> None:
+    names = ",".join(f"e{column}" for column in range(D))
+    np.savetxt(folder / "faces.csv", FACES, delimiter=",", header=names, comments="")
+
+
+def _make_tensors(folder: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"embedding": FACES, "id": PEOPLE}, folder / "faces.safetensors")
+
+
+def _make_pt(folder: Path, *, old: bool) -> None:
+    import torch
+
+    held = {"embedding": torch.from_numpy(FACES), "id": NAMES.tolist()}
+    torch.save(held, folder / "faces.pt", _use_new_zipfile_serialization=not old)
+
+
+def _make_shards(folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for number, rows in enumerate((slice(0, 4), slice(4, N))):
+        np.save(folder / f"img_emb_{number}.npy", FACES[rows].view("V2")[:, 1::2])  # as bfloat16
+        pq.write_table(pa.table({"path": NAMES[rows]}), folder / f"metadata_{number}.parquet")
+
+
 def _identities(suffix: str, people: np.ndarray[Any, Any] = PEOPLE) -> Reader:
     file = f"people{suffix}"
     return Reader(
@@ -199,6 +251,35 @@ READERS: dict[str, Reader] = {
     "parquet-text": _vector_columns(text=True),
     "parquet-numbers": _vector_columns(text=False),
     "bin": _embeddings(".bin"),
+    "arrow": _table(".arrow"),
+    "feather": _table(".feather"),
+    "csv-text": _table(".csv"),
+    "csv-numbers": Reader(
+        _make_numbers,
+        lambda folder: read_embeddings(folder / "faces.csv", bad_rows=True),
+        ("faces.csv",),
+    ),
+    "json-lines": _table(".jsonl"),
+    "safetensors": Reader(
+        _make_tensors,
+        lambda folder: read_embeddings(folder / "faces.safetensors"),
+        ("faces.safetensors",),
+    ),
+    "pt": Reader(
+        lambda folder: _make_pt(folder, old=False),
+        lambda folder: read_embeddings(folder / "faces.pt"),
+        ("faces.pt",),
+    ),
+    "pt-old": Reader(
+        lambda folder: _make_pt(folder, old=True),
+        lambda folder: read_embeddings(folder / "faces.pt"),
+        ("faces.pt",),
+    ),
+    "shards": Reader(
+        _make_shards,
+        lambda folder: read_embeddings(folder, id_key="path"),
+        ("img_emb_0.npy", "img_emb_1.npy", "metadata_1.parquet"),
+    ),
     "identities-npy": _identities(".npy", NAMES),
     "identities-npz": _identities(".npz", NAMES),
     "identities-parquet": _identities(".parquet", NAMES),
@@ -263,7 +344,8 @@ WORDS = (
 )
 BITS = (0, 1, 2**15, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**64 - 1)
 TYPES = (
-    *("<f4", ">f4", "<f2", "<f8", "<f16", "<c8", "<i4", ">i8", "<u8", "|b1", "|u1", "<M8[ns]", "|O"),
+    *("<V2", "<f4", ">f4", "<f2", "<f8", "<f16", "<c8"),
+    *("<i4", ">i8", "<u8", "|b1", "|u1", "<M8[ns]", "|O"),
     *("<U0", "<U1", "<U3", ">U8", "<U5000", "<U500000000", "|S0", "|S4", "|S2000000000", "|V0", "|V8"),
 )
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from nsrfc.errors import InputError, NsrfcError
-from nsrfc.storage.files import atomic_path, reading
+from nsrfc.storage.files import reading
+from nsrfc.storage.outputs import atomic_path
 
 from . import growth, tables
 

@@ -15,7 +15,7 @@ import pytest
 from nsrfc import FaceClusterer, InputError
 from nsrfc.model.bundle import NSRFC
 from nsrfc.model.settings import ModelSettings
-from nsrfc.storage.files import write_sums
+from nsrfc.storage.outputs import write_sums
 from nsrfc.synthetic import generate
 
 from .models import STRUCTURE, D, make_model

@@ -11,13 +11,8 @@ ROOT = Path(__file__).parents[1]
 def test_the_oldest_versions_allowed_are_those_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [
-        *project["dependencies"],
-        *extras["plot"],
-        *extras["ray"],
-        *extras["review"],
-        *extras["test"],
-    ]
+    tested = (extras[name] for name in ("photos", "plot", "ray", "review", "test"))
+    wanted = [*project["dependencies"], *(one for extra in tested for one in extra)]
     ranges = dict(one.split(">=") for one in wanted if "nsrfc[" not in one)
     lines = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))

@@ -6,7 +6,7 @@ import mmap
 import os
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,20 +17,24 @@ from nsrfc.errors import InputError
 
 __all__ = [
     "BATCH",
+    "BFLOAT16",
     "CHUNK",
     "ROWS",
     "SAMPLE",
     "STEP",
+    "ClosedRows",
     "FileRows",
+    "RowParts",
     "StoredRows",
+    "Vectors",
     "changed",
     "check_unchanged",
     "chunks",
+    "decoded_type",
     "file_state",
     "read_rows",
     "release",
     "sample_faces",
-    "stored",
 ]
 
 CHUNK = 16_384
@@ -47,6 +51,9 @@ BATCH = 512
 """Lists or edges that a network scores at a time; results do not depend on it."""
 
 
+BFLOAT16 = np.dtype("V2")
+"""What numpy knows of bfloat16 in a file: two bytes."""
+
 SAMPLE = 4096
 """Size of a sample of faces: the median of so many values is known to 0.02 standard deviations."""
 
@@ -56,20 +63,6 @@ def chunks(n: int, size: int | None = None) -> Iterator[slice]:
     size = size or CHUNK
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
-
-
-class StoredRows(ABC):
-    """Rows that are copied out of files when they are needed."""
-
-    filename: Any
-
-    @abstractmethod
-    def read(self, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
-        """Copy rows, consecutive ones or a few by number."""
-
-    @abstractmethod
-    def check_unchanged(self) -> None:
-        """Refuse files that were written to since they were opened."""
 
 
 class FileRows(np.memmap[Any, Any]):
@@ -156,34 +149,200 @@ class FileRows(np.memmap[Any, Any]):
         return values
 
 
-def stored(array: object) -> FileRows | StoredRows | None:
-    """Return an array as what it is if its rows are in files, else None."""
-    held: Any = array
-    return held if isinstance(held, FileRows | StoredRows) else None
+class StoredRows(ABC):
+    """Rows (n, d) that are copied out of files when they are needed.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype
+        As in the files.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @abstractmethod
+    def read(self, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+        """Copy rows, consecutive ones or some by number.
+
+        Raises
+        ------
+        InputError
+            As :meth:`FileRows.read`.
+        """
+
+    @abstractmethod
+    def check_unchanged(self) -> None:
+        """Refuse files that were written to since they were opened.
+
+        Raises
+        ------
+        InputError
+        """
 
 
-def read_rows(array: npt.NDArray[Any], rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
-    """Return rows of an array; those of `StoredRows` are copied out of their files.
+class ClosedRows(StoredRows):
+    """An array in a file that is open only while rows are read: thousands of files can be used.
+
+    Parameters
+    ----------
+    rows : FileRows
+    """
+
+    def __init__(self, rows: FileRows) -> None:
+        self.shape, self.dtype = rows.shape, rows.dtype
+        assert rows.filename is not None
+        self._path, self._offset, self._state = Path(rows.filename), rows.offset, rows._opened
+        self._order: Literal["C", "F"] = "C" if rows.flags.c_contiguous else "F"
+
+    def read(self, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+        """Copy rows; `InputError` also if the file was written to meanwhile."""
+        self.check_unchanged()
+        opened = FileRows.open(self._path, self.dtype, self.shape, self._offset, self._order)
+        return opened.read(rows)
+
+    def check_unchanged(self) -> None:
+        """Refuse a file that was written to since this was made."""
+        try:
+            state = file_state(self._path)
+        except OSError as error:
+            raise changed(self._path, "removed") from error
+        if state != self._state:
+            raise changed(self._path)
+
+
+class RowParts(StoredRows):
+    """Rows in several arrays, one after another, that are joined and decoded only as they are read.
+
+    Floats of either byte order become native ones. Two bytes without a type, which is what ``ml_dtypes``
+    writes into ``.npy`` files, are bfloat16 and become float32. ``numpy.asarray`` copies all rows.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray or StoredRows, shape (n_i, d)
+        In files or in memory.
+    name : path-like
+        The file or folder, for messages.
+    shards : sequence of str
+        Names of the parts, if they are shards.
+
+    Attributes
+    ----------
+    shape : (int, int)
+    dtype : dtype
+        The narrowest that holds all parts: float16, float32 or float64.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[npt.NDArray[Any] | StoredRows],
+        name: str | os.PathLike[str],
+        shards: Sequence[str] = (),
+    ) -> None:
+        self.filename = name
+        self._shards = shards
+        self._parts = list(parts)
+        self._starts = np.cumsum([0, *map(len, parts)])
+        self.shape = (int(self._starts[-1]), int(parts[0].shape[1]))
+        self.dtype = np.result_type(*(decoded_type(part.dtype) for part in parts))
+
+    def __getitem__(self, rows: slice | npt.ArrayLike) -> npt.NDArray[Any]:
+        return self.read(rows if isinstance(rows, slice) else np.arange(len(self))[np.asarray(rows)])
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        if copy is False:
+            raise ValueError("Rows in parts are an array only as a copy.")
+        return self.read(slice(None)).astype(dtype or self.dtype, copy=False)
+
+    def read(self, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+        """Copy rows, consecutive ones or some by number.
+
+        Raises
+        ------
+        InputError
+            As :meth:`FileRows.read`.
+        """
+        if isinstance(rows, slice):
+            first, stop, _ = rows.indices(len(self))
+            found = np.empty((max(0, stop - first), self.shape[1]), self.dtype)
+            for part, start in zip(self._parts, self._starts.tolist(), strict=False):
+                within = slice(max(0, first - start), max(0, min(len(part), stop - start)))
+                if within.start < within.stop:
+                    at = start + within.start - first
+                    found[at : at + within.stop - within.start] = decoded(read_rows(part, within))
+            return found
+        found = np.empty((len(rows), self.shape[1]), self.dtype)
+        place = np.searchsorted(self._starts, rows, "right") - 1
+        for number in np.unique(place).tolist():
+            here = place == number
+            inside = rows[here] - self._starts[number]
+            found[here] = decoded(read_rows(self._parts[number], inside))
+        return found
+
+    def check_unchanged(self) -> None:
+        """Refuse files that were written to since they were opened."""
+        for part in self._parts:
+            check_unchanged(part)
+
+    def release(self) -> None:
+        """Free the memory that holds pages of mapped files."""
+        for part in self._parts:
+            release(part)
+
+    def shards(self) -> list[tuple[str, slice]]:
+        """Return the name of each shard, and its rows."""
+        starts = self._starts.tolist()
+        return [(name, slice(*starts[i : i + 2])) for i, name in enumerate(self._shards)]
+
+
+Vectors = npt.NDArray[Any] | RowParts
+"""Embeddings (n, d): an array, in memory or mapped, or rows in parts."""
+
+
+def decoded_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type in which numbers in files are read: of this machine's byte order, no bfloat16."""
+    return np.dtype(np.float32) if dtype == BFLOAT16 else dtype.newbyteorder("=")
+
+
+def decoded(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return numbers in files in their `decoded_type`."""
+    if block.dtype == BFLOAT16:
+        bits = np.ascontiguousarray(block).view("<u2").astype(np.uint32)
+        return (bits << 16).view(np.float32)
+    return block.astype(decoded_type(block.dtype), copy=False)
+
+
+def read_rows(array: Vectors | StoredRows, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+    """Return rows of an array; those of `FileRows` and `StoredRows` are copied out of their files.
 
     Raises
     ------
     InputError
         As :meth:`FileRows.read`.
     """
-    held = stored(array)
-    return array[rows] if held is None else held.read(rows)
+    return array.read(rows) if isinstance(array, FileRows | StoredRows) else array[rows]
 
 
-def check_unchanged(array: npt.ArrayLike) -> None:
+def check_unchanged(array: npt.ArrayLike | StoredRows) -> None:
     """Refuse an array whose file was written to since it was opened; others are in memory.
 
     Raises
     ------
     InputError
     """
-    held = stored(array)
-    if held is not None:
-        held.check_unchanged()
+    if isinstance(array, FileRows | StoredRows):
+        array.check_unchanged()
 
 
 def file_state(file: Path | int) -> tuple[int, int]:
@@ -200,11 +359,13 @@ def changed(path: object, how: str = "changed") -> InputError:
     )
 
 
-def release(array: npt.ArrayLike) -> None:
+def release(array: npt.ArrayLike | StoredRows) -> None:
     """Free the memory that holds pages of a mapped file; they are read again when needed.
 
     Arrays mapped copy-on-write (mode "c") are left alone.
     """
+    if isinstance(array, RowParts):
+        array.release()
     if not isinstance(array, np.memmap) or array.mode == "c":
         return
     file: object = array.base

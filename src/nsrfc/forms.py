@@ -48,13 +48,23 @@ def matrix_of(X: npt.ArrayLike, name: str, *, missing: bool = False) -> npt.Arra
 
 
 def vector_of_text(text: str) -> _Array:
-    """Read a vector as databases write it, such as ``[0.1,0.2]``; it may be of no length.
+    """Read a vector as text, which may be of no length.
+
+    Parameters
+    ----------
+    text : str
+        As JSON and pgvector write it, ``[0.1,0.2]``, arrays of Postgres, ``{0.1,0.2}``, or numpy, whose
+        numbers have blanks between them: ``[0.1 0.2]``.
 
     Raises
     ------
     ValueError
         If the text is anything else.
     """
+    if text[:1] == "{" and text[-1:] == "}":
+        text = f"[{text[1:-1]}]"
+    if "," not in text and text[:1] == "[" and text[-1:] == "]":
+        return np.array(text[1:-1].split(), dtype=np.float32)
     numbers = json.loads(text)
     if not isinstance(numbers, list) or not all(type(each) in (int, float) for each in numbers):
         raise ValueError("no list of numbers")

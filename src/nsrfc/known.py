@@ -33,20 +33,14 @@ from nsrfc.methods.base import Method, Run
 from nsrfc.methods.placement import Placement
 from nsrfc.methods.registry import load_method
 from nsrfc.records import BAD_ROW, Clustering, ScorePrior
+from nsrfc.storage.arrays import open_npy
 from nsrfc.storage.embeddings import read_embeddings
-from nsrfc.storage.files import (
-    PathLike,
-    atomic_folder,
-    check_sums,
-    kind_of,
-    open_npy,
-    reading,
-    write_sums,
-)
+from nsrfc.storage.files import PathLike, kind_of, reading
 from nsrfc.storage.fingerprints import fingerprint
-from nsrfc.storage.parquet import read_scalar_column
+from nsrfc.storage.outputs import atomic_folder, check_sums, write_sums
 from nsrfc.storage.runs import RECORD as RUN
 from nsrfc.storage.runs import TABLE, read_labels, read_run
+from nsrfc.storage.tables import read_scalar_column
 from nsrfc.vectors import normalize_good
 
 if TYPE_CHECKING:
@@ -237,7 +231,7 @@ class KnownFaces:
             config = ClusterConfig.of(**record["config"])
             run = Run(device or "auto", record.get("dtype", "float32"))
             method, warning, used = record["method"], record["warning"], record["model"]
-        if kind_of(path) != "file":
+        if kind_of(path) not in ("file", "folder"):
             raise InputError(
                 f"The faces that were clustered in {folder} are not at {path}: name their file "
                 f"(--faces), or call from the folder in which they were clustered."

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import SAMPLE, check_unchanged, read_rows, stored
+from nsrfc.chunks import SAMPLE, FileRows, RowParts, StoredRows, Vectors, check_unchanged, read_rows
 from nsrfc.errors import InputError, shortened, shown
 
 __all__ = [
@@ -64,20 +64,20 @@ def as_matrix(X: npt.ArrayLike, name: str = "X", *, missing: bool = False) -> np
         If a row is missing, of another length than most or no vector, or no key of the dicts clearly
         holds the vector; the message names the rows, counted from 0.
     """
-    if stored(X) is not None or (isinstance(X, np.ndarray) and X.dtype != np.object_):
+    if isinstance(X, RowParts) or (isinstance(X, np.ndarray) and X.dtype != np.object_):
         return X
     from nsrfc.forms import matrix_of
 
     return matrix_of(X, name, missing=missing)
 
 
-def as_array(X: npt.ArrayLike, name: str = "X", *, missing: bool = False) -> npt.NDArray[Any]:
-    """Return what `as_matrix` returns as an array; rows that are in a file stay there."""
-    found: Any = as_matrix(X, name, missing=missing)
-    return np.asarray(found) if stored(found) is None else found
+def as_array(X: npt.ArrayLike, name: str = "X", *, missing: bool = False) -> Vectors:
+    """Return what `as_matrix` returns as an array; rows that are in files stay there."""
+    X = as_matrix(X, name, missing=missing)
+    return X if isinstance(X, FileRows | RowParts) else np.asarray(X)
 
 
-def check_vectors(vectors: npt.NDArray[Any], name: str) -> None:
+def check_vectors(vectors: Vectors, name: str) -> None:
     """Refuse embeddings that cannot be normalised.
 
     Works block by block: memory beside ``vectors`` is 8 bytes per face.
@@ -190,7 +190,7 @@ def normalize_good(
     return unit, good
 
 
-def good_rows(vectors: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_]:
+def good_rows(vectors: Vectors, name: str) -> npt.NDArray[np.bool_]:
     """Tell which rows of embeddings (n, d) are good.
 
     Raises
@@ -203,7 +203,7 @@ def good_rows(vectors: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_]:
     return good
 
 
-def usable_shape(vectors: npt.NDArray[Any], path: object, *, skip: bool) -> tuple[int, int]:
+def usable_shape(vectors: Vectors, path: object, *, skip: bool) -> tuple[int, int]:
     """Return the shape of the embeddings of a file without the rows that are left out.
 
     Raises
@@ -241,21 +241,21 @@ def skipped_in_words(good: npt.NDArray[np.bool_]) -> str | None:
     )
 
 
-def blocks(vectors: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+def blocks(vectors: Vectors) -> Iterator[npt.NDArray[Any]]:
     """Yield blocks of consecutive rows, of a few megabytes as float64."""
     rows = max(1, BLOCK_BYTES // (8 * vectors.shape[1]))
     for start in range(0, len(vectors), rows):
         yield read_rows(vectors, slice(start, start + rows))
 
 
-def checked_peaks(vectors: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
+def checked_peaks(vectors: Vectors, name: str) -> npt.NDArray[np.float64]:
     """Return the largest absolute value of each row (n,), after the checks of `check_vectors`."""
     peaks = row_peaks(vectors, name)
     refuse_rows(peaks, name)
     return peaks
 
 
-def row_peaks(vectors: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
+def row_peaks(vectors: Vectors, name: str) -> npt.NDArray[np.float64]:
     """Return the largest absolute value of each row (n,): NaN, infinity or 0 for a bad one."""
     check_matrix(vectors, name)
     with np.errstate(invalid="ignore"):
@@ -292,7 +292,10 @@ def refuse_missing(absent: npt.NDArray[np.bool_], name: str) -> None:
         )
 
 
-def check_matrix(vectors: npt.NDArray[Any], name: str) -> None:
+def check_matrix(
+    vectors: Vectors | StoredRows, name: str, *, dtype: npt.DTypeLike | None = None
+) -> None:
+    """Refuse anything but floats (n, d) with n, d >= 1, of ``dtype`` if they are decoded later."""
     if vectors.ndim != 2:
         raise InputError(
             f"{name} has shape {shown(vectors.shape)}, but embeddings are an array (faces, dimension): "
@@ -303,7 +306,7 @@ def check_matrix(vectors: npt.NDArray[Any], name: str) -> None:
             f"{name} is empty, with shape {shown(vectors.shape)}: "
             f"give at least one face and one dimension."
         )
-    if vectors.dtype not in (np.float16, np.float32, np.float64):
+    if (dtype or vectors.dtype) not in (np.float16, np.float32, np.float64):
         raise InputError(
             f"{name} holds {shortened(vectors.dtype)}, but embeddings are float16, float32 or float64: "
             f'convert it with .astype("float32").'

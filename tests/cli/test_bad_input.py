@@ -143,8 +143,8 @@ EMBEDDINGS = {
     "file as folder": Case("faces.npy/faces.npy", nothing, ("no file", "check")),
     "folder": Case("faces.npy", Path.mkdir, ("is a folder", ".parquet")),
     "pipe": Case("faces.npy", os.mkfifo, ("not a regular file",)),
-    "unknown suffix": Case("faces.csv", content("1,2"), (".csv", ".bin, .npy, .npz or .parquet")),
-    "no suffix": Case("faces", content("1,2"), ("no suffix", ".bin, .npy, .npz or .parquet")),
+    "unknown suffix": Case("faces.xls", content("1,2"), (".xls", ".npy, .npz, .parquet")),
+    "no suffix": Case("faces", content("1,2"), ("no suffix", ".npy, .npz, .parquet")),
     "NaN": Case("faces.npy", save(with_value(2, np.nan)), ("1 of 4 rows", "row 2", "remove")),
     "infinity": Case("faces.npy", save(with_value(0, -np.inf)), ("1 of 4 rows", "row 0", "remove")),
     "zeros": Case(
@@ -315,7 +315,7 @@ EMBEDDINGS = {
 IDENTITIES = {
     "missing file": Case("people.meta", nothing, ("no file", "check")),
     "folder": Case("people.npy", Path.mkdir, ("is a folder",)),
-    "unknown suffix": Case("people.txt", content("1"), (".txt", ".meta, .npy, .npz or .parquet")),
+    "unknown suffix": Case("people.txt", content("1"), (".txt", ".npy, .npz, .parquet")),
     "more labels": Case(
         "people.npy", save(np.arange(10)), ("10", "9 faces", "more labels than faces"), {"n": 9}
     ),

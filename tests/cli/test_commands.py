@@ -49,7 +49,7 @@ def command(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedP
 
 
 def vectors_of(path: Path) -> np.ndarray[Any, Any]:
-    return read_embeddings(path).vectors
+    return np.asarray(read_embeddings(path).vectors)
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def embeddings(path: Path) -> npt.NDArray[Any]:
-    return read_embeddings(path).vectors
+    return np.asarray(read_embeddings(path).vectors)
 
 
 def test_published_weights_become_a_model_that_clusters(

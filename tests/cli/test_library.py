@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from nsrfc.storage.files import write_npz
+from nsrfc.storage.arrays import write_npz
 from nsrfc.synthetic import generate
 
 from ..commands import refused, run, run_json

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pytest
 
 import nsrfc.pipeline
+from nsrfc.chunks import read_rows
 from nsrfc.errors import InputError
 from nsrfc.knn.copies import distinct_faces
 from nsrfc.storage.embeddings import read_embeddings, write_embeddings
@@ -179,7 +180,7 @@ def test_another_file_in_its_place_is_no_change(
         path.with_name("new.npy").replace(path)
 
     replace(faces)
-    np.testing.assert_array_equal(content.read(slice(None)), expected)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(read_rows(content, slice(None)), expected)
 
 
 CUT = """

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import faiss
@@ -18,14 +19,16 @@ from hypothesis import strategies as st
 
 from nsrfc.errors import InputError
 from nsrfc.knn import build as neighbors_module
+from nsrfc.knn import cells as search_module
 from nsrfc.knn import exact as exact_module
-from nsrfc.knn import inverted_file as search_module
 from nsrfc.knn import rebuilt as rebuilt_module
 from nsrfc.knn.build import build_neighbor_graph, sampled_recall
+from nsrfc.knn.exact import lists_among
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.storage.artifacts import Pieces
 from nsrfc.synthetic import generate
+from nsrfc.vectors import normalize
 
 Vectors = npt.NDArray[np.float32]
 
@@ -160,7 +163,7 @@ def test_an_approximate_search_that_was_cut_off_needs_no_index_to_go_on(
         with pytest.raises(KeyboardInterrupt):
             search()
     with monkeypatch.context() as second:
-        second.setattr(search_module, "inverted_file", cut_off)
+        second.setattr(search_module, "_center_index", cut_off)
         found = search()
     assert_same(found, build_neighbor_graph(faces, 20, method="approximate"))
     assert [path.name for path in tmp_path.iterdir()] == ["neighbours"], "what it was made of is gone"
@@ -187,7 +190,7 @@ class Impatient(Progress):
 def test_an_approximate_search_that_was_cut_off_finds_hardly_a_cell_twice(
     faces: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_module, "_INDEXED", 50)
+    monkeypatch.setattr(search_module, "_STEP", 50)
     monkeypatch.setattr("nsrfc.storage.artifacts.RECORD_SECONDS", 0)
 
     def search(progress: Progress) -> NeighborGraph:
@@ -211,11 +214,23 @@ def test_an_approximate_search_that_was_cut_off_finds_hardly_a_cell_twice(
 def test_going_on_among_neighbours_of_neighbours_finds_more(
     faces: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = []
-    for passes in (0, 2):
-        monkeypatch.setattr(neighbors_module, "PASSES", passes)
-        found.append(sampled_recall(build_neighbor_graph(faces, 20, method="approximate"), faces))
-    assert found[1] > found[0]
+    whole = sampled_recall(build_neighbor_graph(faces, 20, method="approximate"), faces)
+    monkeypatch.setattr(
+        search_module, "lists_around", lambda ids: partial(lists_among, around=ids, k=20, width=1)
+    )
+    assert whole > sampled_recall(build_neighbor_graph(faces, 20, method="approximate"), faces)
+
+
+@pytest.mark.parametrize("preset", ["wild", "ms1m"])
+def test_approximate_lists_hold_the_faces_of_an_identity_whichever_cells_are_drawn(preset: str) -> None:
+    made = generate(6_000, preset, dimension=128, seed=1)
+    X, person = normalize(made.embeddings), made.identities
+    true = build_neighbor_graph(X, 40, method="exact").ids
+    same = person[true] == person[:, None]
+    for seed in range(3):
+        found = build_neighbor_graph(X, 40, method="approximate", seed=seed).ids
+        held = (true[:, :, None] == found[:, None, :]).any(axis=2)
+        assert held[same].mean() > 0.97
 
 
 def test_auto_is_exact_for_few_faces(faces: Vectors) -> None:
@@ -342,5 +357,5 @@ def test_progress_shows_the_index_of_an_approximate_search(faces: Vectors) -> No
     progress = Recorder()
     build_neighbor_graph(faces, 20, method="approximate", progress=progress)
     n = len(faces)
-    assert progress.totals == {"index": [n + n // 4], "neighbours": [n] * (neighbors_module.PASSES + 1)}
+    assert progress.totals == {"index": [n + n // 4], "neighbours": [n] * 3}
     assert not any(progress.left.values())

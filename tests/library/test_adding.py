@@ -43,6 +43,21 @@ def test_two_batches_in_either_order_give_the_same_clusters(tmp_path: Path) -> N
     assert same_partition(a, by_row)
 
 
+def test_faces_may_join_after_many_batches(tmp_path: Path) -> None:
+    X = faces(900)[0]
+    old, *batches = np.split(np.arange(900), [600, 700, 800])
+    at_once = grown(tmp_path / "a", X, old, *batches)
+    later = grown(tmp_path / "b", X, old)
+    for rows in batches:
+        later.add(X[rows], join=False)
+    later.refresh()
+    before = later.store.key()
+    later.refresh()
+
+    assert same_partition(later.clusters, at_once.clusters)
+    assert later.store.key() == before
+
+
 @pytest.mark.parametrize("model", [None, "universal"])
 def test_added_faces_find_their_people(tmp_path: Path, model: str | None) -> None:
     X = faces(1200, seed=3)[0]

@@ -73,7 +73,7 @@ def data(generated: Path, tmp_path: Path) -> Path:
 
 
 def vectors_of(folder: Path, name: str) -> np.ndarray[Any, Any]:
-    return read_embeddings(folder / "features" / f"{name}.bin", dimension=256).vectors
+    return np.asarray(read_embeddings(folder / "features" / f"{name}.bin", dimension=256).vectors)
 
 
 def test_generated_parts_are_those_of_the_benchmark(generated: Path) -> None:

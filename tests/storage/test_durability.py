@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nsrfc.records import Clustering
-from nsrfc.storage.files import write_npy
+from nsrfc.storage.arrays import write_npy
 from nsrfc.storage.placing import placed_together
 from nsrfc.storage.runs import FILES, write_run
 

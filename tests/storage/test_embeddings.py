@@ -83,6 +83,7 @@ def test_npz_of_other_writers(tmp_path: Path, save: Callable[..., None], key: st
     save(tmp_path / "faces.npz", sizes=np.arange(7), **{key: faces})
     found = read_embeddings(tmp_path / "faces.npz").vectors
     np.testing.assert_array_equal(found, faces)
+    assert isinstance(found, np.ndarray)
     assert found.flags.aligned
 
 

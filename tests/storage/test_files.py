@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nsrfc.errors import InputError
-from nsrfc.storage.files import atomic_path, open_npy
+from nsrfc.storage.arrays import open_npy
+from nsrfc.storage.outputs import atomic_path
 
 
 def test_a_finished_file_takes_its_place(tmp_path: Path) -> None:

@@ -1,177 +1,267 @@
-"""Embeddings in shards give what the same rows in one file give, and are never gathered in one array."""
+"""Folders of shards: read as one array in the order of their numbers, refused where one is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from nsrfc.chunks import read_rows
-from nsrfc.embedders.geometry import Geometry
+from nsrfc import FaceClusterer
+from nsrfc.chunks import ClosedRows, RowParts, read_rows
 from nsrfc.errors import InputError
-from nsrfc.knn.copies import distinct_faces
-from nsrfc.storage.embeddings import write_embeddings
+from nsrfc.storage.arrays import open_npy
+from nsrfc.storage.embeddings import read_embeddings
 from nsrfc.storage.fingerprints import fingerprint
-from nsrfc.storage.runs import read_run
-from nsrfc.storage.shards import ShardRows, read_shards
+from nsrfc.storage.identities import read_names
 from nsrfc.synthetic import generate
+from nsrfc.vectors import normalize
 
-from ..commands import refused, run_json
+from ..commands import refused, run, run_json
 
-D = 16
-SIZES = (50, 1, 30, 40, 60, 70, 80, 90, 20, 10, 149)
-"""Rows of more than ten shards, so that their names are not in alphabetical order."""
-
-Vectors = npt.NDArray[np.float32]
-
-
-@pytest.fixture(scope="module")
-def faces() -> Vectors:
-    return generate(sum(SIZES), "wild", dimension=D, seed=1).embeddings
+SIZES = [5, 1, 7, 2, 3, 4, 6, 1, 2, 3, 8]
+BOUNDS = np.cumsum([0, *SIZES])
+N, D = int(BOUNDS[-1]), 16
+X = np.random.default_rng(0).normal(size=(N, D)).astype(np.float16)
+ROWS = X.astype(np.float32).tolist()
+NAMES = [f"{row}.jpg" for row in range(N)]
+PARTS = [slice(start, stop) for start, stop in pairwise(BOUNDS.tolist())]
 
 
-def parts(rows: npt.NDArray[np.generic]) -> list[npt.NDArray[np.generic]]:
-    return np.split(rows, np.cumsum(SIZES)[:-1])
+def write_shards(folder: Path, start: str = "img_emb_") -> None:
+    folder.mkdir(exist_ok=True)
+    for number, rows in enumerate(PARTS):
+        np.save(folder / f"{start}{number}.npy", X[rows])
 
 
-def clip_retrieval(folder: Path, faces: Vectors) -> None:
-    """Write the layout of clip-retrieval 2.x: float16, and metadata of the same rows."""
-    for name in ("img_emb", "text_emb", "metadata"):
-        (folder / name).mkdir(parents=True)
-    paths = np.array([f"{row}.jpg" for row in range(len(faces))])
-    for number, (own, names) in enumerate(zip(parts(faces), parts(paths), strict=True)):
-        np.save(folder / "img_emb" / f"img_emb_{number}.npy", own)
-        np.save(folder / "text_emb" / f"text_emb_{number}.npy", own[::-1])
-        table = pa.table({"image_path": pa.array(names)})
-        pq.write_table(table, folder / "metadata" / f"metadata_{number}.parquet")
+def write_tables(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for number, rows in enumerate(PARTS):
+        pd.DataFrame({"image_path": NAMES[rows]}).to_parquet(folder / f"metadata_{number}.parquet")
 
 
-def flat(folder: Path, faces: Vectors) -> None:
-    folder.mkdir()
-    for number, own in enumerate(parts(faces)):
-        np.save(folder / f"img_emb_{number}.npy", own)
+def test_shards_follow_by_number_and_stay_in_their_files(tmp_path: Path) -> None:
+    """clip-retrieval writes img_emb_0.npy ... img_emb_10.npy and metadata_0.parquet ..., in float16."""
+    write_shards(tmp_path)
+    write_tables(tmp_path)
+    found = read_embeddings(tmp_path)
+    assert found.ids is None
+    assert isinstance(found.vectors, RowParts)
+    assert found.vectors.dtype == np.float16
+    np.testing.assert_array_equal(np.asarray(found.vectors), X)
+    np.testing.assert_array_equal(normalize(found.vectors), normalize(X))
+    assert fingerprint(found.vectors) == fingerprint(X)
 
 
-def parquet(folder: Path, faces: Vectors) -> None:
-    folder.mkdir()
-    for number, own in enumerate(parts(faces)):
-        write_embeddings(folder / f"part-{number}.parquet", own)
+@pytest.mark.parametrize("place", [".", "../metadata"])
+def test_tables_beside_shards_name_their_rows(place: str, tmp_path: Path) -> None:
+    write_shards(tmp_path / "img_emb")
+    write_tables(tmp_path / "img_emb" / place)
+    found = read_embeddings(tmp_path / "img_emb", id_key="image_path")
+    assert np.asarray(found.ids).tolist() == NAMES
+    assert read_names(tmp_path / "img_emb", key="image_path").tolist() == NAMES
 
 
-LAYOUTS = {each.__name__: each for each in (clip_retrieval, flat, parquet)}
+def test_tables_that_do_not_belong_to_the_shards_are_refused(tmp_path: Path) -> None:
+    write_shards(tmp_path)
+    with pytest.raises(InputError, match=r"img_emb_0\.npy is described by no tables"):
+        read_embeddings(tmp_path, id_key="image_path")
+    write_tables(tmp_path)
+    pd.DataFrame({"image_path": ["x"]}).to_parquet(tmp_path / "metadata_3.parquet")
+    with pytest.raises(InputError, match=r"metadata_3\.parquet has 1 rows, but img_emb_3\.npy has 2"):
+        read_embeddings(tmp_path, id_key="image_path")
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_shards_hold_the_rows_of_one_file(
-    layout: Callable[[Path, Vectors], None], faces: Vectors, tmp_path: Path
-) -> None:
-    layout(tmp_path / "shards", faces)
-    vectors = read_shards(tmp_path / "shards").vectors
-    assert type(vectors).__name__ == ShardRows.__name__
-    assert vectors.shape == faces.shape
-    assert fingerprint(vectors) == fingerprint(faces)
-    rows = np.random.default_rng(0).permutation(len(faces))[:100]
-    np.testing.assert_array_equal(read_rows(vectors, rows), faces[rows])
-    np.testing.assert_array_equal(read_rows(vectors, slice(45, 140)), faces[45:140])
-    found, expected = distinct_faces(vectors), distinct_faces(faces)
-    np.testing.assert_array_equal(found.vectors, expected.vectors)
-    assert Geometry.of(vectors, found) == Geometry.of(faces, expected)
+def test_one_of_several_series_is_chosen_by_its_name(tmp_path: Path) -> None:
+    write_shards(tmp_path)
+    np.save(tmp_path / "text_emb_0.npy", X[:3])
+    line = refused("plan", tmp_path)
+    assert "img_emb_0.npy, text_emb_0.npy and those numbered like them, and more than one" in line
+    assert "none of these series is meant by the key audio" in refused(
+        "plan", tmp_path, "--key", "audio"
+    )
+    np.testing.assert_array_equal(np.asarray(read_embeddings(tmp_path, key="img").vectors), X)
 
 
-def test_shards_on_another_file_system_are_fetched(faces: Vectors, tmp_path: Path) -> None:
-    fsspec = pytest.importorskip("fsspec", reason="fsspec reads URLs")
-    flat(tmp_path / "shards", faces)
-    memory = fsspec.filesystem("memory")
-    memory.put(str(tmp_path / "shards"), "/faces", recursive=True)
-    for url in ("memory://faces", Path("memory://faces")):
-        assert fingerprint(read_shards(url).vectors) == fingerprint(faces)
-    local = read_shards((tmp_path / "shards").as_uri()).vectors
-    assert fingerprint(local) == fingerprint(faces)
+def test_a_missing_shard_is_noticed(tmp_path: Path) -> None:
+    write_shards(tmp_path)
+    (tmp_path / "img_emb_7.npy").unlink()
+    assert "lacks the shard of number 7 between img_emb_0.npy and img_emb_10.npy" in refused(
+        "plan", tmp_path
+    )
 
 
-def test_the_command_clusters_shards_and_writes_shards(faces: Vectors, tmp_path: Path) -> None:
-    clip_retrieval(tmp_path / "shards", faces)
+def test_a_missing_shard_of_a_stated_number_is_noticed(tmp_path: Path) -> None:
+    for number in (0, 1):
+        table = pa.table({"embedding": pa.array(ROWS, pa.list_(pa.float32()))})
+        pq.write_table(table, tmp_path / f"train-{number:05}-of-00003.parquet")
+    assert "lacks the shard of number 2 between" in refused("plan", tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".npz", ".safetensors"])
+def test_shards_with_names_of_their_own(suffix: str, tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    (tmp_path / "_SUCCESS").touch()
+    (tmp_path / "_metadata.parquet").write_bytes(b"of Spark")
+    for number, rows in enumerate(PARTS):
+        path = tmp_path / f"part-{number}{suffix}"
+        block = X[rows].astype(np.float32)
+        frame = pd.DataFrame({"id": NAMES[rows], "embedding": list(block)})
+        if suffix == ".parquet":
+            frame.to_parquet(path)
+        elif suffix == ".jsonl":
+            faces = [
+                {"id": name, "embedding": row}
+                for name, row in zip(NAMES[rows], block.tolist(), strict=True)
+            ]
+            path.write_text("\n".join(map(json.dumps, faces)))
+        elif suffix == ".npz":
+            np.savez(path, embedding=block, id=NAMES[rows])
+        else:
+            save_file({"embedding": block, "id": np.arange(N)[rows]}, path)
+    found = read_embeddings(tmp_path)
+    np.testing.assert_array_equal(np.asarray(found.vectors), X.astype(np.float32))
+    assert np.asarray(found.ids).tolist() == (list(range(N)) if suffix == ".safetensors" else NAMES)
+
+
+def test_tables_without_rows_are_passed_over(tmp_path: Path) -> None:
+    """Spark writes a file for each partition, also for those without rows."""
+    kind = pa.list_(pa.float32())
+    for number, rows in enumerate(
+        [X[:4].astype(np.float32).tolist(), [], X[4:].astype(np.float32).tolist()]
+    ):
+        pq.write_table(
+            pa.table({"embedding": pa.array(rows, kind)}), tmp_path / f"part-{number}.parquet"
+        )
+    np.testing.assert_array_equal(np.asarray(read_embeddings(tmp_path).vectors), X.astype(np.float32))
+
+
+def test_shards_of_several_lengths_or_kinds_are_refused(tmp_path: Path) -> None:
+    write_shards(tmp_path)
+    np.save(tmp_path / "img_emb_3.npy", X[:4, :9])
+    line = refused("plan", tmp_path)
+    assert "img_emb_3.npy holds embeddings of dimension 9, but img_emb_0.npy of 16" in line
+    np.save(tmp_path / "img_emb_3.npy", X[0])
+    assert "img_emb_3.npy has shape (16,)" in refused("plan", tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.csv").touch()
+    (tmp_path / "other" / "a.npz").touch()
+    assert "holds files of several kinds (.csv, .npz)" in refused("plan", tmp_path / "other")
+
+
+def test_bad_rows_are_counted_over_all_shards(tmp_path: Path) -> None:
+    write_shards(tmp_path)
+    for number, row in ((2, 0), (10, 7)):
+        block = X[PARTS[number]].copy()
+        block[row] = 0
+        np.save(tmp_path / f"img_emb_{number}.npy", block)
+    assert f"2 of {N} rows hold only zeros (rows 6, {N - 1})" in refused("plan", tmp_path)
+
+
+def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1]))
+    try:
+        for number in range(150):
+            np.save(tmp_path / f"{number}.npy", X[:2] + np.float16(number))
+        found = normalize(read_embeddings(tmp_path).vectors)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    np.testing.assert_array_equal(found[-2:], normalize(X[:2] + np.float16(149)))
+
+
+def test_a_folder_is_clustered_as_the_file_of_all_its_faces(tmp_path: Path) -> None:
+    faces = generate(300, "wild", dimension=32, seed=0).embeddings
     np.save(tmp_path / "faces.npy", faces)
-    output = tmp_path / "people"
-    run_json("cluster", tmp_path / "shards", "-o", output, "--model", "none", "--id", "image_path")
-    run_json("cluster", tmp_path / "faces.npy", "-o", tmp_path / "whole", "--model", "none")
-    labels = np.load(output / "labels.npy")
-    np.testing.assert_array_equal(labels, np.load(tmp_path / "whole" / "labels.npy"))
-    own = [
-        pq.read_table(output / "shards" / f"img_emb_{number}.parquet") for number in range(len(SIZES))
+    (tmp_path / "shards").mkdir()
+    for number in range(12):
+        np.save(tmp_path / "shards" / f"{number}.npy", faces[25 * number : 25 * (number + 1)])
+    records = [
+        run_json("cluster", tmp_path / name, "-m", "none", "-o", tmp_path / f"of {name}")
+        for name in ("faces.npy", "shards")
     ]
-    assert [table.num_rows for table in own] == list(SIZES)
-    np.testing.assert_array_equal(pa.concat_tables(own)["label"].to_numpy(), labels)
-    assert own[1]["image_path"].to_pylist() == ["50.jpg"]
-    people = pq.read_table(output / "people.parquet")
-    np.testing.assert_array_equal(people["faces"].to_numpy(), np.bincount(labels))
-    assert read_run(output) is not None
-    # A run on one file leaves no tables of shards behind.
-    run_json("cluster", tmp_path / "faces.npy", "-o", output, "--model", "none")
-    assert not (output / "shards").exists()
-    assert not (output / "people.parquet").exists()
+    labels = [np.load(tmp_path / f"of {name}" / "labels.npy") for name in ("faces.npy", "shards")]
+    np.testing.assert_array_equal(*labels)
+    assert records[0]["input"]["sha256"] == records[1]["input"]["sha256"]
+    run("predict", tmp_path / "of shards", tmp_path / "faces.npy", "-o", tmp_path / "placed")
+    line = refused("cluster", tmp_path / "shards", "-m", "none", "-o", tmp_path / "shards")
+    assert "would lie among the files of" in line
 
 
-def spoil_dimension(folder: Path) -> None:
-    np.save(folder / "img_emb_3.npy", np.ones((4, D + 1), np.float32))
+def test_a_shard_that_is_changed_or_removed_is_noticed(tmp_path: Path) -> None:
+    write_shards(tmp_path)
+    found = read_embeddings(tmp_path).vectors
+    np.save(tmp_path / "img_emb_3.npy", X[:3])
+    with pytest.raises(InputError, match=r"img_emb_3\.npy was changed while it was in use"):
+        normalize(found)
+    (tmp_path / "img_emb_3.npy").unlink()
+    with pytest.raises(InputError, match=r"img_emb_3\.npy was removed while it was in use"):
+        normalize(found)
 
 
-def spoil_rows(folder: Path) -> None:
-    np.save(folder / "img_emb_3.npy", np.zeros((4, D), np.float32))
-
-
-def spoil_file(folder: Path) -> None:
-    (folder / "img_emb_3.npy").write_bytes(b"nothing")
-
-
-def spoil_order(folder: Path) -> None:
-    np.save(folder / "img_emb_03.npy", np.ones((4, D), np.float32))
-
-
-def empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (spoil_dimension, "img_emb_3.npy holds embeddings of dimension 17"),
-        (spoil_rows, r"img_emb_3.npy: 4 of 4 rows hold only zeros"),
-        (spoil_file, "img_emb_3.npy"),
-        (spoil_order, "img_emb_0?3.npy and img_emb_0?3.npy have the same numbers"),
-        (empty, "holds no shards"),
-    ],
+@given(
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=5),
+    rows=st.one_of(
+        st.slices(12).filter(lambda part: part.step in (None, 1)),
+        st.lists(st.integers(0, 4), max_size=9),
+        st.none(),
+    ),
 )
-def test_shards_that_do_not_fit_are_refused(
-    spoil: Callable[[Path], None], words: str, faces: Vectors, tmp_path: Path
+def test_rows_in_parts_are_those_of_the_joined_array(
+    sizes: list[int], rows: slice | list[int] | None
 ) -> None:
-    flat(tmp_path / "shards", faces)
-    spoil(tmp_path / "shards")
-    with pytest.raises(InputError, match=words):
-        read_shards(tmp_path / "shards")
+    bounds = np.cumsum([0, *sizes])
+    whole = np.random.default_rng(0).normal(size=(bounds[-1], 3)).astype(np.float32)
+    kinds = ["<f4", ">f4", "<f4", "<f4", ">f4"]
+    parts = [
+        whole[start:stop].astype(kind)
+        for start, stop, kind in zip(bounds, bounds[1:], kinds, strict=False)
+    ]
+    found = RowParts(parts, "faces")
+    chosen: slice | npt.NDArray[np.int64]
+    if isinstance(rows, list):
+        chosen = np.array(rows, np.int64) % len(whole)
+    else:
+        chosen = slice(None) if rows is None else rows
+    np.testing.assert_array_equal(read_rows(found, chosen), whole[chosen])
+    assert found.shape == whole.shape
 
 
-def test_ids_must_be_of_the_same_rows(faces: Vectors, tmp_path: Path) -> None:
-    folder = tmp_path / "shards"
-    clip_retrieval(folder, faces)
-    assert "image_path" in refused("cluster", folder, "-o", tmp_path / "out", "--id", "url")
-    (folder / "metadata" / "metadata_4.parquet").unlink()
-    with pytest.raises(InputError, match="img_emb_4"):
-        read_shards(folder, id_key="image_path")
-    pq.write_table(pa.table({"image_path": ["a"]}), folder / "metadata" / "metadata_4.parquet")
-    with pytest.raises(InputError, match="1 rows"):
-        read_shards(folder, id_key="image_path")
+def test_an_array_opened_only_to_be_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "faces.npy", np.asfortranarray(X))
+    rows = ClosedRows(open_npy(tmp_path / "faces.npy"))
+    np.testing.assert_array_equal(rows.read(slice(3, 9)), X[3:9])
+    np.testing.assert_array_equal(rows.read(np.array([7, 0])), X[[7, 0]])
 
 
-def test_a_shard_that_changes_during_the_run_is_noticed(faces: Vectors, tmp_path: Path) -> None:
-    flat(tmp_path / "shards", faces)
-    vectors = read_shards(tmp_path / "shards").vectors
-    np.save(tmp_path / "shards" / "img_emb_5.npy", 2 * faces[:70])
-    with pytest.raises(InputError, match="changed"):
-        distinct_faces(vectors)
+def test_every_command_takes_a_folder(tmp_path: Path) -> None:
+    faces = generate(400, "wild", dimension=32, seed=0)
+    np.save(tmp_path / "faces.npy", faces.embeddings)
+    np.save(tmp_path / "people.npy", faces.identities)
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for number, rows in enumerate(np.split(np.arange(400), 4)):
+        np.save(shards / f"{number}.npy", faces.embeddings[rows])
+    for command, suffix in (("knn", ".npz"), ("refine", ".npy"), ("distances", ".npz")):
+        model = [] if command == "knn" else ["-m", "universal"]
+        contents = []
+        for source in (shards, tmp_path / "faces.npy"):
+            output = tmp_path / f"{command} of {source.stem}{suffix}"
+            run(command, source, *model, "-o", output)
+            contents.append(output.read_bytes())
+        assert contents[0] == contents[1], command
+    run("embedder-card", shards, "-o", tmp_path / "card.yaml")
+    run("library", "create", tmp_path / "family")
+    run("add", tmp_path / "family", shards)
+    found = FaceClusterer(model=None).fit_predict(read_embeddings(shards).vectors)
+    np.testing.assert_array_equal(found, FaceClusterer(model=None).fit_predict(faces.embeddings))

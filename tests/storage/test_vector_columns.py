@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -9,8 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nsrfc.errors import InputError
+from nsrfc.forms import vector_of_text
 from nsrfc.storage.embeddings import read_embeddings
 
 from ..commands import refused, run
@@ -87,6 +92,28 @@ def test_a_text_of_many_rows_is_read_once(tmp_path: Path) -> None:
     found = read_embeddings(tmp_path / "faces.parquet", bad_rows=True).vectors
     expected = np.tile([X[1], X[0], np.full(D, np.nan)], (500, 1))
     np.testing.assert_array_equal(found, expected.astype(np.float32))
+
+
+@given(
+    rows=st.lists(
+        st.lists(st.floats(-1e300, 1e300) | st.integers(-(10**20), 10**20), min_size=3, max_size=3),
+        min_size=1,
+        max_size=6,
+    ),
+    missing=st.sets(st.integers(0, 5)),
+)
+def test_texts_read_at_once_are_those_read_one_by_one(
+    rows: list[list[float]], missing: set[int]
+) -> None:
+    texts = [None if number in missing else json.dumps(row) for number, row in enumerate(rows)]
+    texts.append(json.dumps([0.25, 0.5, 1]))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "faces.parquet"
+        pq.write_table(pa.table({"embedding": pa.array(texts, pa.string())}), path)
+        found = read_embeddings(path, bad_rows=True).vectors
+    for vector, text in zip(np.asarray(found), texts, strict=True):
+        expected = np.full(3, np.nan, np.float32) if text is None else vector_of_text(text)
+        np.testing.assert_array_equal(vector, expected)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from nsrfc.cli import (
     library,
     ms1m,
     people,
+    photos,
     plan,
     predict,
     refine,
@@ -59,6 +60,7 @@ _COMMANDS = (
 for _module in _COMMANDS:
     app.command(_module.__name__.rpartition(".")[2].replace("_", "-"))(guarded(_module.run))
 _OF_LIBRARIES = (
+    photos.photos,
     library.add,
     people.people,
     people.name,

@@ -51,8 +51,7 @@ from nsrfc.cli.options import (
 )
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from nsrfc.chunks import Vectors
     from nsrfc.config import ClusterConfig
     from nsrfc.methods.base import Run
     from nsrfc.model.bundle import NSRFC
@@ -151,9 +150,7 @@ def run(
         with loading():
             trained = None if model == NO_MODEL else _read_model(model)
             progress = ConsoleProgress()
-            faces, described = read_faces(
-                embeddings, key, dimension, id_key, skip_bad, progress, sharded=True
-            )
+            faces, described = read_faces(embeddings, key, dimension, id_key, skip_bad, progress)
             shape = usable_shape(faces.vectors, embeddings, skip=skip_bad)
             kept = cache or _kept(output, model, shard)
             planned = _plan(shape, config, knn, trained, (kept, where is not None), max_memory)
@@ -206,14 +203,14 @@ def _written(
     output: Path, found: Clustering, record: dict[str, Any], faces: Embeddings, shard: str | None
 ) -> dict[str, Any]:
     """Write the run; of several processes, the first that has finished writes it."""
+    from nsrfc.chunks import RowParts
     from nsrfc.storage.locks import locked_output
     from nsrfc.storage.runs import holds, write_run
-    from nsrfc.storage.shards import shard_parts
 
     with nullcontext() if shard is None else locked_output(output, wait=True):
         if shard is not None and (written := holds(output, found)) is not None:
             return written
-        parts = shard_parts(faces.vectors)
+        parts = faces.vectors.shards() if isinstance(faces.vectors, RowParts) else []
         return write_run(output, found, record, ids=faces.ids, id_key=faces.id_key, shards=parts)
 
 
@@ -246,7 +243,7 @@ def _plan(
 
 
 def _clustered(
-    vectors: npt.NDArray[Any],
+    vectors: Vectors,
     model: NSRFC | None,
     config: ClusterConfig,
     knn: Path | None,

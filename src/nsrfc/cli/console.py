@@ -182,7 +182,9 @@ class _RateColumn(ProgressColumn):
     """Items per second."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
+        speed = task.speed or 0.0
+        text = f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s"
+        return Text(text if speed else "", style="progress.data.speed")
 
 
 def announce(planned: Plan) -> None:

@@ -34,8 +34,8 @@ def run(
     from nsrfc.report.comparison import compare
     from nsrfc.report.picture import draw, require_matplotlib
     from nsrfc.resources.clustering import plan
-    from nsrfc.storage.files import atomic_path
     from nsrfc.storage.locks import locked_output
+    from nsrfc.storage.outputs import atomic_path
     from nsrfc.storage.runs import check_folder, versions, write_json
     from nsrfc.synthetic import generate
 

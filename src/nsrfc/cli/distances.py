@@ -63,9 +63,10 @@ def run(
     from nsrfc.model.bundle import load_model
     from nsrfc.pipeline import pair_probabilities
     from nsrfc.storage.embeddings import read_embeddings
-    from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.files import known_suffix
     from nsrfc.storage.locks import locked_files
     from nsrfc.storage.neighbors import read_neighbors, write_neighbors
+    from nsrfc.storage.outputs import check_outputs
 
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [embeddings, knn])

@@ -34,8 +34,9 @@ def run(
     from nsrfc.embedders.geometry import Geometry, measured_card
     from nsrfc.knn.copies import distinct_faces
     from nsrfc.storage.embeddings import read_embeddings
-    from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.files import known_suffix
     from nsrfc.storage.locks import locked_files
+    from nsrfc.storage.outputs import check_outputs
 
     known_suffix(output, SUFFIXES, "embedder cards")
     check_outputs([output], [embeddings])

@@ -19,25 +19,19 @@ def read_faces(
     id_key: str | None,
     skip_bad: bool,
     progress: Progress,
-    *,
-    sharded: bool = False,
 ) -> tuple[Embeddings, dict[str, Any]]:
     """Read embeddings, and describe them with a fingerprint of their content.
-
-    With ``sharded``, they may be in a folder of shards, or at a URL.
 
     Raises
     ------
     InputError
-        As :func:`nsrfc.storage.embeddings.read_embeddings`, or `nsrfc.storage.shards.read_shards`.
+        As :func:`nsrfc.storage.embeddings.read_embeddings`.
     """
     from nsrfc.storage.embeddings import read_embeddings
     from nsrfc.storage.fingerprints import fingerprint
-    from nsrfc.storage.shards import is_sharded, read_shards
 
-    read = read_shards if sharded and is_sharded(path) else read_embeddings
     with progress.stage("reading", 1) as advance:
-        faces = read(path, key=key, dimension=dimension, id_key=id_key, bad_rows=skip_bad)
+        faces = read_embeddings(path, key=key, dimension=dimension, id_key=id_key, bad_rows=skip_bad)
         advance(1)
     with progress.stage("fingerprint", 1) as advance:
         sha256 = fingerprint(faces.vectors)

@@ -55,10 +55,11 @@ def run(
     """Generate face embeddings with identities that behave like real ones."""
     from nsrfc.errors import InputError
     from nsrfc.ms1m.files import DIMENSION
+    from nsrfc.storage.arrays import write_npz
     from nsrfc.storage.embeddings import write_embeddings
-    from nsrfc.storage.files import atomic_path, write_npz
     from nsrfc.storage.identities import write_identities
     from nsrfc.storage.locks import locked_files
+    from nsrfc.storage.outputs import atomic_path
     from nsrfc.synthetic import generate
 
     if layout is FacesLayout.MS1M:
@@ -101,7 +102,8 @@ def _check_files(output: Path, identities: Path | None) -> None:
     from nsrfc.errors import InputError
     from nsrfc.storage import embeddings as embedding_files
     from nsrfc.storage import identities as identity_files
-    from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.files import known_suffix
+    from nsrfc.storage.outputs import check_outputs
 
     suffix = known_suffix(output, embedding_files.SUFFIXES, "embeddings")
     files = [output]

@@ -51,9 +51,10 @@ def run(
     from nsrfc.knn.copies import among_all
     from nsrfc.resources.clustering import plan_search
     from nsrfc.storage.embeddings import read_embeddings
-    from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.files import known_suffix
     from nsrfc.storage.locks import locked_files
     from nsrfc.storage.neighbors import write_neighbors
+    from nsrfc.storage.outputs import check_outputs
     from nsrfc.vectors import normalize_good, usable_shape
 
     known_suffix(output, (".npz",), "neighbour graphs")

@@ -66,12 +66,17 @@ class Dtype(StrEnum):
 
 
 EmbeddingsFile = Annotated[
-    Path, typer.Argument(help="Embeddings: .npy, .npz, .parquet or .bin.", show_default=False)
+    Path,
+    typer.Argument(
+        help="Embeddings: .npy, .npz, .parquet, .csv, .jsonl, .arrow, .safetensors, .pt, .bin, or a "
+        "folder of such files.",
+        show_default=False,
+    ),
 ]
 GraphFile = Annotated[Path, typer.Argument(help="Neighbour graph: .npz.", show_default=False)]
 Key = Annotated[
     str | None,
-    typer.Option(help="Array (.npz) or column (.parquet) to read.", show_default=False),
+    typer.Option(help="Array or column to read, where there are several.", show_default=False),
 ]
 Dimension = Annotated[
     int | None,
@@ -83,7 +88,7 @@ IdKey = Annotated[
     str | None,
     typer.Option(
         "--id",
-        help="Array (.npz) or column (.parquet) that names the faces in the output: 'id' by default.",
+        help="Array or column that names the faces in the output: 'id' by default.",
         show_default=False,
     ),
 ]

@@ -61,9 +61,10 @@ def run(
     from nsrfc.model.bundle import load_model
     from nsrfc.pipeline import refine_embeddings
     from nsrfc.storage.embeddings import SUFFIXES, read_embeddings, write_embeddings
-    from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.files import known_suffix
     from nsrfc.storage.locks import locked_files
     from nsrfc.storage.neighbors import read_neighbors
+    from nsrfc.storage.outputs import check_outputs
 
     known_suffix(output, SUFFIXES, "embeddings")
     check_outputs([output], [embeddings, knn])

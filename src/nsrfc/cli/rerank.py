@@ -34,9 +34,10 @@ def run(
     """Re-rank a neighbour graph by the overlap of reciprocal neighbours."""
     from nsrfc.graph.reranking import rerank
     from nsrfc.resources.clustering import plan_reranking
-    from nsrfc.storage.files import check_outputs, known_suffix
+    from nsrfc.storage.files import known_suffix
     from nsrfc.storage.locks import locked_files
     from nsrfc.storage.neighbors import read_neighbors, write_neighbors
+    from nsrfc.storage.outputs import check_outputs
 
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [graph])

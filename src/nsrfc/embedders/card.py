@@ -16,7 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from nsrfc.config import Count, Dimension, Number, Positive, Share, Text, problem
 from nsrfc.errors import InputError
 from nsrfc.records import ScorePrior
-from nsrfc.storage.files import PathLike, atomic_path, existing_file, kind_of, known_suffix
+from nsrfc.storage.files import PathLike, existing_file, kind_of, known_suffix
+from nsrfc.storage.outputs import atomic_path
 
 __all__ = ["SUFFIXES", "EmbedderCard", "Norm", "OperatingPoint", "Statistic", "card_names", "find_card"]
 

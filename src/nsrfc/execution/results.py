@@ -22,8 +22,10 @@ from nsrfc.execution.manifest import Manifest, content_hash
 from nsrfc.execution.shelf import Shelf, mapped
 from nsrfc.execution.work import Block, Work
 from nsrfc.rowstore import Arrays, Columns, RowStore, RowTask, Stage, block_rows, unseen
+from nsrfc.storage.arrays import open_npy
 from nsrfc.storage.artifacts import Artifacts, key_of
-from nsrfc.storage.files import atomic_path, kind_of, open_npy, writing
+from nsrfc.storage.files import kind_of, writing
+from nsrfc.storage.outputs import atomic_path
 
 __all__ = ["TaskResults", "TaskRows"]
 
@@ -170,7 +172,7 @@ class TaskRows:
         if not all(kind_of(self._path(name)) == "file" for name in columns):
             return None
         try:
-            arrays = {name: open_npy(self._path(name)) for name in columns}
+            arrays: Arrays = {name: open_npy(self._path(name)) for name in columns}
         except InputError:
             return None
         for name, (shape, dtype) in columns.items():

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.errors import InputError
-from nsrfc.storage.files import kind_of, open_npy, write_npy, writing
+from nsrfc.storage.arrays import open_npy, write_npy
+from nsrfc.storage.files import kind_of, writing
 from nsrfc.storage.fingerprints import fingerprint
 
 __all__ = ["LARGE", "Shelf", "mapped", "unpacked"]

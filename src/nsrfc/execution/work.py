@@ -13,7 +13,7 @@ from nsrfc.chunks import chunks
 from nsrfc.execution.manifest import Manifest, Rows, content_hash
 from nsrfc.execution.shelf import Shelf, unpacked
 from nsrfc.rowstore import Arrays, RowTask
-from nsrfc.storage.files import read_npz_array, write_npz
+from nsrfc.storage.arrays import read_npz_array, write_npz
 
 __all__ = ["Block", "Work", "run_block"]
 

@@ -24,9 +24,9 @@ import numpy.typing as npt
 
 from nsrfc.chunks import sample_faces
 from nsrfc.errors import InputError
+from nsrfc.knn.cells import lists_nearby
 from nsrfc.knn.copies import DistinctFaces, find_copies, renumber
 from nsrfc.knn.exact import Lists, exact_lists, filled, index_lists, recall
-from nsrfc.knn.rebuilt import lists_around
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.rowstore import MemoryRows, RowStore
@@ -47,9 +47,6 @@ EXACT_LIMIT = 100_000
 GPU_FROM = 20_000
 """Minimum number of faces for which ``device="auto"`` looks for a GPU; for fewer, starting it takes
 longer."""
-
-PASSES = 2
-"""Number of passes over the neighbours of neighbours in an approximate search."""
 
 _METHODS = ("auto", "exact", "approximate")
 
@@ -84,7 +81,7 @@ def build_neighbor_graph(
     k : int
         Length of a list, the face itself included; clamped to n.
     method : {"auto", "exact", "approximate"}
-        ``exact`` compares all pairs. ``approximate`` searches a few cells of an inverted file, then
+        ``exact`` compares all pairs. ``approximate`` searches a few cells of several partitions, then
         among the neighbours of the neighbours found (NN-descent, Dong, Moses and Li, WWW 2011), and logs
         its recall; it is deterministic for the same rows and seed. ``auto`` is exact up to `EXACT_LIMIT`
         faces.
@@ -131,7 +128,7 @@ def build_neighbor_graph(
 
         check_index(index, X, copies.group)
     if approximate and index is None:
-        ids, similarities = _approximate(vectors, width, seed, PASSES, store, progress)
+        ids, similarities = lists_nearby(vectors, width, seed, store, progress)
     else:
         ids, similarities = filled(vectors, width, searched, store, progress)
     if copies.any:
@@ -250,22 +247,3 @@ def _products(vectors: _Vectors, device: str) -> Products | None:
     from nsrfc.knn.gpu import products_on
 
     return products_on(vectors, device)
-
-
-def _approximate(
-    vectors: _Vectors, k: int, seed: int, passes: int, pieces: RowStore, progress: Progress | None
-) -> tuple[_Ids, _Vectors]:
-    """Search the cells near each face, then ``passes`` times among the neighbours of neighbours."""
-
-    def lists() -> Lists:
-        if passes == 0:
-            from nsrfc.knn.inverted_file import inverted_file
-
-            index = inverted_file(vectors, seed, pieces.before(), progress)
-            return partial(index_lists, k=k, index=index)
-        return lists_around(_approximate(vectors, k, seed, passes - 1, pieces.before(), progress)[0])
-
-    found = filled(vectors, k, lists, pieces, progress)
-    for needed_no_more in (pieces.before(), pieces.before().before()):
-        needed_no_more.discard()
-    return found

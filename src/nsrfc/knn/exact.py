@@ -32,6 +32,7 @@ __all__ = [
     "lists_among",
     "proposed",
     "ranked",
+    "ranked_in",
     "recall",
 ]
 
@@ -185,7 +186,9 @@ def lists_among(
     ids, similarities
         As in :func:`index_lists`.
     """
-    return _ranked(vectors, rows, around[rows, :width], around, k)
+    n, listed = around.shape
+    starts = np.arange(0, (n + 1) * listed, listed)
+    return ranked_in(vectors, rows, around[rows, :width], around.ravel(), starts, k)
 
 
 def ranked(
@@ -193,16 +196,36 @@ def ranked(
 ) -> tuple[_Ids, _Vectors]:
     """Return the k best candidates of each row, the row itself first."""
     own = np.arange(len(rows), dtype=np.int32)[:, None]
-    return _ranked(vectors, rows, own, candidates.astype(np.int32), k)
+    starts = np.arange(len(rows) + 1) * candidates.shape[1]
+    return ranked_in(vectors, rows, own, candidates.astype(np.int32).ravel(), starts, k)
 
 
-def _ranked(vectors: _Vectors, rows: _Rows, near: _Ids, lists: _Ids, k: int) -> tuple[_Ids, _Vectors]:
-    """Return the k best rows in some lists (m, w) for each row, given by their numbers (q, t)."""
+def ranked_in(
+    vectors: _Vectors, rows: _Rows, near: _Ids, members: _Ids, starts: _Rows, k: int
+) -> tuple[_Ids, _Vectors]:
+    """Return the k best candidates of each row, which are in groups that many rows share.
+
+    Parameters
+    ----------
+    vectors, rows, k
+        As in :func:`exact_lists`.
+    near : ndarray of int32, shape (q, t)
+        Groups of each row; -1 = none.
+    members : ndarray of int32, shape (m,)
+        Rows of ``vectors``, by group; -1 = none. They may come several times.
+    starts : ndarray of int64, shape (groups + 1,)
+        Where the members of each group start.
+
+    Returns
+    -------
+    ids, similarities
+        As in :func:`index_lists`.
+    """
     ids = np.full((len(rows), k), -1, np.int32)
     similarities = np.zeros((len(rows), k), np.float32)
     near = np.ascontiguousarray(near)
     at_once(
-        partial(_rank, vectors, rows[part], near[part], lists, ids[part], similarities[part])
+        partial(_rank, vectors, rows[part], near[part], members, starts, ids[part], similarities[part])
         for part in parts(len(rows))
     )
     return ids, similarities
@@ -222,7 +245,13 @@ def dot(vectors: _Vectors, i: int, j: int) -> float:
 
 @compiled()
 def _rank(
-    vectors: _Vectors, rows: _Rows, near: _Ids, lists: _Ids, ids: _Ids, similarities: _Vectors
+    vectors: _Vectors,
+    rows: _Rows,
+    near: _Ids,
+    members: _Ids,
+    starts: _Rows,
+    ids: _Ids,
+    similarities: _Vectors,
 ) -> None:
     # The last row of which a face was a candidate.
     seen = np.full(len(vectors), -1, np.int32)
@@ -233,10 +262,11 @@ def _rank(
         seen[i] = r
         held = np.int64(1)
         for a in range(near.shape[1]):
-            if near[r, a] < 0:
+            group = near[r, a]
+            if group < 0:
                 continue
-            for c in range(lists.shape[1]):
-                j = np.int64(lists[near[r, a], c])
+            for m in range(starts[group], starts[group + 1]):
+                j = np.int64(members[m])
                 if j >= 0 and seen[j] != r:
                     seen[j] = r
                     held = _insert(j, dot(vectors, i, j), held, ids[r], scores)

@@ -19,7 +19,8 @@ from nsrfc.library.evidence import Kept
 from nsrfc.methods.base import Run
 from nsrfc.methods.placement import COPY
 from nsrfc.records import EdgeList
-from nsrfc.storage.files import kind_of, read_npz_array, write_npz
+from nsrfc.storage.arrays import read_npz_array, write_npz
+from nsrfc.storage.files import kind_of
 
 __all__ = ["ADDED", "Added", "added_since", "placed"]
 

@@ -161,10 +161,12 @@ class Clusters:
         self.tidy()
 
     def refresh(self, run: Run | None) -> None:
-        """Take in faces that were just added: by a new run if they are many, or all are few."""
+        """Take in faces that the last run did not see: by a new run if they are many, or all are few."""
         if self._store.last_run() is None:
             return
         kept, n = self.kept(), self._store.n
+        if not len(np.setdiff1d(self._store.faces(), kept.faces, assume_unique=True)):
+            return
         if n <= SMALL or n - len(kept.faces) > len(kept.faces):
             self.find(kept.record["model"], ClusterConfig.of(**kept.record["config"]), run)
         else:

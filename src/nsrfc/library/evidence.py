@@ -36,7 +36,9 @@ from nsrfc.methods.base import Method, Run
 from nsrfc.methods.registry import load_method, recorded_method
 from nsrfc.pipeline import Evidence
 from nsrfc.records import DensityGraph, EdgeList, ImpostorScores, Neighborhood, ScorePrior
-from nsrfc.storage.files import atomic_folder, open_npy, read_npz_array, reading, write_npy, write_npz
+from nsrfc.storage.arrays import open_npy, read_npz_array, write_npy, write_npz
+from nsrfc.storage.files import reading
+from nsrfc.storage.outputs import atomic_folder
 
 __all__ = ["Kept", "keep"]
 

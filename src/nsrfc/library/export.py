@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsrfc.storage.files import PathLike, atomic_path, known_suffix
+from nsrfc.storage.files import PathLike, known_suffix
+from nsrfc.storage.outputs import atomic_path
 
 if TYPE_CHECKING:
     from nsrfc.library.library import Group, Library

@@ -159,6 +159,7 @@ class Library:
         thumbnails: Sequence[bytes | None] | None = None,
         embedder: str | None = None,
         skip_bad: bool = False,
+        join: bool = True,
         run: Run | None = None,
     ) -> _Faces:
         """Add faces; if the library was clustered before, they join its clusters.
@@ -180,6 +181,8 @@ class Library:
             What made the embeddings, to be compared with that of the library.
         skip_bad : bool
             Whether rows that are missing, zero, NaN or infinite are left out.
+        join : bool
+            Whether they join the clusters now, or with :meth:`refresh`, where many batches are added.
         run : Run, optional
 
         Returns
@@ -216,8 +219,14 @@ class Library:
             if thumbnails is not None:
                 images = zip(ids.tolist(), thumbnails, strict=True)
                 self._store.keep_thumbnails({face: image for face, image in images if image is not None})
-            self._found.refresh(run)
+            if join:
+                self._found.refresh(run)
         return ids
+
+    def refresh(self, run: Run | None = None) -> None:
+        """Let faces that were added with ``join=False`` join the clusters, if there are any."""
+        with self._store.alone():
+            self._found.refresh(run)
 
     def cluster(
         self,

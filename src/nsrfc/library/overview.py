@@ -19,7 +19,8 @@ from nsrfc.graph.confidence import confidence
 from nsrfc.library.decision import Decision
 from nsrfc.library.explain import Explanation
 from nsrfc.library.questions import Question
-from nsrfc.storage.files import PathLike, atomic_path
+from nsrfc.storage.files import PathLike
+from nsrfc.storage.outputs import atomic_path
 
 if TYPE_CHECKING:
     from nsrfc.library.library import Group

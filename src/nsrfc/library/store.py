@@ -28,17 +28,10 @@ import numpy.typing as npt
 from nsrfc.errors import InputError, enumerate_names, shown
 from nsrfc.library.acts import Act
 from nsrfc.library.consistency import Facts
-from nsrfc.storage.files import (
-    check_place,
-    kind_of,
-    open_npy,
-    read_npz_array,
-    sync,
-    write_npy,
-    write_npz,
-    writing,
-)
+from nsrfc.storage.arrays import open_npy, read_npz_array, write_npy, write_npz
+from nsrfc.storage.files import kind_of, writing
 from nsrfc.storage.locks import locked
+from nsrfc.storage.outputs import check_place, sync
 
 __all__ = [
     "ARTIFACTS",
@@ -283,6 +276,16 @@ class Store:
             ).fetchall()
         by_id = {row["id"]: dict(row) for row in rows}
         return [by_id[face] for face in faces if face in by_id]
+
+    def ids_of(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return the ids of those faces that have one of the keys."""
+        with self.database() as database:
+            return dict(
+                database.execute(
+                    "SELECT key, id FROM faces WHERE key IN (SELECT value FROM json_each(?))",
+                    (json.dumps(list(keys)),),
+                ).fetchall()
+            )
 
     def parts(self) -> list[tuple[int, npt.NDArray[np.int64]]]:
         """Return number and face ids of every batch."""

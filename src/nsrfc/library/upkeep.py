@@ -15,6 +15,7 @@ from nsrfc.errors import InputError
 from nsrfc.library.acts import ConflictError, replay
 from nsrfc.library.consistency import check as check_consistency
 from nsrfc.library.evidence import Kept
+from nsrfc.library.pictures import PICTURES, Pictures
 from nsrfc.library.store import DATABASE, SCHEMA, THUMBNAILS, Store, is_sound, new_database
 from nsrfc.storage.files import kind_of, writing
 
@@ -55,6 +56,9 @@ def erase(store: Store, run: Path | None) -> None:
     if not len(faces):
         return
     store.erase_embeddings(faces)
+    pictures = Pictures.of(store.folder)
+    if pictures is not None:
+        pictures.erase(faces)
     if run is not None:
         kept = Kept.load(run)
         # A scene of several faces is the mean of all; only one that is left without a face goes.
@@ -90,6 +94,11 @@ def check(store: Store, *, mend: bool = False) -> Iterator[Problem]:
         if mend:
             path.unlink()
         yield Problem(f"{path} is damaged: thumbnails are lost, give them again.", mend)
+    path = store.folder / PICTURES
+    if kind_of(path) == "file" and not is_sound(path):
+        if mend:
+            path.unlink()
+        yield Problem(f"{path} is damaged: run nsrfc photos again, which finds the faces anew.", mend)
     try:
         check_consistency(replay(store.acts()), store.facts())
     except (InputError, ConflictError) as error:

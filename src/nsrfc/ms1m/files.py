@@ -25,8 +25,9 @@ import numpy.typing as npt
 from nsrfc.errors import InputError, shown
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
+from nsrfc.storage.arrays import npz_headers
 from nsrfc.storage.embeddings import read_embeddings, write_embeddings
-from nsrfc.storage.files import PathLike, npz_headers, reading
+from nsrfc.storage.files import PathLike, reading
 from nsrfc.storage.identities import read_identities, write_identities
 from nsrfc.storage.neighbors import read_neighbors
 from nsrfc.synthetic import GeneratedFaces, generate
@@ -215,6 +216,7 @@ def read_part(folder: PathLike, name: str, progress: Progress | None = None) -> 
     """
     files = Files.of(folder, name)
     vectors = read_embeddings(files.features, dimension=DIMENSION).vectors
+    assert isinstance(vectors, np.ndarray)  # of .bin
     identities = read_identities(files.labels)
     n = len(vectors)
     if len(identities) != n:

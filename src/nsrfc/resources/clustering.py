@@ -13,7 +13,7 @@ from nsrfc.chunks import BATCH, CHUNK, ROWS
 from nsrfc.config import MOST_FACES, ClusterConfig
 from nsrfc.errors import InputError, shown
 from nsrfc.knn.build import EXACT_LIMIT
-from nsrfc.knn.inverted_file import FACES_PER_CELL, FLAT_CENTRES
+from nsrfc.knn.cells import AVERAGED_SHARE, FACES_PER_CELL, FLAT_CENTRES, GROUPS, PARTITIONS
 from nsrfc.methods.rules import Rules
 from nsrfc.resources.costs import COSTS
 from nsrfc.resources.machine import available_cores
@@ -31,8 +31,14 @@ BLOCK_BYTES = 20 * 2**20
 GRAPH_BYTES_PER_NEIGHBOR = 8
 """Per face and neighbour: an id and a similarity, in memory and in the cache."""
 
-INDEX_BYTES_PER_VALUE = 5
-"""Per face and dimension: the index of the approximate search, with its centres."""
+ORDERED_BYTES_PER_VALUE = 4
+"""Per face and dimension: the vectors in the order of their cells, in an approximate search."""
+
+CELL_BYTES = 160
+"""Per face: cells near it, while they are put in order."""
+
+IDS_BYTES_PER_NEIGHBOR = 4
+"""Per face and neighbour: the lists that the second pass of an approximate search starts from."""
 
 CHUNK_BYTES_PER_NEIGHBOR = 40
 """Per neighbour of the faces processed at a time: working copies."""
@@ -73,13 +79,10 @@ PAIR_FLOP_PER_SECOND = 1e11
 PAIR_OVERHEAD_FLOP = 300
 """Cost of a pair besides its 2 d FLOP: selecting the best."""
 
-INDEX_PASSES = 2.25
-"""How often the approximate search compares a face with the centres."""
+GROUPED_OVERHEAD = 3
+"""A search in groups of centres takes as long as comparing so many times the centres visited."""
 
-LINKED_CENTERS = 75_000
-"""A search through a graph of centres takes as long as comparing this many centres."""
-
-LISTED_SECONDS = 1e-6
+LISTED_SECONDS = 4e-7
 """Approximate search on one core, per face and dimension, besides the centres."""
 
 REBUILD_SECONDS = 6e-9
@@ -172,14 +175,16 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     if method == "auto":
         method = "exact" if n <= EXACT_LIMIT else "approximate"
     centers = n // FACES_PER_CELL
-    compared = centers if centers < FLAT_CENTRES else LINKED_CENTERS
-    pairs = n * (n if method == "exact" else INDEX_PASSES * compared)
+    compared = centers if centers <= FLAT_CENTRES else GROUPED_OVERHEAD * (1 + GROUPS) * centers**0.5
+    pairs = n * (n if method == "exact" else PARTITIONS * (1 + 1 / AVERAGED_SHARE) * compared)
     seconds = pairs * (2 * dimension + PAIR_OVERHEAD_FLOP) / PAIR_FLOP_PER_SECOND / available_cores()
     if method == "approximate":
         seconds += LISTED_SECONDS * n * dimension / available_cores()
-    # First the index, then the lists that the next pass starts from.
-    lists = GRAPH_BYTES_PER_NEIGHBOR * n * k
-    index_bytes = max(INDEX_BYTES_PER_VALUE * n * dimension, lists) if method == "approximate" else 0
+    lists, more = GRAPH_BYTES_PER_NEIGHBOR * n * k, 0
+    if method == "approximate":
+        # First the lists in the order of cells, then beside them those in the order of faces.
+        ordered = n * (ORDERED_BYTES_PER_VALUE * dimension + CELL_BYTES + IDS_BYTES_PER_NEIGHBOR * k)
+        more = max(ordered, lists)
     # The lists of an approximate search and of its two preliminary passes.
     kept = 3 * lists if method == "approximate" else lists
     return Plan(
@@ -189,7 +194,7 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
         method,
         (
             Stage("vectors", 8 * n * dimension, BLOCK_BYTES, START_SECONDS),
-            Stage("neighbours", lists, BLOCK_BYTES + index_bytes, seconds, kept),
+            Stage("neighbours", lists, BLOCK_BYTES + more, seconds, kept),
         ),
     )
 

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nsrfc.chunks import STEP
+from nsrfc.knn.cells import CELLS, PARTITIONS
 from nsrfc.model.settings import ModelSettings
-from nsrfc.resources.clustering import INDEX_BYTES_PER_VALUE, TORCH_BYTES
+from nsrfc.resources.clustering import ORDERED_BYTES_PER_VALUE, TORCH_BYTES
 from nsrfc.resources.machine import available_cores
 from nsrfc.resources.plan import RUNTIME_BYTES, Plan
 from nsrfc.rowstore import block_rows
@@ -136,13 +137,14 @@ def share(planned: Plan, workers: int, model: ModelSettings | None) -> SharedPla
     shape = planned.n, planned.dimension, planned.k
     driver = DRIVER_BYTES_PER_FACE * planned.n + 2 * planned.n * vectors
     if planned.method == "approximate":
-        driver += INDEX_BYTES_PER_VALUE * planned.n * planned.dimension
+        driver += ORDERED_BYTES_PER_VALUE * planned.n * planned.dimension
     return SharedPlan(*shape, workers, tuple(stages), RUNTIME_BYTES + driver)
 
 
 def _made_bytes(planned: Plan, vectors: int, lists: int, model: ModelSettings | None) -> dict[str, int]:
     """Bytes that the tasks of every stage make, per face."""
-    searched = 3 * lists + 8 if planned.method == "approximate" else lists
+    cells = 4 * PARTITIONS * (CELLS + 1)
+    searched = 3 * lists + cells if planned.method == "approximate" else lists
     found = {"neighbours": 0 if planned.method == "given" else searched, "near-copies": lists}
     if model is None:
         # Three times scores, rebuilt lists and densities; whitened vectors; two means.
@@ -159,6 +161,7 @@ def _made_bytes(planned: Plan, vectors: int, lists: int, model: ModelSettings | 
 
 def _passes(planned: Plan, model: ModelSettings | None) -> dict[str, int]:
     """How often every stage searches among the neighbours of neighbours."""
-    searched = 2 if planned.method == "approximate" else 0
+    # The cells near a face hold as many others as four such searches.
+    searched = 5 if planned.method == "approximate" else 0
     rebuilt = {"clusters": 3} if model is None else {"refinement": 2}
     return {"neighbours": searched, "near-copies": 1, **rebuilt}

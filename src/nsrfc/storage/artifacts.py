@@ -33,21 +33,11 @@ import numpy.typing as npt
 from nsrfc.chunks import chunks, release
 from nsrfc.errors import InputError
 from nsrfc.rowstore import Arrays, MemoryRows, OrderedRows, RowStore
-from nsrfc.storage.files import (
-    ArrayHeader,
-    PathLike,
-    atomic_path,
-    kind_of,
-    npz_headers,
-    open_npy,
-    read_npz_array,
-    read_text,
-    reading,
-    write_npz,
-    writing,
-)
+from nsrfc.storage.arrays import ArrayHeader, npz_headers, open_npy, read_npz_array, write_npz
+from nsrfc.storage.files import PathLike, kind_of, read_text, reading, writing
 from nsrfc.storage.fingerprints import fingerprint
 from nsrfc.storage.locks import locked
+from nsrfc.storage.outputs import atomic_path
 
 __all__ = ["Artifacts", "Pieces", "key_of"]
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from nsrfc.chunks import changed, read_rows, stored
+from nsrfc.chunks import FileRows, RowParts, Vectors, changed, read_rows
 
 __all__ = ["check_fingerprint", "fingerprint"]
 
 CHUNK_BYTES = 1 << 24
 
 
-def fingerprint(array: npt.NDArray[Any]) -> str:
+def fingerprint(array: Vectors) -> str:
     """Return the SHA-256 of an array's shape, dtype and bytes, in hexadecimal.
 
     Memory: one block of rows. Mapped arrays and arrays in memory have equal fingerprints.
@@ -27,13 +25,12 @@ def fingerprint(array: npt.NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def check_fingerprint(array: npt.NDArray[Any], expected: str) -> None:
+def check_fingerprint(array: Vectors, expected: str) -> None:
     """Refuse an array whose file no longer has the content that was used; others are in memory.
 
     Raises
     ------
     InputError
     """
-    held = stored(array)
-    if held is not None and fingerprint(array) != expected:
-        raise changed(held.filename)
+    if isinstance(array, FileRows | RowParts) and fingerprint(array) != expected:
+        raise changed(array.filename)

@@ -4,8 +4,11 @@
 |------------|-------------------------------------------------------------------------------|
 | `.npy`     | one array (n,) of integers or strings                                         |
 | `.npz`     | the array of a given key, or `identity`, or `label`, or the only (n,) one      |
-| `.parquet` | the column of a given name, or `identity`, or `label`, or the only one not `id` |
+| tables     | the column of a given name, or `identity`, or `label`, or the only one not `id` |
 | `.meta`    | text, one integer per line                                                    |
+
+Tables are Parquet, Arrow, CSV and JSON lines, see :mod:`nsrfc.storage.tables`. Of these only Parquet is
+written.
 """
 
 from __future__ import annotations
@@ -19,25 +22,21 @@ import numpy.typing as npt
 from nsrfc.chunks import read_rows
 from nsrfc.errors import InputError, shown
 from nsrfc.identities import NO_NAME, UNKNOWN, check_identities, identity_array, numbered
-from nsrfc.storage.files import (
-    PathLike,
-    atomic_path,
-    check_text,
-    choose,
-    existing_file,
-    known_suffix,
-    npz_headers,
-    open_npy,
-    read_npz_array,
-    reading,
-    write_npy,
-    write_npz,
-)
-from nsrfc.storage.parquet import read_scalar_column, write_scalar_column
+from nsrfc.storage import tables
+from nsrfc.storage.arrays import check_text, npz_headers, open_npy, read_npz_array, write_npy, write_npz
+from nsrfc.storage.files import PathLike, choose, existing_file, known_suffix, reading
+from nsrfc.storage.folders import folder_at
+from nsrfc.storage.outputs import atomic_path
+from nsrfc.storage.parquet import joined, write_scalar_column
+from nsrfc.storage.shards import described_by, shards_in
+from nsrfc.storage.tables import read_scalar_column
 
 __all__ = ["read_identities", "read_names", "write_identities"]
 
 SUFFIXES = (".meta", ".npy", ".npz", ".parquet")
+"""Of files that are written."""
+
+READ_SUFFIXES = tuple(sorted({*SUFFIXES, *tables.SUFFIXES}))
 PREFERRED_KEYS = ("identity", "label")
 ID_KEY = "id"
 
@@ -50,9 +49,9 @@ def read_identities(
     Parameters
     ----------
     path : path-like
-        An ``.npy``, ``.npz``, ``.parquet`` or ``.meta`` file.
+        A file of a kind in the table above, or the folder of shards that `read_embeddings` reads.
     key : str, optional
-        Name of the array (``.npz``) or column (``.parquet``). Not needed if it is called ``identity`` or
+        Name of the array or column. Not needed if it is called ``identity`` or
         ``label``, or is the only candidate.
     n : int, optional
         Expected number of identities.
@@ -86,7 +85,26 @@ def read_names(
     InputError
         As `read_identities`.
     """
-    path = existing_file(path, SUFFIXES, "identities")
+    path = Path(path)
+    folder = folder_at(path)
+    if folder is not None:
+        found = []
+        for table in described_by(shards_in(folder), folder):
+            with folder.fetched(table) as local:
+                found.append(_read_file(local, key))
+        identities = joined(found, str(path))
+    else:
+        identities = _read_file(existing_file(path, READ_SUFFIXES, "identities"), key)
+    if n is not None and len(identities) != n:
+        relation = "more labels than faces" if len(identities) > n else "fewer labels than faces"
+        raise InputError(
+            f"{path} has {len(identities)} identities, but there are {n} faces ({relation}): "
+            f"give the file that belongs to these embeddings."
+        )
+    return identities
+
+
+def _read_file(path: Path, key: str | None) -> npt.NDArray[np.int64 | np.str_]:
     suffix = path.suffix.lower()
     if key is not None and suffix in (".npy", ".meta"):
         raise InputError(f"{path} holds one array without a name: leave out the key {key!r}.")
@@ -101,14 +119,7 @@ def read_names(
     else:
         identities = read_scalar_column(path, key, PREFERRED_KEYS, ID_KEY, (UNKNOWN, NO_NAME))
     check_text(identities, str(path))
-    identities = identity_array(identities, str(path))
-    if n is not None and len(identities) != n:
-        relation = "more labels than faces" if len(identities) > n else "fewer labels than faces"
-        raise InputError(
-            f"{path} has {len(identities)} identities, but there are {n} faces ({relation}): "
-            f"give the file that belongs to these embeddings."
-        )
-    return identities
+    return identity_array(identities, str(path))
 
 
 def write_identities(path: PathLike, identities: npt.ArrayLike) -> None:

@@ -17,14 +17,8 @@ import numpy.typing as npt
 
 from nsrfc.errors import InputError, enumerate_names, shortened, shown
 from nsrfc.records import NeighborGraph
-from nsrfc.storage.files import (
-    PathLike,
-    existing_file,
-    known_suffix,
-    npz_headers,
-    read_npz_array,
-    write_npz,
-)
+from nsrfc.storage.arrays import npz_headers, read_npz_array, write_npz
+from nsrfc.storage.files import PathLike, existing_file, known_suffix
 from nsrfc.vectors import enumerate_rows
 
 __all__ = ["neighbors_shape", "read_neighbors", "write_neighbors"]

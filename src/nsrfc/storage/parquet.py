@@ -5,7 +5,7 @@ pyarrow is imported inside the functions, so that a run without Parquet files do
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +14,11 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.chunks import Vectors
 from nsrfc.errors import InputError, shortened, shown
-from nsrfc.storage.files import (
-    MOST_LETTERS,
-    PathLike,
-    atomic_path,
-    check_room,
-    choose,
-    existing_file,
-    reading,
-)
+from nsrfc.storage.arrays import MOST_LETTERS, check_room
+from nsrfc.storage.files import PathLike, existing_file, reading
+from nsrfc.storage.outputs import atomic_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +31,6 @@ __all__ = [
     "is_text",
     "joined",
     "open_parquet",
-    "read_scalar_column",
     "scalar_block",
     "stated_values",
     "write_list_column",
@@ -50,57 +44,9 @@ BATCH_VALUES = 1 << 19
 ROW_GROUP_ROWS = 65536
 
 
-def read_scalar_column(
-    path: Path,
-    key: str | None,
-    preferred: Sequence[str],
-    id_key: str,
-    gaps: tuple[int, str] | None = None,
-) -> npt.NDArray[Any]:
-    """Read a column of integers or strings; the caller checks other numeric types.
-
-    Parameters
-    ----------
-    path : Path
-        The Parquet file.
-    key : str or None
-        The column; by default the first of ``preferred``, or the only one that is not ``id_key``.
-    preferred : sequence of str
-        Names chosen by default.
-    id_key : str
-        Name of a column that is never chosen by default.
-    gaps : (int, str), optional
-        What stands for null among integers and among strings; among floats it is NaN. By default null is
-        refused.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, no column fits, or entries are neither numbers nor strings.
-    """
-    with open_parquet(path) as file:
-        names = file.schema_arrow.names
-        fitting = [name for name in names if name != id_key]
-        key = choose(path, key, names, fitting, preferred, "column of identities")
-        name = f"{path}: column {shown(key)}"
-        n = file.metadata.num_rows
-        check_room(8 * n, name)
-        blocks = []
-        filled = 0
-        for batch in file.iter_batches(BATCH_ROWS, columns=[key]):
-            blocks.append(scalar_block(batch.column(key), name, filled, gaps=gaps))
-            filled += len(batch)
-        check_count(path, n, filled)
-    return joined(blocks, name) if blocks else np.empty(0, dtype=np.int64)
-
-
 def write_list_column(
     path: PathLike,
-    values: npt.NDArray[Any],
+    values: Vectors,
     key: str,
     ids: npt.NDArray[Any] | None,
     id_key: str,

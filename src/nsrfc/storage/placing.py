@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nsrfc.storage.files import INCOMING, PathLike, kind_of, refuse_folder, sync, writing
+from nsrfc.storage.files import INCOMING, PathLike, kind_of, writing
 from nsrfc.storage.locks import locked
+from nsrfc.storage.outputs import refuse_folder, sync
 
 __all__ = ["placed_together"]
 

@@ -32,20 +32,10 @@ import numpy.typing as npt
 from nsrfc import __version__
 from nsrfc.errors import InputError
 from nsrfc.records import BAD_ROW, UNCLUSTERED, Clustering
-from nsrfc.storage.files import (
-    PathLike,
-    atomic_path,
-    check_outputs,
-    check_place,
-    file_hash,
-    kind_of,
-    read_text,
-    reading,
-    sync,
-    writing,
-)
+from nsrfc.storage.files import PathLike, kind_of, read_text, reading, writing
 from nsrfc.storage.identities import read_identities
 from nsrfc.storage.locks import clear, locked
+from nsrfc.storage.outputs import atomic_path, check_outputs, check_place, file_hash, sync
 
 if TYPE_CHECKING:
     import pyarrow as pa

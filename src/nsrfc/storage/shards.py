@@ -1,336 +1,207 @@
-"""Embeddings in shards: a folder of files whose rows follow each other, never gathered in one array.
+"""A folder of shards: files whose rows follow each other, as ``img_emb_0.npy``, ``img_emb_1.npy``, ...
 
-Read are the layout of clip-retrieval, ``img_emb/img_emb_0.npy`` beside ``metadata/metadata_0.parquet``,
-with or without these subfolders, and any folder of ``.npy`` or ``.parquet`` files. Shards are in order
-of the numbers in their names: 2 comes before 10.
-
-A folder may be the URL of another file system that fsspec reads (``s3://``, ``gs://``, ...). Its shards
-are fetched one at a time, and again for each pass over the faces.
+Shards are in the order of the numbers in their names, 10 after 9. ``.npy`` files are taken first: tables
+beside them, such as ``metadata_0.parquet``, describe their rows. Files whose names begin with ``.`` or
+``_`` are left alone.
 """
 
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import StoredRows, changed, read_rows
-from nsrfc.errors import InputError
-from nsrfc.storage.embeddings import Embeddings, read_embeddings
-from nsrfc.storage.files import kind_of
-from nsrfc.storage.parquet import open_parquet, read_scalar_column
+from nsrfc.chunks import StoredRows, Vectors, changed, read_rows
+from nsrfc.errors import InputError, enumerate_names, shortened
+from nsrfc.storage import tables
+from nsrfc.storage.folders import Folder
 
-__all__ = ["ShardRows", "is_sharded", "read_shards", "shard_parts"]
+__all__ = ["LastShard", "described_by", "shards_in"]
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]+:/+")
-
-
-class Files(Protocol):
-    """The files of a folder."""
-
-    def names(self) -> list[str]:
-        """Return the paths of all files, below the folder."""
-
-    def local(self, name: str) -> Any:  # noqa: ANN401
-        """Return a context in which a file has a path on this machine."""
-
-    def state(self, name: str) -> object:
-        """Return what differs once a file was changed."""
+# Records of libraries that lie beside shards, such as state.json of Hugging Face, are no shards.
+_TABLES = tuple(suffix for suffix in tables.SUFFIXES if suffix != ".json")
+_ARRAYS = (".npz", ".pt", ".pth", ".safetensors")
 
 
-@dataclass(frozen=True)
-class LocalFiles:
-    """The files of a folder of this machine."""
+class LastShard:
+    """Reads shards whole when rows of them are needed, and holds the one that it read last.
 
-    folder: Path
-
-    def names(self) -> list[str]:
-        """Return the paths of all files, below the folder."""
-        found = (*self.folder.glob("*"), *self.folder.glob("*/*"))
-        return [path.relative_to(self.folder).as_posix() for path in found if path.is_file()]
-
-    @contextmanager
-    def local(self, name: str) -> Iterator[Path]:
-        """Yield the path of a file."""
-        yield self.folder / name
-
-    def state(self, name: str) -> object:
-        """Return size and time of the last change of a file."""
-        found = (self.folder / name).stat()
-        return found.st_size, found.st_mtime_ns
-
-
-@dataclass(frozen=True)
-class RemoteFiles:
-    """The files of a folder of another file system."""
-
-    system: Any
-    folder: str
-
-    @classmethod
-    def at(cls, url: str) -> RemoteFiles:
-        """Open the file system of a URL.
-
-        Raises
-        ------
-        InputError
-            If what reads it is not installed.
-        """
-        import fsspec
-
-        try:
-            system, folder = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise InputError(f"{url} cannot be read ({error}): install what reads it.") from error
-        return cls(system, folder)
-
-    def names(self) -> list[str]:
-        """Return the paths of all files, below the folder."""
-        found = self.system.find(self.folder, maxdepth=2)
-        below = len(self.folder.rstrip("/")) + 1
-        return [path[below:] for path in found]
-
-    @contextmanager
-    def local(self, name: str) -> Iterator[Path]:
-        """Fetch a file, for as long as it is read."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / PurePosixPath(name).name
-            self.system.get_file(f"{self.folder.rstrip('/')}/{name}", str(path))
-            yield path
-
-    def state(self, name: str) -> object:
-        """Return the size of a file, and what else its file system knows of its last change."""
-        known = self.system.info(f"{self.folder.rstrip('/')}/{name}")
-        return [known.get(each) for each in ("size", "ETag", "mtime", "LastModified", "created")]
-
-
-class ShardRows(StoredRows):
-    """Rows of several files, one after the other, as an array (n, d); one file is open at a time.
-
-    Attributes
+    Parameters
     ----------
-    filename : str
-        The folder.
-    names : sequence of str
-        The shards.
-    bounds : ndarray of int64, shape (s + 1,)
-        Shard i holds the rows ``bounds[i]`` to ``bounds[i + 1]``.
+    folder : Folder
+    read : callable
+        Returns the embeddings in a file.
     """
 
-    def __init__(
-        self, filename: str, files: Files, names: Sequence[str], read: Callable[[Path], Embeddings]
-    ) -> None:
-        self.filename, self.names = filename, list(names)
-        self._files, self._read = files, read
-        self._states = [files.state(name) for name in self.names]
-        self._open: tuple[int, npt.NDArray[Any]] | None = None
-        shapes, dtypes = [], []
-        for number in range(len(self.names)):
-            vectors = self._vectors(number)
-            shapes.append(vectors.shape)
-            dtypes.append(vectors.dtype)
-        for name, shape in zip(self.names, shapes, strict=True):
-            if shape[1] != shapes[0][1]:
-                raise InputError(
-                    f"{filename}: {name} holds embeddings of dimension {shape[1]}, {self.names[0]} of "
-                    f"{shapes[0][1]}: give a folder of one embedder."
-                )
-        self.bounds = np.concatenate(([0], np.cumsum([shape[0] for shape in shapes])))
-        self.shape, self.dtype = (int(self.bounds[-1]), shapes[0][1]), np.result_type(*dtypes)
+    def __init__(self, folder: Folder, read: Callable[[Path], Vectors]) -> None:
+        self._folder, self._read = folder, read
+        self._held: tuple[Path, npt.NDArray[Any]] | None = None
 
-    ndim = 2
+    def rows(self, path: Path, vectors: Vectors) -> StoredRows:
+        """Return the rows of a shard, which holds ``vectors`` now."""
+        return _LoadedRows(self, path, vectors, self._folder.state(path))
 
-    def __len__(self) -> int:
-        return self.shape[0]
+    def vectors(self, path: Path) -> npt.NDArray[Any]:
+        """Return the embeddings of a shard."""
+        if self._held is None or self._held[0] != path:
+            self._held = None
+            with self._folder.fetched(path) as local:
+                # A file that was fetched is gone afterwards.
+                self._held = path, np.array(read_rows(self._read(local), slice(None)))
+        return self._held[1]
 
-    def __getitem__(self, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
-        return self.read(rows)
+    def state(self, path: Path) -> object:
+        """Return what differs once a shard was written to."""
+        return self._folder.state(path)
+
+
+class _LoadedRows(StoredRows):
+    def __init__(self, last: LastShard, path: Path, vectors: Vectors, state: object) -> None:
+        self._last, self._path, self._state = last, path, state
+        self.shape, self.dtype = vectors.shape, vectors.dtype
 
     def read(self, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
-        """Copy rows, consecutive ones or a few by number.
-
-        Raises
-        ------
-        InputError
-            If a shard cannot be read any more.
-        """
-        if isinstance(rows, slice):
-            rows = np.arange(*rows.indices(len(self)))
-        found = np.empty((len(rows), self.shape[1]), self.dtype)
-        shard = np.searchsorted(self.bounds, rows, side="right") - 1
-        for number in np.unique(shard):
-            here = shard == number
-            wanted, vectors = rows[here] - self.bounds[number], self._vectors(int(number))
-            first, stop = int(wanted[0]), int(wanted[-1]) + 1
-            consecutive = np.array_equal(wanted, np.arange(first, stop))
-            chosen = slice(first, stop) if consecutive else wanted
-            found[here] = read_rows(vectors, chosen)
-        return found
+        vectors = self._last.vectors(self._path)
+        if vectors.shape != self.shape:
+            raise changed(self._path)
+        return vectors[rows]
 
     def check_unchanged(self) -> None:
-        """Refuse shards that were written to since they were opened.
-
-        Raises
-        ------
-        InputError
-        """
-        for name, state in zip(self.names, self._states, strict=True):
-            if self._files.state(name) != state:
-                raise changed(f"{self.filename}/{name}")
-
-    def parts(self) -> list[tuple[str, slice]]:
-        """Return the name of each shard, without its suffix, and its rows."""
-        stems = [PurePosixPath(name).stem for name in self.names]
-        return [
-            (stem, slice(int(first), int(stop)))
-            for stem, first, stop in zip(stems, self.bounds[:-1], self.bounds[1:], strict=True)
-        ]
-
-    def _vectors(self, number: int) -> npt.NDArray[Any]:
-        """Return the embeddings of a shard; they stay open until another is read."""
-        if self._open is None or self._open[0] != number:
-            self._open = None
-            with self._files.local(self.names[number]) as path:
-                vectors = self._read(path).vectors
-                if isinstance(self._files, RemoteFiles):
-                    # The file that was fetched is gone afterwards.
-                    vectors = read_rows(vectors, slice(None))
-            self._open = number, vectors
-        return self._open[1]
+        if self._last.state(self._path) != self._state:
+            raise changed(self._path)
 
 
-def shard_parts(vectors: object) -> list[tuple[str, slice]]:
-    """Return the names and rows of the shards that embeddings are in; none if they are in one file."""
-    held: Any = vectors
-    return held.parts() if isinstance(held, ShardRows) else []
+def shards_in(place: Folder, key: str | None = None) -> list[Path]:
+    """Return the shards in a folder, or in its subfolder ``img_emb``, in the order of their rows.
 
-
-def is_sharded(path: str | Path) -> bool:
-    """Whether a path is a folder, or a URL."""
-    return _URL.match(str(path)) is not None or kind_of(path) == "folder"
-
-
-def read_shards(
-    path: str | Path,
-    *,
-    key: str | None = None,
-    dimension: int | None = None,
-    id_key: str | None = None,
-    bad_rows: bool = False,
-) -> Embeddings:
-    """Open and check the embeddings in a folder of shards; parameters are those of `read_embeddings`.
-
-    ``id_key`` is a column of the shards, or of the metadata beside them.
-
-    Returns
-    -------
-    Embeddings
-        Its vectors are `ShardRows`.
+    Parameters
+    ----------
+    place : Folder
+    key : str, optional
+        What the names of ``.npy`` files start with, if there are several series of them.
 
     Raises
     ------
     InputError
-        As `read_embeddings`; and if there are no shards, they do not fit each other or their metadata,
-        or their order is not known.
+        If there are none, there are several kinds or series, or one of a series is missing.
     """
-    shown_as, files = str(path), _files(str(path))
-    names = files.names()
-    vectors = _chosen(shown_as, names)
-    parquet = vectors[0].endswith(".parquet")
-
-    def read(file: Path) -> Embeddings:
-        own = key if parquet else None
-        return read_embeddings(file, key=own, dimension=dimension, bad_rows=bad_rows)
-
-    if key is not None and not parquet:
-        raise InputError(f"{shown_as} holds arrays without names: leave out the key {key!r}.")
-    rows: Any = ShardRows(shown_as, files, vectors, read)
-    if id_key is None:
-        return Embeddings(rows)
-    tables = vectors if parquet else _metadata(shown_as, names, vectors)
-    return Embeddings(rows, _ids(files, tables, id_key, rows), id_key)
-
-
-def _files(path: str) -> Files:
-    found = _URL.match(path)
-    if found is None:
-        return LocalFiles(Path(path))
-    scheme = path.partition(":")[0]
-    if scheme == "file":
-        return LocalFiles(Path("/" + path[found.end() :]))
-    # A path object has lost the second slash.
-    return RemoteFiles.at(f"{scheme}://{path[found.end() :]}")
+    folder = place.path
+    found = _ordered(place.files(folder)) or _ordered(place.files(folder / "img_emb"))
+    arrays = [path for path in found if path.suffix.lower() == ".npy"]
+    if arrays:
+        return _whole(folder, _one_series(folder, arrays, key))
+    by_suffix = defaultdict(list)
+    for path in found:
+        if path.suffix.lower() in (*_TABLES, *_ARRAYS):
+            by_suffix[path.suffix.lower()].append(path)
+    if not by_suffix:
+        raise InputError(
+            f"{folder} is a folder without shards such as img_emb_0.npy or part-0.parquet: "
+            f"give a file, or the folder that has them."
+        )
+    if len(by_suffix) > 1:
+        raise InputError(
+            f"{folder} holds files of several kinds ({', '.join(sorted(by_suffix))}): "
+            f"leave one kind in it, or give a file."
+        )
+    return _whole(folder, *by_suffix.values())
 
 
-def _chosen(folder: str, names: Sequence[str]) -> list[str]:
-    """Return the shards among the files of a folder, in order."""
-    visible = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
-    top = [name for name in visible if "/" not in name]
-    images = [name for name in visible if PurePosixPath(name).name.startswith("img_emb_")]
-    tables = [name for name in top if not PurePosixPath(name).name.startswith("metadata")]
-    for among in (images, tables):
-        for suffix in (".npy", ".parquet"):
-            found = [name for name in among if name.endswith(suffix)]
-            if found:
-                return _ordered(folder, found)
-    raise InputError(f"{folder} holds no shards: give a folder of .npy or .parquet files.")
+def described_by(shards: Sequence[Path], place: Folder) -> list[Path]:
+    """Return the tables that describe the rows of ``.npy`` shards, one each; of others, the shards.
 
+    They have the same numbers, in the same folder or in ``metadata`` beside it, as clip-retrieval writes
+    them.
 
-def _ordered(folder: str, names: Sequence[str]) -> list[str]:
-    ordered = sorted(names, key=_numbers)
-    for one, other in pairwise(ordered):
-        if _numbers(one) == _numbers(other):
+    Raises
+    ------
+    InputError
+        If a shard has no table, or more than one.
+    """
+    if shards[0].suffix.lower() != ".npy":
+        return list(shards)
+    folder = shards[0].parent
+    beside, apart = _tables(place.files(folder)), folder.parent / "metadata"
+    by_number = defaultdict(list)
+    for path in beside or _tables(place.files(apart)):
+        by_number[_last_number(path)].append(path)
+    for shard in shards:
+        count = len(by_number[_last_number(shard)])
+        if count != 1:
             raise InputError(
-                f"{folder}: {one} and {other} have the same numbers, so that their order is not known: "
-                f"number the shards."
+                f"{shard} is described by {count or 'no'} tables in {folder if beside else apart}, "
+                f"where the ids are looked for: keep one table of its number there, such as "
+                f"metadata_0.parquet for img_emb_0.npy."
             )
-    return ordered
+    return [by_number[_last_number(shard)][0] for shard in shards]
 
 
-def _numbers(name: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"[0-9]+", PurePosixPath(name).stem))
+def _ordered(paths: Iterable[Path]) -> list[Path]:
+    return sorted((path for path in paths if path.name[0] not in "._"), key=_order)
 
 
-def _metadata(folder: str, names: Sequence[str], vectors: Sequence[str]) -> list[str]:
-    """Return the file of metadata beside each shard."""
-    beside = {
-        _numbers(name)[-1:]: name
-        for name in names
-        if PurePosixPath(name).name.startswith("metadata") and name.endswith(".parquet")
-    }
-    found = [beside.get(_numbers(name)[-1:]) for name in vectors]
-    for name, table in zip(vectors, found, strict=True):
-        if table is None:
+def _tables(paths: Iterable[Path]) -> list[Path]:
+    return [path for path in _ordered(paths) if path.suffix.lower() in _TABLES]
+
+
+def _order(path: Path) -> tuple[list[str], list[int], str]:
+    """Order names by their words, then by their numbers."""
+    return re.split(r"\d+", path.stem), _numbers(path), path.name
+
+
+def _numbers(path: Path) -> list[int]:
+    # Longer runs of digits are no counts, and those of thousands of digits no numbers for Python.
+    return [int(digits) for digits in re.findall(r"\d{1,18}", path.stem)]
+
+
+def _last_number(path: Path) -> int | None:
+    return next(reversed(_numbers(path)), None)
+
+
+def _one_series(folder: Path, arrays: list[Path], key: str | None) -> list[Path]:
+    """Return the arrays whose names differ in numbers only."""
+    series = defaultdict(list)
+    for path in arrays:
+        series["#".join(_order(path)[0])].append(path)
+    chosen = [name for name in series if key is None or name.startswith(key)]
+    if len(chosen) != 1:
+        names = [files[0].name for files in series.values()]
+        which = "none" if not chosen else "more than one"
+        raise InputError(
+            f"{folder} holds the .npy files {enumerate_names(names)} and those numbered like them, and "
+            f"{which} of these series is meant"
+            f"{'' if key is None else f' by the key {shortened(key)}'}: name it by what its names start "
+            f"with, such as --key img_emb."
+        )
+    return series[chosen[0]]
+
+
+def _whole(folder: Path, shards: list[Path]) -> list[Path]:
+    """Refuse a series without an order, or of which a shard is missing, as far as the names tell."""
+    numbers = [_numbers(path) for path in shards]
+    for one, other in pairwise(shards):
+        if _order(one)[:2] == _order(other)[:2]:
             raise InputError(
-                f"{folder}: beside {name} there is no metadata_*.parquet of the same number: leave out "
-                f"--id."
+                f"{folder}: {one.name} and {other.name} have the same numbers, so that their order is "
+                f"not known: number the shards."
             )
-    return [table for table in found if table is not None]
-
-
-def _ids(files: Files, tables: Sequence[str], id_key: str, rows: ShardRows) -> npt.NDArray[Any]:
-    found = []
-    for table, name, size in zip(tables, rows.names, np.diff(rows.bounds), strict=True):
-        with files.local(table) as path:
-            with open_parquet(path) as file:
-                if id_key not in file.schema_arrow.names:
-                    raise InputError(
-                        f"{rows.filename}: {table} has no column {id_key!r}, but "
-                        f"{', '.join(file.schema_arrow.names)}: give --id one of them."
-                    )
-            ids = read_scalar_column(path, id_key, (), "")
-        if len(ids) != size:
-            raise InputError(
-                f"{rows.filename}: {table} has {len(ids)} rows, {name} {size}: they must be of the same "
-                f"faces."
-            )
-        found.append(ids)
-    return np.concatenate(found)
+    total = re.search(r"-of-(\d{1,9})$", shards[0].stem)
+    if total:
+        missing = set(range(int(total[1]))) - {each[-2] for each in numbers if len(each) > 1}
+    elif shards[0].suffix.lower() == ".npy" and len(shards) > 1 and all(map(len, numbers)):
+        last = [each[-1] for each in numbers]
+        missing = set(range(last[0], last[-1])) - set(last)
+    else:
+        missing = set()
+    if missing:
+        raise InputError(
+            f"{folder} lacks the shard of number {min(missing)} between {shards[0].name} and "
+            f"{shards[-1].name}: copy it, or number the others without a gap."
+        )
+    return shards

@@ -1,6 +1,6 @@
-"""Embeddings in columns of a Parquet file: lists, text as databases write it, or a column per number.
+"""Embeddings in columns of a table: lists, text as databases write it, or a column per number.
 
-pyarrow is imported inside the functions, so that a run without Parquet files does not load it.
+pyarrow is imported inside the functions, so that a run without tables does not load it.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ import numpy.typing as npt
 
 from nsrfc.errors import InputError, shortened, shown
 from nsrfc.forms import vector_of_text
-from nsrfc.storage.files import check_room, choose
+from nsrfc.storage.arrays import check_room
+from nsrfc.storage.files import choose
 from nsrfc.storage.parquet import (
     BATCH_ROWS,
     BATCH_VALUES,
     check_count,
     is_text,
     joined,
-    open_parquet,
     scalar_block,
-    stated_values,
 )
+from nsrfc.storage.tables import Table, open_table
 from nsrfc.vectors import refuse_missing
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
 __all__ = ["read_vector_columns"]
 
@@ -49,12 +48,13 @@ def read_vector_columns(
 ) -> tuple[_Array, _Array | None]:
     """Read one vector per row, and a column of ids.
 
-    The array is filled batch by batch: memory is about one copy of the result.
+    The array is filled batch by batch: memory is about one copy of the result, or two if the file does
+    not state its number of rows.
 
     Parameters
     ----------
     path : Path
-        The Parquet file.
+        The file, see :mod:`nsrfc.storage.tables`.
     key : str or None
         The column of lists of floats, or of text such as ``[0.1,0.2]``; or what columns named ``e0``,
         ``e1``, ... of one number each start with. By default the first of ``preferred`` that the file
@@ -76,30 +76,73 @@ def read_vector_columns(
     InputError
         If the file is damaged, no column fits, entries are null, or rows differ in length.
     """
-    with open_parquet(path) as file:
-        source = _source(path, file, key, preferred)
-        n, name = file.metadata.num_rows, source.name
+    with open_table(path) as table:
+        source = _source(path, table, key, preferred)
+        n, name = table.rows, source.name
         check_room(source.values * source.item_bytes, name)
         named = [] if id_key is None else [id_key]
-        values: _Array | None = None
-        present, ids, filled = np.zeros(n, np.bool_), [], 0
-        for batch in file.iter_batches(source.rows, columns=[*source.columns, *named]):
-            check_count(path, n, filled + len(batch), short=False)
-            rows = slice(filled, filled + len(batch))
-            width = None if values is None else values.shape[1]
-            vectors, present[rows] = source.read(batch, filled, width)
-            if len(vectors):
-                if values is None:
-                    check_room(n * vectors.shape[1] * vectors.itemsize, name)
-                    values = np.full((n, vectors.shape[1]), np.nan, vectors.dtype)
-                values[rows][present[rows]] = vectors
+        found, ids, filled = _Rows(n, name), [], 0
+        for batch in table.batches([*source.columns, *named], source.rows):
+            if n is not None:
+                check_count(path, n, filled + len(batch), short=False)
+            found.add(*source.read(batch, filled, found.width))
             for column in named:
                 ids.append(scalar_block(batch.column(column), f"{path}: column {shown(column)}", filled))
-            filled = rows.stop
-        check_count(path, n, filled)
+            filled += len(batch)
+        if n is not None:
+            check_count(path, n, filled)
+    values, present = found.joined()
     if not missing:
         refuse_missing(~present, name)
-    return np.empty((n, 0)) if values is None else values, joined(ids, str(path)) if ids else None
+    return values, joined(ids, str(path)) if ids else None
+
+
+class _Rows:
+    """Rows that come batch by batch, NaN where they are missing.
+
+    With ``n`` known they are written where they will stay; else their blocks are joined at the end.
+    """
+
+    def __init__(self, n: int | None, name: str) -> None:
+        self.width: int | None = None
+        self._n, self._name, self._filled = n, name, 0
+        self._whole: _Array | None = None
+        self._blocks: list[_Array] = []
+        self._present: list[npt.NDArray[np.bool_]] = []
+
+    def add(self, vectors: _Array, present: npt.NDArray[np.bool_]) -> None:
+        """Add the vectors (v, d) of a batch, and which of its rows (m,) they are."""
+        self._present.append(present)
+        rows = slice(self._filled, self._filled + len(present))
+        self._filled = rows.stop
+        if len(vectors) and self.width is None:
+            self.width = vectors.shape[1]
+            self._reserve(rows.start if self._n is None else self._n, vectors)
+        if self._whole is not None and len(vectors):
+            self._whole[rows][present] = vectors
+        elif self._blocks:
+            block = np.full((len(present), self._blocks[0].shape[1]), np.nan, self._blocks[0].dtype)
+            if len(vectors):
+                block[present] = vectors
+            self._blocks.append(block)
+
+    def joined(self) -> tuple[_Array, npt.NDArray[np.bool_]]:
+        """Return the vectors (n, d), and which rows (n,) are not missing."""
+        present = np.concatenate([np.empty(0, np.bool_), *self._present])
+        if self._whole is not None:
+            return self._whole, present
+        return (
+            joined(self._blocks, self._name) if self._blocks else np.empty((len(present), 0))
+        ), present
+
+    def _reserve(self, n: int, vectors: _Array) -> None:
+        """Make place for n rows: all of them, or those before the first vector."""
+        check_room(n * vectors.shape[1] * vectors.itemsize, self._name)
+        place = np.full((n, vectors.shape[1]), np.nan, vectors.dtype)
+        if self._n is None:
+            self._blocks.append(place)
+        else:
+            self._whole = place
 
 
 def numbered_columns(types: Mapping[str, pa.DataType]) -> dict[str, list[str]]:
@@ -139,13 +182,13 @@ class _Source(NamedTuple):
     rows: int
 
 
-def _source(path: Path, file: pq.ParquetFile, key: str | None, preferred: Sequence[str]) -> _Source:
+def _source(path: Path, table: Table, key: str | None, preferred: Sequence[str]) -> _Source:
     """Choose the columns, their name in messages, and what reads a batch of how many rows."""
-    types: dict[str, pa.DataType] = {field.name: field.type for field in file.schema_arrow}
+    types = table.types
     groups = numbered_columns(types)
     lists = [name for name, kind in types.items() if _is_float_list(kind)]
     key = choose(path, key, [*types, *groups], lists or list(groups), preferred, WANTED)
-    n = file.metadata.num_rows
+    n = table.rows or 0
     name = f"{path}: column {shown(key)}"
     if key not in types:
         columns = groups[key]
@@ -153,14 +196,14 @@ def _source(path: Path, file: pq.ParquetFile, key: str | None, preferred: Sequen
         read, values, kind = partial(_numbers_block, columns), n * len(columns), types[columns[0]]
     elif _is_float_list(types[key]):
         columns, kind = [key], types[key].value_type
-        read, values = partial(_list_block, key, name), stated_values(file, key)
+        read, values = partial(_list_block, key, name), table.values(key) or 0
     elif is_text(types[key]):
         return _Source([key], name, partial(_text_block, key, name), n, 1, TEXTS)
     else:
         raise InputError(
             f"{name} is {shortened(types[key])}, not lists of floats: convert it or name another column."
         )
-    rows = min(BATCH_ROWS, max(1, BATCH_VALUES * n // max(1, values)))
+    rows = BATCH_ROWS if not values else min(BATCH_ROWS, max(1, BATCH_VALUES * n // values))
     return _Source(columns, name, read, values, kind.bit_width // 8, rows)
 
 
@@ -201,8 +244,15 @@ def _text_block(
 
     # A text that is in the file once may be that of many rows.
     column = batch.column(key)
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
     places = column.indices.cast(pa.int64()).fill_null(-1).to_numpy()
     used, rows, place = np.unique(places, return_index=True, return_inverse=True)
+    matrix = _of_texts(column.dictionary.take(pa.array(used[used >= 0])))
+    if matrix is not None:
+        present = places >= 0
+        _one_width(np.where(present, matrix.shape[1], 0), present, name, first, width)
+        return matrix[place[present] - (used[0] < 0)], present
     texts = [None if each < 0 else column.dictionary[each].as_py() for each in used.tolist()]
     vectors = [_of_text(text, name, first + row) for text, row in zip(texts, rows, strict=True)]
     lengths = np.array([len(vector) for vector in vectors], np.int64)[place]
@@ -212,6 +262,29 @@ def _text_block(
     for row, vector in enumerate(place[present].tolist()):
         block[row] = vectors[vector]
     return block, present
+
+
+def _of_texts(texts: pa.Array) -> _Array | None:
+    """Read texts such as ``[0.1,0.2]`` at once; None if they are not all of one length and finite."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts.validate(full=True)  # valid UTF-8
+    marked = pc.and_(pc.starts_with(texts, "["), pc.ends_with(texts, "]"))
+    if not len(texts) or not pc.all(marked).as_py():
+        return None
+    numbers = pc.split_pattern(pc.utf8_slice_codeunits(texts, 1, -1), ",")
+    if pc.count_distinct(pc.list_value_length(numbers)).as_py() > 1:
+        return None
+    try:
+        # As JSON is read: in double precision first.
+        values: _Array = pc.utf8_trim_whitespace(numbers.flatten()).cast(pa.float64()).to_numpy()
+    except pa.ArrowInvalid:
+        return None
+    if not np.isfinite(values).all():
+        return None
+    with np.errstate(over="ignore"):
+        return values.reshape(len(texts), -1).astype(np.float32)
 
 
 def _of_text(text: str | None, name: str, row: int) -> _Array:

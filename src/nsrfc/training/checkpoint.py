@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from nsrfc.errors import InputError
 from nsrfc.model.bundle import record_fingerprint, tensors_fingerprint
-from nsrfc.storage.files import atomic_path, reading, remove_temporaries
+from nsrfc.storage.files import reading
 from nsrfc.storage.locks import clear, locked
+from nsrfc.storage.outputs import atomic_path, remove_temporaries
 from nsrfc.storage.runs import write_json
 
 __all__ = [

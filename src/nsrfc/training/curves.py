@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nsrfc.storage.files import atomic_path
+from nsrfc.storage.outputs import atomic_path
 from nsrfc.training.loop import Epoch
 
 __all__ = ["CurveLog", "draw_curves"]

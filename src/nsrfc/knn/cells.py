@@ -1,0 +1,237 @@
+"""The approximate search: faces in the cells near each face, of several partitions of all faces.
+
+In high dimensions only the cell of its own identity is near to a face: larger cells mix identities, and
+their centres are near to none. Cells are therefore about as small as an identity. Whether an identity
+has a centre of its own is chance, but it is unlikely to have none in all of several partitions: four of
+them with four cells visited in each find more neighbours than sixteen cells of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.chunks import chunks
+from nsrfc.knn.exact import Lists, filled, ranked_in
+from nsrfc.knn.rebuilt import lists_around
+from nsrfc.progress import Progress
+from nsrfc.rowstore import Arrays, Columns, RowStore
+
+if TYPE_CHECKING:
+    import faiss
+
+_Vectors = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.int32]
+_Rows = npt.NDArray[np.int64]
+
+
+__all__ = ["CELLS", "FACES_PER_CELL", "FLAT_CENTRES", "GROUPS", "PARTITIONS", "CellTask", "lists_nearby"]
+
+PARTITIONS = 4
+
+CELLS = 4
+"""Number of cells of each partition that are visited in a search."""
+
+FACES_PER_CELL = 32
+"""Average number of faces in a cell."""
+
+FLAT_CENTRES = 8192
+"""Up to so many centres are compared with every face."""
+
+GROUPS = 16
+"""More centres are in groups, as many as there are centres in a group, of which so many are visited."""
+
+AVERAGED_SHARE = 4
+"""One face of so many takes part in the means that are the centres."""
+
+_STEP = 16_384
+_VANISHED = np.float32(1e-6)
+
+
+def lists_nearby(
+    vectors: _Vectors, k: int, seed: int, pieces: RowStore, progress: Progress | None = None
+) -> tuple[_Ids, _Vectors]:
+    """Find the k nearest of every face in the cells near it, then among the neighbours of neighbours.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+        Unit vectors.
+    k : int
+        Length of a list, at most n.
+    seed : int
+        Seed of the random samples that are the first centres.
+    pieces : RowStore
+        Where the lists are kept, and what they are made of until they are complete.
+    progress : Progress, optional
+        Reports the stages "index", counted in faces whose cells are found, and "neighbours".
+
+    Returns
+    -------
+    ids, similarities
+        As in :func:`nsrfc.knn.exact.index_lists`.
+
+    Notes
+    -----
+    The first centres are faces drawn at random; they are replaced by the means of the faces nearest to
+    them, over a quarter of all. Memory beside ``vectors`` and the result: 160 n bytes, another copy of
+    the vectors, and as much as the result.
+    """
+    around = pieces.before()
+    first = around.before()
+    visited = first.before()
+
+    def in_given_order() -> Lists:
+        near = _near_cells(vectors, seed, visited, progress)
+        # Faces of a cell beside each other are in the cache of the processor for the next face.
+        order = np.argsort(near[:, 0], kind="stable")
+        beside, cells = vectors[order], [_Cells.of(near[order])]
+        del near
+        ids = filled(beside, k, lambda: partial(_in_cells, k=k, cells=cells.pop()), first, progress)[0]
+        found = filled(beside, k, lambda: lists_around(ids), around, progress)
+        return partial(_renumbered, order=order, place=np.argsort(order), ids=found[0], scores=found[1])
+
+    lists = filled(vectors, k, in_given_order, pieces, progress)
+    for needed_no_more in (around, first, visited, visited.before()):
+        needed_no_more.discard()
+    return lists
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Cells of all partitions, and those near each of n faces.
+
+    Attributes
+    ----------
+    near : ndarray of int32, shape (n, t)
+        Cells near each face; -1 = none.
+    members : ndarray of int32, shape (m,)
+        Faces by cell.
+    starts : ndarray of int64, shape (cells + 1,)
+        Where the members of each cell start.
+    """
+
+    near: _Ids
+    members: _Ids
+    starts: _Rows
+
+    @classmethod
+    def of(cls, near: _Ids) -> _Cells:
+        """Put faces into the nearest cell of each partition."""
+        own = near[:, :: near.shape[1] // PARTITIONS].T.ravel()
+        members = np.argsort(own, kind="stable")[np.count_nonzero(own < 0) :] % len(near)
+        sizes = np.bincount(own[own >= 0], minlength=near.max() + 1)
+        return cls(near, members.astype(np.int32), np.concatenate(([0], np.cumsum(sizes))))
+
+
+def _in_cells(vectors: _Vectors, rows: _Rows, k: int, cells: _Cells) -> tuple[_Ids, _Vectors]:
+    return ranked_in(vectors, rows, cells.near[rows], cells.members, cells.starts, k)
+
+
+def _renumbered(
+    vectors: _Vectors, rows: _Rows, order: _Rows, place: _Rows, ids: _Ids, scores: _Vectors
+) -> tuple[_Ids, _Vectors]:
+    """Return the lists of some rows, given those of all in another order."""
+    del vectors
+    found = ids[place[rows]]
+    return np.where(found >= 0, order[found], -1).astype(np.int32), scores[place[rows]]
+
+
+@dataclass(frozen=True)
+class CellTask:
+    """Finds the cells nearest to each row of vectors (n, d) in each partition."""
+
+    vectors: _Vectors
+    centers: tuple[faiss.Index, ...]
+    count: int
+    step: int
+
+    @classmethod
+    def of(cls, vectors: _Vectors, centers: Sequence[_Vectors], seed: int, count: int) -> CellTask:
+        """Search the ``count`` nearest centres of each partition."""
+        return cls(vectors, tuple(_center_index(each, seed) for each in centers), count, _STEP)
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return the cells, those of a partition numbered behind the ones before; -1 = none."""
+        found, first = [], 0
+        for centers in self.centers:
+            near = centers.search(self.vectors[rows], self.count)[1]
+            found.append(np.where(near >= 0, near + first, -1).astype(np.int32))
+            first += centers.ntotal
+        return {"cells": np.concatenate(found, axis=1)}
+
+
+def _near_cells(vectors: _Vectors, seed: int, pieces: RowStore, progress: Progress | None) -> _Ids:
+    """Find the cells (n, `PARTITIONS` * `CELLS`) of each partition that are nearest to each face."""
+    n = len(vectors)
+    averaged, drawn = -(-n // AVERAGED_SHARE), max(1, n // FACES_PER_CELL)
+    count = min(CELLS, drawn)
+    with (progress or Progress()).stage("index", averaged + n) as advance:
+
+        def filled_by(task: Callable[[], CellTask], rows: int, width: int, store: RowStore) -> _Ids:
+            columns: Columns = {"cells": ((PARTITIONS * width,), np.int32)}
+            told = 0
+
+            def tell(count: int) -> None:
+                nonlocal told
+                told += count
+                advance(count)
+
+            cells: _Ids = store.fill(rows, columns, task, lambda: nullcontext(tell))["cells"]
+            advance(rows - told)  # What an earlier run has found.
+            return cells
+
+        def means() -> CellTask:
+            rng = np.random.default_rng(seed)
+            centers = [vectors[np.sort(rng.permutation(n)[:drawn])] for _ in range(PARTITIONS)]
+            some = vectors[np.sort(rng.permutation(n)[:averaged])]
+            nearest = filled_by(
+                lambda: CellTask.of(some, centers, seed, 1), averaged, 1, pieces.before()
+            )
+            # No group of centres near a face may hold any: then its cell does not matter.
+            own = np.maximum(nearest.T - drawn * np.arange(PARTITIONS)[:, None], 0)
+            centers = [_means(some, *each) for each in zip(own, centers, strict=True)]
+            return CellTask.of(vectors, centers, seed, count)
+
+        return filled_by(means, n, count, pieces)
+
+
+def _center_index(centers: _Vectors, seed: int) -> faiss.Index:
+    """Index of centres: exhaustive, or in groups if there are many."""
+    import faiss
+
+    n, d = centers.shape
+    flat = faiss.IndexFlatIP(d)
+    if n <= FLAT_CENTRES:
+        flat.add(centers)
+        return flat
+    heads = centers[np.sort(np.random.default_rng(seed).permutation(n)[: round(n**0.5)])]
+    flat.add(heads)
+    means = _means(centers, flat.search(centers, 1)[1][:, 0], heads)
+    flat.reset()
+    flat.add(means)
+    index = faiss.IndexIVFFlat(flat, d, len(means), faiss.METRIC_INNER_PRODUCT)
+    index.is_trained = True
+    for part in chunks(n, _STEP):
+        index.add(centers[part])
+    index.nprobe = min(GROUPS, len(means))
+    return index
+
+
+def _means(vectors: _Vectors, cell: npt.NDArray[np.integer], centers: _Vectors) -> _Vectors:
+    """Return the mean of the rows of each cell as a unit vector; the old centre if the mean vanishes."""
+    from scipy.sparse import csr_array
+
+    cells, n = len(centers), len(vectors)
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(cell, minlength=cells))))
+    members = np.argsort(cell, kind="stable")
+    sums = csr_array((np.ones(n, np.float32), members, bounds), shape=(cells, n)) @ vectors
+    norms = np.linalg.norm(sums, axis=1, keepdims=True)
+    means: _Vectors = np.where(norms > _VANISHED, sums / np.maximum(norms, _VANISHED), centers)
+    return means

@@ -1,0 +1,1 @@
+"""Pictures in: found, read upright, searched for faces, embedded, and kept in a library."""
