@@ -237,14 +237,15 @@ def test_workers_that_are_killed_in_every_stage_are_replaced(
 
 PARENT = """
 import multiprocessing, os, signal, sys, threading, time
+from pathlib import Path
 import numpy as np
 from nsrfc.execution.local import LocalExecutor
 from nsrfc.methods.base import Run
 from nsrfc.pipeline import cluster
 
 def end():
-    while len(multiprocessing.active_children()) < 2:
-        time.sleep(0.01)
+    while not list(Path(sys.argv[1]).glob("scores-*/*.npz")):
+        time.sleep(0.005)
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -256,7 +257,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
-def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+def test_workers_end_with_a_killed_parent_and_their_work_is_kept(tmp_path: Path) -> None:
     (tmp_path / "parent.py").write_text(PARENT)
     command: list[str | Path] = [sys.executable, tmp_path / "parent.py", tmp_path / "cache"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -267,6 +268,12 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     while any(_lives(worker) for worker in workers):
         assert time.monotonic() < until, "a worker outlives its parent"
         time.sleep(0.05)
+    X = np.random.default_rng(0).standard_normal((3000, 16))
+    whole, rest = InOrder(), InOrder()
+    for executor, folder in ((whole, "whole"), (rest, "cache")):
+        found = cluster(X, None, run=Run(cache=tmp_path / folder, executor=executor))
+        assert_same(found, cluster(X, None))
+    assert rest.made < whole.made
 
 
 def _lives(stat: Path) -> bool:

@@ -153,7 +153,7 @@ def run(
             faces, described = read_faces(embeddings, key, dimension, id_key, skip_bad, progress)
             shape = usable_shape(faces.vectors, embeddings, skip=skip_bad)
             kept = cache or _kept(output, model, shard)
-            planned = _plan(shape, config, knn, trained, kept, max_memory)
+            planned = _plan(shape, config, knn, trained, (kept, where is not None), max_memory)
         how = Run(device, dtype.value, kept, progress, executor=where)
         found = _clustered(faces.vectors, trained, config, knn, index, how)
         check_fingerprint(faces.vectors, described["sha256"])
@@ -219,12 +219,16 @@ def _plan(
     config: ClusterConfig,
     knn: Path | None,
     model: NSRFC | None,
-    kept: Path,
+    kept: tuple[Path, bool],
     max_memory: str | None,
 ) -> Plan:
-    """Print the estimated resources of the run; refuse it if it does not fit memory or disk."""
+    """Print the estimated resources of the run; refuse it if it does not fit memory or disk.
+
+    ``kept`` is the folder for the results of stages, and whether tasks make them.
+    """
     from nsrfc.resources.clustering import check_plan, plan
     from nsrfc.resources.machine import check_disk, parse_bytes
+    from nsrfc.resources.sharing import share
     from nsrfc.storage.neighbors import neighbors_shape
 
     limit = None if max_memory is None else parse_bytes(max_memory)
@@ -233,7 +237,8 @@ def _plan(
     planned = plan(*shape, config, given_k=given_k, model=settings)
     announce(planned)
     check_plan(planned, config, limit, given_k=given_k, model=settings)
-    check_disk(kept, planned.disk_bytes)
+    folder, tasks = kept
+    check_disk(folder, share(planned, 1, settings).disk_bytes if tasks else planned.disk_bytes)
     return planned
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -130,15 +131,20 @@ def run(
         on_bad_rows=on_bad_rows(skip_bad),
     )
     seconds = time.perf_counter() - started
-    if as_json:
+    if as_json and _first():
         taken = {
             "plan": planned.as_dict(),
             "seconds": progress.seconds | {"total": seconds},
             "peak_bytes": peak_memory(),
         }
         print_json(_record(output, model) | taken)
-    else:
+    elif _first():
         _print_summary(output, model, seconds)
+
+
+def _first() -> bool:
+    """Whether this process writes: of those that torchrun started, the first."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _record(output: Path, model: NSRFC) -> dict[str, Any]:

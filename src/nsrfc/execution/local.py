@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -45,7 +46,7 @@ class LocalExecutor:
         if workers < 1:
             raise InputError(f"There must be at least one worker, got {workers}.")
         self.workers = workers
-        self.threads = threads or max(1, len(os.sched_getaffinity(0)) // workers)
+        self.threads = threads or max(1, _cores() // workers)
         self._pool: ProcessPoolExecutor | None = None
 
     def run(self, work: Work, blocks: Sequence[int]) -> Iterator[tuple[int, str]]:
@@ -74,9 +75,13 @@ class LocalExecutor:
                 _logger.warning("A worker was killed; its tasks are run again.")
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers, also those that are at work: what they have not finished is made again."""
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            # Python 3.14 has a method for it.
+            workers = list((self._pool._processes or {}).values())
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                worker.kill()
             self._pool = None
 
     def _submitted(self, packed: bytes, blocks: Sequence[int]) -> Iterator[tuple[int, str]]:
@@ -92,10 +97,18 @@ class LocalExecutor:
             yield numbers[done], done.result()
 
 
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _prepare(threads: int) -> None:
     """Prepare a worker: before any library is loaded that reads how many threads it may have."""
     for name in _THREADS:
         os.environ[name] = str(threads)
+    # An interrupt from the keyboard reaches all processes; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

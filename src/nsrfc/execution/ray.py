@@ -6,16 +6,21 @@ in a folder that all machines see.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsrfc.errors import InputError
+from nsrfc.errors import InputError, OptionalDependencyError
 
 if TYPE_CHECKING:
     from nsrfc.execution.work import Work
 
 __all__ = ["RayExecutor"]
+
+_OUTWARD = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Without it Ray listens on 127.0.0.1 alone, also on Linux. It is read when Ray is imported; an address
+of this machine that is given to `ray.init` is replaced by the outward one (Ray 2.60)."""
 
 REACH_SECONDS = 20.0
 """How long a cluster may take to answer."""
@@ -38,22 +43,25 @@ class RayExecutor:
 
     Raises
     ------
+    OptionalDependencyError
+        If Ray is not installed.
     InputError
-        If Ray is not installed, or there is no such cluster.
+        If there is no such cluster.
     """
 
     part = None
 
     def __init__(self, workers: int, address: str | None = None, gpus: float = 0) -> None:
+        if address is None:
+            os.environ.setdefault(_OUTWARD, "0")
         try:
             import ray
-        except ImportError as error:
-            raise InputError('--executor ray: install the extra, pip install "nsrfc[ray]".') from error
+        except ImportError:
+            raise OptionalDependencyError("ray", "ray") from None
         self._ray, self._workers = ray, workers
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
         if address is None:
-            # Nobody beyond this machine is to reach what is started here.
-            quiet |= {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+            quiet |= {"num_cpus": workers, "include_dashboard": False}
         try:
             _check_reachable(address)
             ray.init(address, **quiet)

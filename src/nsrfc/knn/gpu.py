@@ -54,8 +54,13 @@ class Products:
     the rest for partial sums. (In bfloat16, equally fast, it would be eight times as large.)"""
 
     def __init__(self, vectors: _Vectors, device: torch.device) -> None:
+        self._made_of = vectors, device
         with _fitting(vectors):
             self._vectors = torch.tensor(vectors, device=device)
+
+    def __reduce__(self) -> tuple[type[Products], tuple[_Vectors, torch.device]]:
+        # Another process copies the vectors to its own device.
+        return Products, self._made_of
 
     @cached_property
     def _halved(self) -> Tensor:

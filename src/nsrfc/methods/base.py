@@ -81,7 +81,8 @@ class Run:
             return kept
         from nsrfc.execution.results import TaskResults
 
-        return TaskResults(kept.folder, self.executor)
+        # Workers may have another working folder.
+        return TaskResults(kept.folder.absolute(), self.executor)
 
 
 class Method(Protocol):

@@ -45,7 +45,7 @@ _ABOUT = "about"
 _DONE = "done.json"
 _MOST_RECORD_BYTES = 1 << 20
 
-CODE = ("chunks", "graph", "knn", "methods", "model", "networks", "vectors")
+CODE = ("chunks", "graph", "knn", "methods", "model", "networks", "rowstore", "vectors")
 """Modules and folders of the package whose code affects the results of stages."""
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "numba", "torch")

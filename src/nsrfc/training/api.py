@@ -25,6 +25,7 @@ from nsrfc.storage.files import PathLike
 from nsrfc.storage.fingerprints import fingerprint
 from nsrfc.storage.locks import locked_output
 from nsrfc.storage.runs import check_folder
+from nsrfc.training import parallel
 from nsrfc.training.checkpoint import CheckpointFolder
 from nsrfc.training.config import TrainingConfig
 from nsrfc.training.curves import CurveLog
@@ -105,6 +106,21 @@ def train(
         If faces or identities are invalid, do not match or are too few, a network cannot be made from
         ``config``, or ``output`` cannot be used or is in use.
     """
+    with parallel.joined():
+        return _train(X, identities, config, output, progress, only, start, (device, on_bad_rows))
+
+
+def _train(
+    X: npt.ArrayLike,
+    identities: npt.ArrayLike,
+    config: TrainingConfig | None,
+    output: PathLike | None,
+    progress: Progress | None,
+    only: NetworkName | None,
+    start: NSRFC | str | Path | None,
+    how: tuple[str, Literal["error", "skip"]],
+) -> NSRFC:
+    device, on_bad_rows = how
     first = None if start is None else load_model(start)
     config, place = _settings(config, only, first), find_device(device)
     faces, identity = _distinct(X, identities, on_bad_rows)
@@ -119,6 +135,8 @@ def train(
     if first is not None:
         run["start"] = first.fingerprints()
     state = run | _beside(known, first)
+    if not parallel.first():
+        output = None
     with (
         _folder(output) as folder,
         CheckpointFolder.held(folder / CHECKPOINTS, state) as checkpoints,

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from nsrfc.errors import NsrfcError
 from nsrfc.progress import Progress
+from nsrfc.training import parallel
 from nsrfc.training.checkpoint import (
     Checkpoint,
     CheckpointFolder,
@@ -188,7 +189,7 @@ class _Run:
         self.optimizer = _optimizer(task.network, settings)
         self.place = _Place()
         self.best = state_of(task.network)
-        if (found := checkpoints.read(task.name)) is not None:
+        if (found := parallel.agreed(checkpoints.read(task.name))) is not None:
             with checkpoints.restoring(task.name):
                 self._restore(found)
 
@@ -212,9 +213,10 @@ class _Run:
                 loss = task.loss(task.batch(epoch, step))
             self.optimizer.zero_grad()
             loss.backward()
+            parallel.sum_gradients(task.network)
             nn.utils.clip_grad_norm_(task.network.parameters(), settings.clip)
             self.optimizer.step()
-        place.loss += float(loss.detach())
+        place.loss += float(parallel.summed(loss.detach()))
         place.step += 1
         if step + 1 == task.steps:
             self._end_epoch(rate)

@@ -33,6 +33,7 @@ from nsrfc.methods.structure import StructureMethod
 from nsrfc.networks.published.adjacency import Adjacency, DenseAdjacency, SparseAdjacency
 from nsrfc.networks.published.losses import cgcn_loss
 from nsrfc.records import EdgeList
+from nsrfc.training import parallel
 from nsrfc.training.config import CGCNSettings, EdgeSettings, ListSettings
 from nsrfc.training.loop import Task
 from nsrfc.training.pieces import cut_piece, grow_piece
@@ -147,7 +148,8 @@ class RefineTask:
         """Triplet and margin loss, with every face of the batch as an anchor."""
         x, local, listed, identity = batch
         refined: Tensor = self.network(x, local, listed)
-        return cgcn_loss(refined, identity)
+        # A piece of the graph is not divided: all processes have the same.
+        return cgcn_loss(refined, identity) / parallel.count()
 
     def score(self) -> float:
         """How well cosines of refined embeddings rank the pairs of the original lists."""
@@ -201,7 +203,7 @@ class ListTask:
 
     def batch(self, epoch: int, step: int) -> ScoredBatch:
         """Gather lists, and target and weight of their neighbours (2, b, k)."""
-        rows = self._rows(epoch, step)
+        rows = self._rows(epoch, step)[parallel.part()]
         target = np.stack((self._genuine[rows], self._listed[rows])).astype(np.float32)
         return self._gather(rows), torch.from_numpy(target)
 
@@ -260,7 +262,7 @@ class EdgeTask:
 
     def batch(self, epoch: int, step: int) -> ScoredBatch:
         """Gather edges, and their target and weight (2, b)."""
-        edges = self._chosen(epoch, step)
+        edges = self._chosen(epoch, step)[parallel.part()]
         genuine = self._genuine[edges]
         target = np.stack((genuine, np.ones_like(genuine))).astype(np.float32)
         return self._gather(self._source[edges], self._target[edges]), torch.from_numpy(target)
@@ -437,5 +439,5 @@ def _cross_entropy(method: NetworkMethod, network: nn.Module, batch: ScoredBatch
     odds = method.log_odds(network, inputs).float()
     genuine, weight = target.to(odds.device)
     total = functional.binary_cross_entropy_with_logits(odds, genuine, weight, reduction="sum")
-    mean: Tensor = total / weight.sum().clamp(min=1e-6)
+    mean: Tensor = total / parallel.summed(weight.sum()).clamp(min=1e-6)
     return mean
