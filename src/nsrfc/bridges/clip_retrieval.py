@@ -12,16 +12,19 @@ from pathlib import Path
 import numpy as np
 
 from nsrfc.bridges.record import Asked, FaceRecord
-from nsrfc.chunks import read_rows
+from nsrfc.chunks import chunks, read_rows
 from nsrfc.errors import InputError
 from nsrfc.storage.arrays import open_npy
 from nsrfc.storage.files import kind_of, reading
+from nsrfc.storage.folders import LocalFolder
 from nsrfc.storage.parquet import open_parquet
 
 __all__ = ["read"]
 
 _SHARD = re.compile(r"img_emb_(\d+)\.npy")
 _PHOTOS = "image_path", "url", "key"
+
+_ROWS = 4096
 
 
 def read(asked: Asked) -> Iterator[FaceRecord]:
@@ -33,24 +36,29 @@ def read(asked: Asked) -> Iterator[FaceRecord]:
         If there are no shards, or the table of one has another number of rows.
     """
     root = Path(asked.where)
-    numbered = {
-        int(found[1]): path
-        for folder in (root / "img_emb", root)
-        if kind_of(folder) == "folder"
-        for path in folder.iterdir()
-        if (found := _SHARD.fullmatch(path.name)) is not None
-    }
-    if not numbered:
+    place = LocalFolder(root)
+    files = place.files(root / "img_emb") or place.files(root)
+    shards = [path for path in files if _SHARD.fullmatch(path.name)]
+    if not shards:
         raise InputError(f"{root} holds no img_emb_0.npy: give the folder that clip-retrieval wrote.")
-    for number, path in sorted(numbered.items()):
-        vectors = open_npy(path)
+    for path in sorted(shards, key=_number):
+        vectors, number = open_npy(path), _number(path)
         photos = _photos(path, number, len(vectors))
-        for row in range(len(vectors)):
-            vector = read_rows(vectors, slice(row, row + 1))[0].astype(np.float32)
-            if np.isfinite(vector).all() and vector.any():
-                yield FaceRecord(f"{number}/{row}", vector, None if photos is None else photos[row])
-            else:
-                asked.skipped["embedding zero or not finite"] += 1
+        for part in chunks(len(vectors), _ROWS):
+            block = read_rows(vectors, part).astype(np.float32)
+            good = np.isfinite(block).all(axis=1) & block.any(axis=1)
+            if not good.all():
+                asked.skipped["embedding zero or not finite"] += int(np.count_nonzero(~good))
+            for row in np.flatnonzero(good).tolist():
+                own = part.start + row
+                photo = None if photos is None else photos[own]
+                yield FaceRecord(f"{number}/{own}", block[row], photo)
+
+
+def _number(shard: Path) -> int:
+    found = _SHARD.fullmatch(shard.name)
+    assert found is not None
+    return int(found[1])
 
 
 def _photos(shard: Path, number: int, rows: int) -> list[str | None] | None:
