@@ -36,7 +36,10 @@ class Page:
         self.window, self.served = window, served
 
     def open(self, screen: str = "") -> None:
+        # From another page: in the same one a new address is only a change of what follows the #.
+        self.window.get("about:blank")
         self.window.get(self.served.review.address)
+        self.one("main[data-screen][aria-busy='false']")
         if screen:
             self.window.execute_script("location.hash = arguments[0]", f"#/{screen}")
         self.one(f"main[data-screen='{screen or 'questions'}'][aria-busy='false']")
