@@ -91,9 +91,12 @@ def lists_nearby(
         near = _near_cells(vectors, seed, visited, progress)
         # Faces of a cell beside each other are in the cache of the processor for the next face.
         order = np.argsort(near[:, 0], kind="stable")
-        beside, cells = vectors[order], [_Cells.of(near[order])]
-        del near
-        ids = filled(beside, k, lambda: partial(_in_cells, k=k, cells=cells.pop()), first, progress)[0]
+        beside = vectors[order]
+
+        def in_cells() -> Lists:
+            return partial(_in_cells, k=k, cells=_Cells.of(near[order]))
+
+        ids = filled(beside, k, in_cells, first, progress)[0]
         found = filled(beside, k, lambda: lists_around(ids), around, progress)
         return partial(_renumbered, order=order, place=np.argsort(order), ids=found[0], scores=found[1])
 
