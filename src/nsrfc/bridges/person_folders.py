@@ -7,9 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from nsrfc.bridges.confirmed import ConfirmedFace, by_photo
-from nsrfc.bridges.pictures import located
-from nsrfc.errors import InputError
-from nsrfc.storage.files import kind_of
+from nsrfc.bridges.pictures import check_pictures, located
 from nsrfc.storage.outputs import atomic_folder
 
 __all__ = ["folders_of_people", "write_folders"]
@@ -44,8 +42,7 @@ def folders_of_people(
     InputError
         If there is no folder ``root``.
     """
-    if kind_of(root) != "folder":
-        raise InputError(f"There is no folder {root}: name that of the pictures.")
+    check_pictures(root)
     folder_of = _folder_names({face.person: face.name for face in faces})
     files: dict[Path, Path] = {}
     left_out = []

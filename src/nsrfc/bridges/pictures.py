@@ -15,7 +15,7 @@ from nsrfc.storage.files import kind_of, reading
 if TYPE_CHECKING:
     from PIL import Image as Images
 
-__all__ = ["Picture", "box_on", "located", "look_at"]
+__all__ = ["Picture", "box_on", "check_pictures", "located", "look_at"]
 
 _ORIENTATION = 0x0112
 
@@ -98,6 +98,17 @@ def _orientation(image: Images.Image) -> int:
     return found if found in range(1, 9) else 1
 
 
+def check_pictures(root: Path) -> None:
+    """Refuse a folder of pictures that is not there.
+
+    Raises
+    ------
+    InputError
+    """
+    if kind_of(root) != "folder":
+        raise InputError(f"There is no folder {shown(str(root))}: name that of the pictures.")
+
+
 def located(photo: str, root: Path, prefix: str = "") -> Path | None:
     """Find the file of a picture in a folder of pictures.
 
@@ -129,8 +140,7 @@ def box_on(root: Path | None, photo: str | None, box: Sequence[float | None]) ->
     """Turn a box in pixels of a picture, as it is shown, into shares; None if they cannot be known."""
     if root is None or photo is None or None in box:
         return None
-    if kind_of(root) != "folder":
-        raise InputError(f"There is no folder {shown(str(root))}: name that of the pictures.")
+    check_pictures(root)
     path = located(photo, root)
     if path is None:
         return None

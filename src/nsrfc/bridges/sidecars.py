@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nsrfc.bridges.confirmed import ConfirmedFace, by_photo
-from nsrfc.bridges.pictures import located, look_at
+from nsrfc.bridges.pictures import check_pictures, located, look_at
 from nsrfc.bridges.xmp import Region, with_regions
 from nsrfc.errors import InputError
 from nsrfc.progress import Progress
@@ -70,8 +70,7 @@ def write_sidecars(
     OptionalDependencyError
         If Pillow is not installed.
     """
-    if kind_of(root) != "folder":
-        raise InputError(f"There is no folder {root}: name that of the pictures.")
+    check_pictures(root)
     found, photos = Sidecars(), by_photo(faces)
     with (progress or Progress()).stage("pictures", len(photos)) as advance:
         for photo, own in photos.items():
