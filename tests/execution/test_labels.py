@@ -202,7 +202,7 @@ def test_a_damaged_file_of_a_block_is_made_again(
     cut = InOrder(2)
     with pytest.raises(KeyboardInterrupt):
         _found(faces, "rules", cut, tmp_path)
-    (first, second) = sorted(tmp_path.glob("*/*.npz"))
+    (first, second) = sorted(tmp_path.glob("*/*.rows"))
     first.write_bytes(first.read_bytes()[:-3])
     second.write_bytes(b"")
     assert_same(_found(faces, "rules", InOrder(), tmp_path), alone["rules"])
@@ -244,7 +244,7 @@ from nsrfc.methods.base import Run
 from nsrfc.pipeline import cluster
 
 def end():
-    while not list(Path(sys.argv[1]).glob("scores-*/*.npz")):
+    while not list(Path(sys.argv[1]).glob("scores-*/*.rows")):
         time.sleep(0.005)
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -2,14 +2,14 @@
 
     {"key": "4f0c…", "rows": [0, 65536], "sha256": "a1b2…"}
 
-Lines are only appended. A line that a killed process left unfinished is no line.
+Lines are only appended. A line that a killed process left unfinished is no line; one that a power
+failure took is written again, with its file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.storage.files import writing
+from nsrfc.storage.outputs import sync
 
 __all__ = ["Manifest", "Rows", "content_hash"]
 
@@ -47,7 +48,7 @@ class Manifest:
     def read(self) -> dict[Rows, str]:
         """Return the hash of every block that some process has made."""
         found: dict[Rows, str] = {}
-        for path in sorted(self.folder.glob("manifest*.jsonl")):
+        for path in self._files():
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     held = json.loads(line)
@@ -71,8 +72,14 @@ class Manifest:
         with writing(self.folder), (self.folder / name).open("a", encoding="utf-8") as stream:
             # The line before may be unfinished.
             stream.write(f"\n{line}\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+
+    def flush(self) -> None:
+        """Flush all lines to disk, before files go that would have to be made without them."""
+        for path in self._files():
+            sync(path)
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("manifest*.jsonl"))
 
 
 def content_hash(arrays: Mapping[str, npt.NDArray[Any]]) -> str:

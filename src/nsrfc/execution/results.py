@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from nsrfc.chunks import release
+from nsrfc.chunks import file_state
 from nsrfc.errors import InputError
 from nsrfc.execution.base import Executor
 from nsrfc.execution.manifest import Manifest, content_hash
 from nsrfc.execution.shelf import Shelf, mapped
-from nsrfc.execution.work import Block, Work
+from nsrfc.execution.work import Block, Forms, Work
 from nsrfc.rowstore import Arrays, Columns, RowStore, RowTask, Stage, block_rows, unseen
 from nsrfc.storage.arrays import open_npy
 from nsrfc.storage.artifacts import Artifacts, key_of
@@ -103,6 +103,7 @@ class TaskRows:
         """Return the arrays of n rows, see `nsrfc.rowstore.RowStore.fill`; all are mapped."""
         del over
         described = {name: (shape, np.dtype(dtype).str) for name, (shape, dtype) in columns.items()}
+        before = self._states(columns)
         if self._whole(n, described) is None:
             made = task()
             size = block_rows(n, made.step)
@@ -112,8 +113,9 @@ class TaskRows:
             with stage() as advance:
                 self._make(work, advance)
             with FileLock(self.folder / "arrays.lock"):
-                # Of several processes one puts the files together.
-                if self._whole(n, described) is None:
+                # Of several processes one puts the files together. The others need not check them.
+                now = self._states(columns)
+                if any(state is None or state == before[name] for name, state in now.items()):
                     self._put_together(work)
         return {name: self._mapped(name) for name in columns}
 
@@ -150,7 +152,7 @@ class TaskRows:
             manifest.add((first, stop), sha256)
             advance(stop - first)
 
-    def _read(self, block: Block, sha256: str | None, columns: Mapping[str, object]) -> Arrays | None:
+    def _read(self, block: Block, sha256: str | None, columns: Forms) -> Arrays | None:
         """Read a block that counts, from its file or from the whole arrays; None if there is none."""
         if sha256 is None:
             return None
@@ -162,12 +164,20 @@ class TaskRows:
         _logger.warning("%s is missing or damaged, and made again.", block.path)
         return None
 
-    def _region(self, block: Block, columns: Mapping[str, object]) -> Arrays:
+    def _region(self, block: Block, columns: Forms) -> Arrays:
         """Read the rows of a block from the whole arrays."""
         first, stop = block.rows
         return {name: open_npy(self._path(name))[first:stop] for name in columns}
 
-    def _whole(self, n: int, columns: Mapping[str, tuple[tuple[int, ...], str]]) -> Arrays | None:
+    def _states(self, names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
+        """Return size and time of the last change of the file of every array; None if there is none."""
+        found: dict[str, tuple[int, int] | None] = dict.fromkeys(names)
+        for name in found:
+            with suppress(OSError):
+                found[name] = file_state(self._path(name))
+        return found
+
+    def _whole(self, n: int, columns: Forms) -> Arrays | None:
         """Return the arrays, if they are whole and hold what the manifest says."""
         if not all(kind_of(self._path(name)) == "file" for name in columns):
             return None
@@ -190,24 +200,29 @@ class TaskRows:
         """Write whole arrays from the files of blocks, which are then removed."""
         made, blocks = self._manifest.read(), work.blocks()
         with ExitStack() as files:
-            whole = {}
-            for name, (shape, dtype) in work.columns.items():
-                path = files.enter_context(atomic_path(self._path(name)))
-                whole[name] = np.lib.format.open_memmap(path, "w+", dtype, (work.n, *shape))
+            whole = {
+                name: files.enter_context(self._begun(name, (work.n, *shape), dtype))
+                for name, (shape, dtype) in work.columns.items()
+            }
             for block in blocks:
                 rows = self._read(block, made.get(block.rows), work.columns)
                 if rows is None:
                     raise InputError(
                         f"{block.path} was changed while it was in use: run the same command again."
                     )
-                for name, array in whole.items():
-                    array[block.rows[0] : block.rows[1]] = rows[name]
-                    release(array)
-            for array in whole.values():
-                array.flush()
-            whole.clear()
+                for name, stream in whole.items():
+                    stream.write(np.ascontiguousarray(rows[name]).data)
+        self._manifest.flush()
         for block in blocks:
             block.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _begun(self, name: str, shape: tuple[int, ...], dtype: str) -> Iterator[BinaryIO]:
+        """Begin the file of an array, to which its rows are appended."""
+        with atomic_path(self._path(name)) as path, path.open("wb") as stream:
+            header = {"descr": dtype, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            yield stream
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npy"

@@ -9,18 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from nsrfc.chunks import chunks
+from nsrfc.chunks import changed, chunks
 from nsrfc.execution.manifest import Manifest, Rows, content_hash
 from nsrfc.execution.shelf import Shelf, unpacked
 from nsrfc.rowstore import Arrays, RowTask
-from nsrfc.storage.arrays import read_npz_array, write_npz
+from nsrfc.storage.files import reading
+from nsrfc.storage.outputs import atomic_path
 
-__all__ = ["Block", "Work", "run_block"]
+__all__ = ["Block", "Forms", "Work", "run_block"]
+
+Forms = Mapping[str, tuple[tuple[int, ...], str]]
+"""Shape of a row and dtype of every array."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive rows of a result, as one file.
+    """Consecutive rows of a result, as one file: the numbers of every array, one after the other.
 
     Attributes
     ----------
@@ -35,17 +39,42 @@ class Block:
     @property
     def path(self) -> Path:
         """The file."""
-        return self.folder / f"{self.rows[0]:010d}.npz"
+        return self.folder / f"{self.rows[0]:010d}.rows"
 
-    def read(self, names: Mapping[str, object]) -> Arrays:
-        """Read the rows of some arrays.
+    def empty(self, forms: Forms) -> Arrays:
+        """Return arrays for its rows."""
+        count = self.rows[1] - self.rows[0]
+        return {name: np.empty((count, *shape), dtype) for name, (shape, dtype) in forms.items()}
+
+    def write(self, arrays: Arrays) -> None:
+        """Write the file, whole or not at all.
+
+        It is not flushed to the disk, which takes longer than the writing: whoever reads it checks its
+        hash.
 
         Raises
         ------
         InputError
-            If the file is damaged.
+            If it cannot be written.
         """
-        return {name: read_npz_array(self.path, name) for name in names}
+        with atomic_path(self.path, flushed=False) as temporary, temporary.open("wb") as stream:
+            for array in arrays.values():
+                stream.write(array.reshape(-1).view(np.uint8).data)
+
+    def read(self, forms: Forms) -> Arrays:
+        """Read the rows.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or of another size.
+        """
+        arrays = self.empty(forms)
+        with reading(self.path), self.path.open("rb") as stream:
+            held = [stream.readinto(array.reshape(-1).view(np.uint8).data) for array in arrays.values()]
+            if held != [array.nbytes for array in arrays.values()] or stream.read(1):
+                raise changed(self.path)
+        return arrays
 
 
 @dataclass(frozen=True)
@@ -60,8 +89,7 @@ class Work:
         Of the result.
     n : int
         Number of rows.
-    columns : mapping
-        Shape of a row and dtype of every array.
+    columns : Forms
     step : int
         Rows that are made at a time.
     size : int
@@ -74,7 +102,7 @@ class Work:
     folder: Path
     key: str
     n: int
-    columns: Mapping[str, tuple[tuple[int, ...], str]]
+    columns: Forms
     step: int
     size: int
     task: RowTask
@@ -92,15 +120,12 @@ class Work:
         """Make the file of a block, and return the hash of its content."""
         made = self.blocks()[block]
         first, stop = made.rows
-        arrays = {
-            name: np.empty((stop - first, *shape), dtype)
-            for name, (shape, dtype) in self.columns.items()
-        }
+        arrays = made.empty(self.columns)
         for part in chunks(stop - first, self.step):
             found = self.task(slice(first + part.start, first + part.stop))
             for name, array in arrays.items():
                 array[part] = found[name]
-        write_npz(made.path, arrays)
+        made.write(arrays)
         return content_hash(arrays)
 
     def packed(self) -> bytes:

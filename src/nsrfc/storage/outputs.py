@@ -31,7 +31,7 @@ _SUMS = "SHA256SUMS"
 
 
 @contextmanager
-def atomic_path(path: PathLike) -> Iterator[Path]:
+def atomic_path(path: PathLike, *, flushed: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it when the block succeeds.
 
     If the block raises, ``KeyboardInterrupt`` included, the temporary file is removed and an older
@@ -41,6 +41,8 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     ----------
     path : path-like
         Path of the finished file. The temporary one is in the same folder and has the same suffix.
+    flushed : bool
+        Whether the file is flushed to disk first: otherwise a power failure may leave another content.
 
     Raises
     ------
@@ -56,9 +58,11 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         temporary.touch(exist_ok=False)
         try:
             yield temporary
-            sync(temporary)
+            if flushed:
+                sync(temporary)
             temporary.replace(path)
-            sync(path.parent)
+            if flushed:
+                sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
