@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nsrfc.knn.gpu import Products
 from nsrfc.progress import Progress
-from nsrfc.rowstore import Arrays, Columns, RowStore
+from nsrfc.rowstore import Arrays, Columns, RowStore, block_rows
 from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = [
@@ -312,7 +312,11 @@ class ListTask:
 
     vectors: _Vectors
     lists: Lists
-    step = STEP
+
+    @property
+    def step(self) -> int:
+        """Rows that are found at a time: a block, as each call prepares memory for all faces."""
+        return block_rows(len(self.vectors), STEP)
 
     def __call__(self, rows: slice) -> Arrays:
         """Return ids and similarities."""
