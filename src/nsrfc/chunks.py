@@ -95,6 +95,16 @@ class FileRows(np.memmap[Any, Any]):
         found._opened = file_state(found._descriptor)
         return found
 
+    @property
+    def whole(self) -> bool:
+        """Whether this is the array as it was opened, no part or view of it."""
+        return self._descriptor is not None
+
+    @property
+    def form(self) -> tuple[str, tuple[int, ...], int, Literal["C", "F"]]:
+        """What `open` needs besides the path."""
+        return self.dtype.str, self.shape, self.offset, "C" if self.flags.c_contiguous else "F"
+
     def read(self, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
         """Copy rows, consecutive ones or a few by number.
 
@@ -161,6 +171,8 @@ class StoredRows(ABC):
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    loaded = False
+    """Whether the file is read whole when rows are needed."""
 
     @property
     def ndim(self) -> int:
@@ -299,6 +311,11 @@ class RowParts(StoredRows):
         """Free the memory that holds pages of mapped files."""
         for part in self._parts:
             release(part)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether some rows are read from files without reading others."""
+        return not any(part.loaded for part in self._parts if isinstance(part, StoredRows))
 
     def shards(self) -> list[tuple[str, slice]]:
         """Return the name of each shard, and its rows."""

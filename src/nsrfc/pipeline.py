@@ -22,11 +22,13 @@ from nsrfc.records import (
     BAD_ROW,
     UNCLUSTERED,
     Clustering,
+    Components,
     DensityGraph,
     NeighborGraph,
     Neighborhood,
     ScorePrior,
 )
+from nsrfc.rowstore import Arrays, Results
 from nsrfc.runtime import fork_safe
 from nsrfc.vectors import as_array, skipped_in_words
 
@@ -92,7 +94,7 @@ def cluster(
     if found.skipped is not None:
         share = f"{found.skipped:,} of {len(found.density_edges):,}"
         _logger.info("%s density edges were skipped, as their ends were already joined.", share)
-    sure = confidence(found.labels, found.density_edges, found.similarity_edges)
+    sure = _confidence(found, run.results)
     warning = doubt_in_words(len(found.labels), found.density_edges.score)
     if warning is not None:
         _logger.warning(warning)
@@ -100,6 +102,17 @@ def cluster(
     labels = drop_small(labels, config.min_cluster_size)
     labels[faces.skipped] = BAD_ROW
     return Clustering(labels, faces.each_row(sure, 0), method.record(), warning)
+
+
+def _confidence(found: Components, results: Results) -> npt.NDArray[np.float32]:
+    edges = found.density_edges, found.similarity_edges
+    read = [found.labels, *(array for each in edges for array in vars(each).values())]
+    key = results.key("confidence", {"of": [results.passing_fingerprint(array) for array in read]})
+
+    def sure() -> Arrays:
+        return {"confidence": confidence(found.labels, *edges)}
+
+    return results.once("confidence", key, sure)["confidence"]
 
 
 @dataclass(frozen=True)
@@ -134,7 +147,7 @@ def gather_evidence(
     run: Run,
 ) -> Evidence:
     """Take steps 1 to 3; parameters and errors are those of :func:`cluster`."""
-    faces, prior = _distinct(X, config)
+    faces, prior = _distinct(X, config, run.results)
     method = load_method(model, config, faces.vectors.shape[1], run, prior)
     known = known_neighbors(faces, graph, index, method.k, run.progress)
     # The lists are handed over, so that the method can free them.
@@ -204,11 +217,13 @@ def pair_probabilities(
         return faces.spread(near.ids[:, : found.shape[1]], found)
 
 
-def _distinct(X: npt.ArrayLike, config: ClusterConfig) -> tuple[DistinctFaces, ScorePrior | None]:
+def _distinct(
+    X: npt.ArrayLike, config: ClusterConfig, results: Results | None = None
+) -> tuple[DistinctFaces, ScorePrior | None]:
     """Return the distinct faces, and what the card of their embedder, if any, says about scores."""
     skip = config.on_bad_rows == "skip"
     vectors = as_array(X, missing=skip)
-    faces = distinct_faces(vectors, skip=skip)
+    faces = distinct_faces(vectors, skip=skip, results=results)
     left_out = skipped_in_words(~faces.skipped)
     if left_out is not None:
         _logger.warning(left_out)

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks
+from nsrfc.chunks import STEP, Vectors, chunks
 
 __all__ = [
+    "COLUMNS",
     "Arrays",
     "Columns",
+    "Gathered",
     "MemoryRows",
+    "Moves",
     "NoResults",
     "OrderedRows",
     "Results",
@@ -40,6 +44,10 @@ Stage = Callable[[], AbstractContextManager[Callable[[int], None]]]
 """Opens a stage of a run, see `nsrfc.progress.Progress.stage`."""
 
 _MOST_ROWS, _BLOCKS = 65_536, 64
+
+COLUMNS = 16
+"""Columns in which rows are moved at a time, so that there is no second copy of them: a line of the
+processor's cache."""
 
 
 def block_rows(n: int, step: int) -> int:
@@ -72,6 +80,45 @@ class RowTask(Protocol):
         """Return the rows of every column, at most `step`."""
 
 
+class Moves(RowTask, Protocol):
+    """Makes vectors (n, d) of others, which may be overwritten: rows in another order, or means of some.
+
+    As a task it makes the column "vectors".
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of what is made."""
+
+    def in_place(self) -> npt.NDArray[np.float32]:
+        """Make all rows in the memory of the others."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Gathers rows (n,) of vectors, each once at most if they are moved in place."""
+
+    vectors: npt.NDArray[np.float32]
+    rows: npt.NDArray[np.int64]
+    step = STEP
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of what is made."""
+        return len(self.rows), self.vectors.shape[1]
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return some of the rows."""
+        return {"vectors": self.vectors[self.rows[rows]]}
+
+    def in_place(self) -> npt.NDArray[np.float32]:
+        """Move the rows to the front."""
+        moved = self.vectors[: len(self.rows)]
+        for columns in chunks(self.vectors.shape[1], COLUMNS):
+            moved[:, columns] = self.vectors[self.rows, columns]
+        return moved
+
+
 class RowStore(Protocol):
     """Where arrays of one row per face are made, block by block."""
 
@@ -101,6 +148,14 @@ class RowStore(Protocol):
         dict of str to ndarray
             Not to be written to.
         """
+
+    def gathered(
+        self, vectors: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Return rows (m,) of vectors (n, d); they are kept only where other processes read them."""
+
+    def moved(self, moves: Moves) -> npt.NDArray[np.float32]:
+        """Return vectors that are made of others, which are not needed again."""
 
     def before(self) -> RowStore:
         """Open the store of a preliminary result, which is discarded once this one is complete."""
@@ -158,6 +213,16 @@ class OrderedRows:
                 advance(rows.stop - rows.start)
         return arrays
 
+    def gathered(
+        self, vectors: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Return rows (m,) of vectors (n, d)."""
+        return vectors[rows]
+
+    def moved(self, moves: Moves) -> npt.NDArray[np.float32]:
+        """Make vectors in the memory of those they are made of."""
+        return moves.in_place()
+
 
 class MemoryRows(OrderedRows):
     """Rows in memory, without a cache."""
@@ -186,6 +251,12 @@ class Results(Protocol):
     def get(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
         """Return a result from the cache, or make and keep it."""
 
+    def once(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+        """Make a result, or take what another process that runs the same command has made.
+
+        It is soon made, and not kept otherwise.
+        """
+
     def find(self, stage: str, key: str) -> Arrays | None:
         """Return a result from the cache, or None."""
 
@@ -195,8 +266,14 @@ class Results(Protocol):
     def pieces(self, stage: str, key: str) -> RowStore:
         """Open a result whose arrays are filled row by row."""
 
-    def passing(self, stage: str, key: str) -> RowStore:
-        """Open a result that is soon made again: it is only kept where other processes read it."""
+    def passing_fingerprint(self, array: Vectors) -> str:
+        """Return the fingerprint of an array, for use in the key of a `passing` result."""
+
+    def passing(self, stage: str, key: str, *, here: bool = False) -> RowStore:
+        """Open a result that is soon made again: it is only kept where other processes read it.
+
+        ``here``: this process makes it, unless others run the same command.
+        """
 
     def shared(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return an array of the same content that other processes can read, if any take part.
@@ -228,6 +305,11 @@ class NoResults:
         del stage, key
         return make()
 
+    def once(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+        """Make the result."""
+        del stage, key
+        return make()
+
     def find(self, stage: str, key: str) -> None:
         """Find nothing."""
         del stage, key
@@ -240,9 +322,14 @@ class NoResults:
         del stage, key
         return MemoryRows()
 
-    def passing(self, stage: str, key: str) -> RowStore:
+    def passing_fingerprint(self, array: Vectors) -> str:
+        """Return an empty fingerprint."""
+        del array
+        return ""
+
+    def passing(self, stage: str, key: str, *, here: bool = False) -> RowStore:
         """Return rows in memory."""
-        del stage, key
+        del stage, key, here
         return MemoryRows()
 
     def shared(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -28,6 +28,7 @@ __all__ = [
     "refuse_none",
     "skipped_in_words",
     "typical_faces",
+    "unit_rows",
     "usable_shape",
 ]
 
@@ -180,14 +181,42 @@ def normalize_good(
     start = done = 0
     for block in blocks(vectors):
         here = good[start : start + len(block)]
-        # C order, so that numpy sums each row in the same order whatever the caller's layout.
-        scaled = np.array(block[here], dtype=np.float64, order="C")
-        scaled /= peaks[start : start + len(block)][here][:, None]
-        scaled /= np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
+        scaled = _scaled(block[here], peaks[start : start + len(block)][here])
         unit[done : done + len(scaled)] = scaled
         start, done = start + len(block), done + len(scaled)
     check_unchanged(vectors)
     return unit, good
+
+
+def unit_rows(
+    block: npt.NDArray[Any],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """Scale some embeddings to unit length, see `normalize`.
+
+    Parameters
+    ----------
+    block : ndarray of float16, float32 or float64, shape (m, d)
+
+    Returns
+    -------
+    unit : ndarray of float32, shape (m, d)
+        0 for bad rows.
+    peaks : ndarray of float64, shape (m,)
+        The largest absolute value of each row: NaN, infinity or 0 for a bad one.
+    """
+    peaks = _peaks(block)
+    good = has_direction(peaks)
+    unit = np.zeros(block.shape, np.float32)
+    unit[good] = _scaled(block[good], peaks[good])
+    return unit, peaks
+
+
+def _scaled(block: npt.NDArray[Any], peaks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    # C order, so that numpy sums each row in the same order whatever the caller's layout.
+    scaled = np.array(block, dtype=np.float64, order="C")
+    scaled /= peaks[:, None]
+    scaled /= np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
+    return scaled
 
 
 def good_rows(vectors: Vectors, name: str) -> npt.NDArray[np.bool_]:
@@ -258,9 +287,13 @@ def checked_peaks(vectors: Vectors, name: str) -> npt.NDArray[np.float64]:
 def row_peaks(vectors: Vectors, name: str) -> npt.NDArray[np.float64]:
     """Return the largest absolute value of each row (n,): NaN, infinity or 0 for a bad one."""
     check_matrix(vectors, name)
+    return np.concatenate([_peaks(block) for block in blocks(vectors)])
+
+
+def _peaks(block: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
-        peaks = np.concatenate([np.abs(block).max(axis=1) for block in blocks(vectors)])
-        return peaks.astype(np.float64)
+        peaks: npt.NDArray[np.float64] = np.abs(block).max(axis=1).astype(np.float64)
+        return peaks
 
 
 def has_direction(peaks: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:

@@ -150,9 +150,9 @@ def test_an_input_overwritten_before_its_use_is_refused(
 ) -> None:
     """Between its fingerprint and its use: the record would name faces that were never clustered."""
 
-    def late(X: object, *, skip: bool) -> object:
+    def late(X: object, **how: object) -> object:
         overwrite(faces)
-        return distinct_faces(X, skip=skip)  # type: ignore[arg-type]
+        return distinct_faces(X, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(nsrfc.pipeline, "distinct_faces", late)
     for command in (["cluster", "-m", "none"], ["refine", "-m", here / "model"]):

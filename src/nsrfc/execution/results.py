@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -15,16 +16,27 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from nsrfc.chunks import file_state
+from nsrfc.chunks import RowParts, Vectors, file_state
 from nsrfc.errors import InputError
 from nsrfc.execution.base import Executor
 from nsrfc.execution.manifest import Manifest, content_hash
 from nsrfc.execution.shelf import Shelf, mapped
 from nsrfc.execution.work import Block, Forms, Work
-from nsrfc.rowstore import Arrays, Columns, RowStore, RowTask, Stage, block_rows, unseen
+from nsrfc.rowstore import (
+    Arrays,
+    Columns,
+    Gathered,
+    Moves,
+    RowStore,
+    RowTask,
+    Stage,
+    block_rows,
+    unseen,
+)
 from nsrfc.storage.arrays import open_npy
 from nsrfc.storage.artifacts import Artifacts, key_of
 from nsrfc.storage.files import kind_of, writing
+from nsrfc.storage.fingerprints import fingerprint
 from nsrfc.storage.outputs import atomic_path
 
 __all__ = ["TaskResults", "TaskRows"]
@@ -63,13 +75,38 @@ class TaskResults(Artifacts):
                 self.keep(stage, key, found)
         return found
 
+    def once(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+        """Make a result; of several processes one makes it, and the others wait."""
+        if self.executor.part is None:
+            return make()
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / f"{stage}-{key[:16]}.lock"):
+            return super().get(stage, key, make)
+
     def pieces(self, stage: str, key: str) -> RowStore:
         """Open a result that tasks make."""
-        return TaskRows(self.folder / f"{stage}-{key[:16]}", key, self)
+        return self.passing(stage, key)
 
-    def passing(self, stage: str, key: str) -> RowStore:
+    def passing_fingerprint(self, array: Vectors) -> str:
+        """Return the fingerprint of an array."""
+        return self.fingerprint(array)
+
+    def passing(self, stage: str, key: str, *, here: bool = False) -> RowStore:
         """Open a result that tasks make."""
-        return self.pieces(stage, key)
+        return TaskRows(self.folder / f"{stage}-{key[:16]}", key, self, here)
+
+    def fingerprint(self, array: Vectors) -> str:
+        """Return the fingerprint of an array, for use in a key.
+
+        A file of the shelf is named by all that it depends on, so that nothing is read.
+        """
+        place = None if isinstance(array, RowParts) else self.shelf.place(array)
+        if place is None:
+            return fingerprint(array)
+        _, path, *form = place
+        name = Path(path).relative_to(self.folder).as_posix()
+        return hashlib.sha256(f"{name} {form}".encode()).hexdigest()
 
     def shared(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return an array of the same content that is mapped from a file."""
@@ -86,11 +123,14 @@ class TaskRows:
     key : str
         Of everything the arrays depend on.
     results : TaskResults
+    here : bool
+        Whether they are made in this process.
     """
 
     folder: Path
     key: str
     results: TaskResults
+    here: bool = False
 
     def fill(
         self,
@@ -119,6 +159,19 @@ class TaskRows:
                     self._put_together(work)
         return {name: self._mapped(name) for name in columns}
 
+    def gathered(
+        self, vectors: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Have tasks gather rows (m,) of vectors (n, d)."""
+        return self.moved(Gathered(vectors, rows))
+
+    def moved(self, moves: Moves) -> npt.NDArray[np.float32]:
+        """Have tasks make vectors of others, which stay."""
+        n, width = moves.shape
+        columns: Columns = {"vectors": ((width,), np.float32)}
+        vectors: npt.NDArray[np.float32] = self.fill(n, columns, lambda: moves)["vectors"]
+        return vectors
+
     def before(self) -> TaskRows:
         """Open the store of a preliminary result, which is discarded once this one is complete."""
         folder = self.folder.with_name(f"before-{self.folder.name}")
@@ -145,7 +198,7 @@ class TaskRows:
             else:
                 advance(block.rows[1] - block.rows[0])
         # What fits one block is sooner made than sent.
-        alone = len(blocks) == 1
+        alone = len(blocks) == 1 or (self.here and self.results.executor.part is None)
         done = _in_order(work, missing) if alone else self.results.executor.run(work, missing)
         for number, sha256 in done:
             first, stop = blocks[number].rows

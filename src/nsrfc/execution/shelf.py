@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.chunks import FileRows
 from nsrfc.errors import InputError
 from nsrfc.storage.arrays import open_npy, write_npy
 from nsrfc.storage.files import kind_of, writing
@@ -78,6 +79,8 @@ class Shelf:
 
     def reference(self, value: object) -> tuple[Any, ...] | None:
         """Return where other processes find a value; None if it is to travel itself."""
+        if isinstance(value, FileRows) and value.whole:
+            return "rows", str(Path(str(value.filename)).absolute()), *value.form
         if isinstance(value, np.ndarray):
             if value.nbytes < LARGE or value.dtype.hasobject:
                 return None
@@ -118,6 +121,8 @@ class _Packer(pickle.Pickler):
 class _Unpacker(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> object:  # noqa: ANN401
         kind, path, *form = pid
+        if kind == "rows":
+            return FileRows.open(Path(path), *form)
         if kind == "index":
             import faiss
 

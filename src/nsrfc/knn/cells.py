@@ -86,12 +86,13 @@ def lists_nearby(
     around = pieces.before()
     first = around.before()
     visited = first.before()
+    sorted_rows = visited.before().before()
 
     def in_given_order() -> Lists:
         near = _near_cells(vectors, seed, visited, progress)
         # Faces of a cell beside each other are in the cache of the processor for the next face.
         order = np.argsort(near[:, 0], kind="stable")
-        beside = vectors[order]
+        beside = sorted_rows.gathered(vectors, order)
 
         def in_cells() -> Lists:
             return partial(_in_cells, k=k, cells=_Cells.of(near[order]))
@@ -101,7 +102,8 @@ def lists_nearby(
         return partial(_renumbered, order=order, place=np.argsort(order), ids=found[0], scores=found[1])
 
     lists = filled(vectors, k, in_given_order, pieces, progress)
-    for needed_no_more in (around, first, visited, visited.before()):
+    averaged = sorted_rows.before()
+    for needed_no_more in (around, first, visited, visited.before(), sorted_rows, averaged):
         needed_no_more.discard()
     return lists
 
@@ -193,7 +195,8 @@ def _near_cells(vectors: _Vectors, seed: int, pieces: RowStore, progress: Progre
         def means() -> CellTask:
             rng = np.random.default_rng(seed)
             centers = [vectors[np.sort(rng.permutation(n)[:drawn])] for _ in range(PARTITIONS)]
-            some = vectors[np.sort(rng.permutation(n)[:averaged])]
+            drawn_rows = np.sort(rng.permutation(n)[:averaged])
+            some = pieces.before().before().before().gathered(vectors, drawn_rows)
             nearest = filled_by(
                 lambda: CellTask.of(some, centers, seed, 1), averaged, 1, pieces.before()
             )

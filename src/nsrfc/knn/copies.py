@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks, release
+from nsrfc.chunks import STEP, RowParts, Vectors, check_unchanged, chunks, read_rows, release
 from nsrfc.records import NeighborGraph
+from nsrfc.rowstore import Arrays, Columns, Gathered, NoResults, Results
 from nsrfc.runtime import at_once, compiled, parts
-from nsrfc.vectors import normalize_good, refuse_none
+from nsrfc.vectors import as_array, check_matrix, has_direction, refuse_none, refuse_rows, unit_rows
 
 __all__ = [
-    "COLUMNS",
     "Copies",
     "DistinctFaces",
+    "UnitTask",
     "among_all",
     "canonical_rows",
     "distinct_faces",
@@ -27,10 +28,6 @@ __all__ = [
 
 _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
-
-COLUMNS = 16
-"""Columns in which rows are moved at a time, so that there is no second copy of them: a line of the
-processor's cache."""
 
 _ROWS = 2_048
 """Rows that are hashed or compared at a time."""
@@ -121,7 +118,7 @@ def find_copies(X: _Vectors) -> Copies:
     ----------
     X : ndarray of float32, shape (n, d), C-contiguous
     """
-    order, starts = _by_content(X)
+    order, starts = _by_content(X, _hashes(X))
     leaders = order[starts]
     number = np.empty(len(leaders), np.int32)
     number[np.argsort(leaders)] = np.arange(len(leaders), dtype=np.int32)
@@ -146,17 +143,21 @@ def canonical_rows(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.i
     place : ndarray of int64, shape (n,)
         Position in ``rows`` of the content of each row: ``X[rows][place]`` equals ``X``.
     """
-    order, starts = _by_content(X)
+    order, starts = _by_content(X, _hashes(X))
     place = np.empty(len(X), np.int64)
     place[order] = np.cumsum(starts) - 1
     return order[starts], place
 
 
-def _by_content(X: _Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Order of the rows by hash, and where in it new content starts."""
-    hashes = _hashes(X)
-    order = np.argsort(hashes, kind="stable")
-    starts = np.ones(len(X), np.bool_)
+def _by_content(
+    X: _Vectors, hashes: npt.NDArray[np.uint64], kept: npt.NDArray[np.int64] | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Order of the rows (n,), or of those that are kept, by hash, and where in it new content starts."""
+    if kept is None or len(kept) == len(X):
+        order = np.argsort(hashes, kind="stable")
+    else:
+        order = kept[np.argsort(hashes[kept], kind="stable")]
+    starts = np.ones(len(order), np.bool_)
     again = 1 + np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
     for part in chunks(len(again), _ROWS):
         rows = again[part]
@@ -308,7 +309,22 @@ def among_all(graph: NeighborGraph, rows: _Rows, n: int) -> NeighborGraph:
     return NeighborGraph(ids, similarities)
 
 
-def distinct_faces(X: npt.ArrayLike, *, skip: bool = False) -> DistinctFaces:
+@dataclass(frozen=True)
+class UnitTask:
+    """Scales embeddings (n, d) to unit length, and hashes them."""
+
+    vectors: Vectors
+    step = STEP
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return unit vectors, their hashes, and the largest absolute values of the embeddings."""
+        unit, peaks = unit_rows(read_rows(self.vectors, rows))
+        return {"unit": unit, "hash": _hashes(unit), "peak": peaks}
+
+
+def distinct_faces(
+    X: npt.ArrayLike, *, skip: bool = False, results: Results | None = None
+) -> DistinctFaces:
     """Scale embeddings to unit length and find the distinct faces.
 
     Parameters
@@ -317,18 +333,40 @@ def distinct_faces(X: npt.ArrayLike, *, skip: bool = False) -> DistinctFaces:
         May be memory-mapped; its pages are freed.
     skip : bool
         Whether bad rows are left out; by default they are refused.
+    results : Results, optional
+        Where the vectors are made; in memory by default.
 
     Raises
     ------
     InputError
         As :func:`nsrfc.vectors.normalize`; and if no row is good.
+
+    Notes
+    -----
+    Memory besides the vectors: 50 bytes per face.
     """
-    unit, good = normalize_good(X, skip=skip)
+    vectors, results = as_array(X, missing=skip), results or NoResults()
+    check_matrix(vectors, "X")
+    key = results.key("unit", {"sha256": results.passing_fingerprint(vectors)})
+    # Of files that are only read whole, every block would be read by another process.
+    here = isinstance(vectors, RowParts) and not vectors.mapped
+    columns: Columns = {
+        "unit": ((vectors.shape[1],), np.float32),
+        "hash": ((), np.uint64),
+        "peak": ((), np.float64),
+    }
+    store = results.passing("unit", key, here=here)
+    made = store.fill(len(vectors), columns, partial(UnitTask, vectors))
+    check_unchanged(vectors)
+    release(vectors)
+    good = has_direction(made["peak"])
+    if not skip:
+        refuse_rows(made["peak"], "X")
     refuse_none(good, "X")
-    release(X)
-    rows, of_good = canonical_rows(unit)
+    unit, kept = made["unit"], np.flatnonzero(good)
+    order, starts = _by_content(unit, made["hash"], kept)
     place = np.full(len(good), -1, np.int64)
-    place[good] = of_good
-    for columns in chunks(unit.shape[1], COLUMNS):
-        unit[: len(rows), columns] = unit[rows, columns]
-    return DistinctFaces(unit[: len(rows)], np.flatnonzero(good)[rows], place)
+    place[order] = np.cumsum(starts) - 1
+    rows = order[starts]
+    store = results.passing("faces", results.key("faces", {"of": key, "skip": skip}))
+    return DistinctFaces(store.moved(Gathered(unit, rows)), rows, place)

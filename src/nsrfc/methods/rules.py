@@ -50,7 +50,7 @@ from nsrfc.records import (
     Neighborhood,
     ScorePrior,
 )
-from nsrfc.rowstore import Columns, RowStore
+from nsrfc.rowstore import Arrays, Columns, RowStore
 from nsrfc.vectors import typical_faces
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Rules:
             # Where nothing is whitened, the same scores are made once more; otherwise they would be in
             # the way.
             del scored, some
-            power = best_power(faces, scatter, self.whitening)
+            power = steps.power(faces, scatter)
             faces = steps.whitened(faces, scatter, power)
             advance(len(faces))
         if power:
@@ -190,7 +190,9 @@ class Rules:
             top = scored.top
             local = local_score(edges.source, edges.target, edges.score, top)
             threshold = scored.model(local).threshold + self.margin
-            similar = similarity_edges(near.ids, affinity, top, threshold)
+            key = run.results.key("similar", {"of": near.key})
+            find = partial(similarity_edges, near.ids, affinity, top, threshold)
+            similar = EdgeList(**run.results.once("similar", key, lambda: vars(find())))
             advance(len(near.ids))
         edges = EdgeList(edges.source, edges.target, local)
         return DensityGraph(density, edges, similar, threshold)
@@ -219,16 +221,24 @@ class Rules:
             comparison = self.cluster_comparison
             every, none = followed + density.similarity_edges, edges.where(np.arange(0))
             test = ClusterTest(vectors, impostors, comparison.minimum, comparison.minimum_score)
-            labels = connect(n, every, none, scorer, 0, test, constraints).labels
-            labels = join_unlinked(
-                vectors,
-                labels,
-                near.nearest,
-                impostors.mean,
-                comparison.unlinked_minimum,
-                comparison.unlinked_size,
-                constraints,
-            )
+
+            def joined() -> Arrays:
+                labels = connect(n, every, none, scorer, 0, test, constraints).labels
+                labels = join_unlinked(
+                    vectors,
+                    labels,
+                    near.nearest,
+                    impostors.mean,
+                    comparison.unlinked_minimum,
+                    comparison.unlinked_size,
+                    constraints,
+                )
+                return {"labels": labels}
+
+            # What is known of faces is in no key.
+            key = run.results.key("labels", {"of": near.key})
+            found = run.results.once("labels", key, joined) if constraints is None else joined()
+            labels = found["labels"]
             advance(n)
         similar = density.similarity_edges
         alike = _probabilities(near, density, similar)
@@ -313,6 +323,16 @@ class _Steps:
         """Find the neighbours of vectors among the neighbours of neighbours."""
         store = self._run.results.pieces("neighbours", self._next("neighbours"))
         return rebuild_neighbor_graph(vectors, before, progress=self._run.progress, pieces=store)
+
+    def power(self, vectors: _Floats, scatter: Scatter | None) -> float:
+        """Choose how much vectors are whitened."""
+        powers = self._method.whitening
+        key = self._run.results.key("power", {"of": self.key})
+
+        def chosen() -> Arrays:
+            return {"power": np.array([best_power(vectors, scatter, powers)])}
+
+        return float(self._run.results.once("power", key, chosen)["power"][0])
 
     def whitened(self, vectors: _Floats, scatter: Scatter | None, power: float) -> _Floats:
         """Whiten vectors; those given are overwritten, if they can be."""

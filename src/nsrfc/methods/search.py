@@ -15,21 +15,28 @@ leads them, then that with the most of the rest.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks, release
+from nsrfc.chunks import CHUNK, STEP, chunks, release
 from nsrfc.graph.connectivity import group_matrix
 from nsrfc.graph.scores import best_impostor, impostor_scores
 from nsrfc.knn.build import build_neighbor_graph
-from nsrfc.knn.copies import COLUMNS, DistinctFaces
+from nsrfc.knn.copies import DistinctFaces
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import Method, Run
 from nsrfc.records import NeighborGraph, ScorePrior
-from nsrfc.rowstore import RowStore
+from nsrfc.rowstore import COLUMNS, Arrays, Columns, MemoryRows, RowStore, block_rows
 from nsrfc.runtime import compiled
 
-__all__ = ["merged", "near_copies", "neighbors", "scenes_and_neighbors", "search"]
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = ["GroupMeans", "merged", "near_copies", "neighbors", "scenes_and_neighbors", "search"]
 
 NEAR = 0.95
 """Minimum of (s - m) / (1 - m)."""
@@ -90,17 +97,60 @@ def near_copies(
     return leader
 
 
-def merged(faces: DistinctFaces, leader: _Ids, order: npt.NDArray[np.int64]) -> DistinctFaces:
+@dataclass(frozen=True)
+class GroupMeans:
+    """Makes the unit means of groups of vectors (n, d); a group of one keeps its vector to the last bit.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+    sums : sparse array, shape (g, n)
+        1 where a vector is in a group.
+    """
+
+    vectors: _Floats
+    sums: csr_array
+    step = STEP
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the means."""
+        return self.sums.shape[0], self.vectors.shape[1]
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return some of the means."""
+        sums = self.sums[rows]
+        return {"vectors": self._unit(sums @ self.vectors, sums)}
+
+    def in_place(self) -> _Floats:
+        """Make them in the memory of the vectors."""
+        means = self.vectors[: self.sums.shape[0]]
+        for columns in chunks(self.vectors.shape[1], COLUMNS):
+            means[:, columns] = self.sums @ self.vectors[:, columns]
+        return self._unit(means, self.sums)
+
+    @staticmethod
+    def _unit(means: _Floats, sums: csr_array) -> _Floats:
+        several = np.diff(sums.indptr) > 1
+        means[several] /= np.linalg.norm(means[several], axis=1, keepdims=True)
+        return means
+
+
+def merged(
+    faces: DistinctFaces, leader: _Ids, order: npt.NDArray[np.int64], store: RowStore | None = None
+) -> DistinctFaces:
     """Put faces in another order, and replace groups by their unit means.
 
     Parameters
     ----------
     faces : DistinctFaces
-        Their vectors are overwritten.
+        Their vectors are overwritten, if they are in memory.
     leader : ndarray of int32, shape (n,)
         The face that leads the group of each face.
     order : ndarray of int64, shape (n,)
         A permutation of the faces.
+    store : RowStore, optional
+        Where the means are made; in memory by default.
 
     Returns
     -------
@@ -108,12 +158,8 @@ def merged(faces: DistinctFaces, leader: _Ids, order: npt.NDArray[np.int64]) -> 
         Groups in the order of the faces that lead them.
     """
     first, group = np.unique(np.argsort(order)[leader], return_inverse=True)
-    sums = group_matrix(group)
-    for columns in chunks(faces.vectors.shape[1], COLUMNS):
-        faces.vectors[: len(first), columns] = sums @ faces.vectors[:, columns]
-    # A group of one keeps its vector to the last bit.
-    vectors, several = faces.vectors[: len(first)], np.bincount(group) > 1
-    vectors[several] /= np.linalg.norm(vectors[several], axis=1, keepdims=True)
+    means = GroupMeans(faces.vectors, group_matrix(group))
+    vectors = (store or MemoryRows()).moved(means)
     return DistinctFaces(vectors, faces.rows[order[first]], faces.each_row(group, -1))
 
 
@@ -199,20 +245,37 @@ def scenes_and_neighbors(
         another search if near-copies fill most of many lists, or if the search is to be exact.
     """
     graph = known or search(faces.vectors, method, run)
+    results = run.results
     leader, order = near_copies(faces, graph, method.prior), _beside_neighbors(graph.ids)
-    scenes = merged(faces, leader, order)
+    of = [results.passing_fingerprint(array) for array in (faces.vectors, leader, order)]
+    key = results.key("scenes", {"of": of})
+    scenes = merged(faces, leader, order, results.passing("scenes", key))
+    lists = [results.passing_fingerprint(array) for array in (graph.ids, graph.similarities)]
+    key = results.key("folded", {"of": key, "lists": lists})
+    columns: Columns = {"ids": ((graph.k,), np.int32), "similarities": ((graph.k,), np.float32)}
     if len(scenes.rows) == graph.n:
-        return scenes, _reordered(graph, order)
+        store = results.passing("folded", key)
+        found = store.fill(graph.n, columns, partial(_ReorderTask.of, graph, order))
+        return scenes, NeighborGraph(**found)
     leaders, group = faces.place[scenes.rows], scenes.place[faces.rows]
-    around, seen = np.empty((len(leaders), graph.k), np.int32), np.full(len(leaders), -1, np.int32)
-    _fold_lists(graph.ids, leaders, group, seen, around)
+    fold = partial(_FoldTask, graph.ids, leaders, group)
     del graph  # Two graphs at a time would be the peak of memory.
-    left = (around >= 0).sum(axis=1) / min(around.shape[1], len(around))
-    if method.search == "exact" or (left < LEFT).mean() > SHORT:
+    columns = {"ids": columns["ids"]}
+    around = results.passing("folded", key).fill(len(leaders), columns, fold)["ids"]
+    del fold
+    if method.search == "exact" or _short(around):
         return scenes, search(scenes.vectors, method, run)
-    of = [run.results.fingerprint(array) for array in (scenes.vectors, around)]
-    store = run.results.pieces("neighbours", run.results.key("neighbours", {"around": of}))
+    fingerprints = [results.fingerprint(array) for array in (scenes.vectors, around)]
+    store = results.pieces("neighbours", results.key("neighbours", {"around": fingerprints}))
     return scenes, rebuild_neighbor_graph(scenes.vectors, around, progress=run.progress, pieces=store)
+
+
+def _short(lists: _Ids) -> bool:
+    """Whether too many lists are short of neighbours."""
+    width, short = min(lists.shape[1], len(lists)), 0
+    for part in chunks(len(lists)):
+        short += int(((lists[part] >= 0).sum(axis=1) / width < LEFT).sum())
+    return short / len(lists) > SHORT
 
 
 def _beside_neighbors(ids: _Ids) -> npt.NDArray[np.int64]:
@@ -221,19 +284,57 @@ def _beside_neighbors(ids: _Ids) -> npt.NDArray[np.int64]:
     Faces of one identity share most of their neighbours, and often the lowest. That lowest faces share
     theirs is used once more.
     """
-    near = ids[:, :TOGETHER]
-    lowest = np.where(near >= 0, near, len(ids)).min(axis=1)
-    of_near = np.where(near >= 0, lowest[near], len(ids)).min(axis=1)
+    n = len(ids)
+    lowest, of_near = np.empty(n, np.int32), np.empty(n, np.int32)
+    for part in chunks(n):
+        near = ids[part, :TOGETHER]
+        lowest[part] = np.where(near >= 0, near, n).min(axis=1)
+    for part in chunks(n):
+        near = ids[part, :TOGETHER]
+        of_near[part] = np.where(near >= 0, lowest[near], n).min(axis=1)
     return np.lexsort((lowest, of_near))
 
 
-def _reordered(graph: NeighborGraph, order: npt.NDArray[np.int64]) -> NeighborGraph:
-    """Return the graph of the faces in another order."""
-    number = np.append(np.argsort(order), -1).astype(np.int32)
-    ids, similarities = np.empty_like(graph.ids), np.empty_like(graph.similarities)
-    for part in chunks(len(order)):
-        ids[part] = number[graph.ids[order[part]]]
-        similarities[part] = graph.similarities[order[part]]
+@dataclass(frozen=True)
+class _ReorderTask:
+    """Makes the graph of the faces in another order; ``number`` (n + 1,) is the new number of each."""
+
+    graph: NeighborGraph
+    order: npt.NDArray[np.int64]
+    number: _Ids
+    step = CHUNK
+
+    @classmethod
+    def of(cls, graph: NeighborGraph, order: npt.NDArray[np.int64]) -> _ReorderTask:
+        """Make the task that puts a graph in an order."""
+        return cls(graph, order, np.append(np.argsort(order), -1).astype(np.int32))
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return ids and similarities."""
+        graph, old = self.graph, self.order[rows]
+        found = {"ids": self.number[graph.ids[old]], "similarities": graph.similarities[old]}
         release(graph.ids)
         release(graph.similarities)
-    return NeighborGraph(ids, similarities)
+        return found
+
+
+@dataclass(frozen=True)
+class _FoldTask:
+    """Turns the lists (n, k) of the faces that lead groups (g,) into lists of groups."""
+
+    ids: _Ids
+    leaders: npt.NDArray[np.int64]
+    group: npt.NDArray[np.int64]
+
+    @property
+    def step(self) -> int:
+        """Rows that are made at a time: a block, as each call prepares memory for all groups."""
+        return block_rows(len(self.leaders), STEP)
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return ids."""
+        leaders = self.leaders[rows]
+        around = np.empty((len(leaders), self.ids.shape[1]), np.int32)
+        seen = np.full(len(self.leaders), -1, np.int32)
+        _fold_lists(self.ids, leaders, self.group, seen, around)
+        return {"ids": around}

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks, release
+from nsrfc.chunks import Vectors, chunks, release
 from nsrfc.errors import InputError
 from nsrfc.rowstore import Arrays, MemoryRows, OrderedRows, RowStore
 from nsrfc.storage.arrays import ArrayHeader, npz_headers, open_npy, read_npz_array, write_npz
@@ -116,6 +116,11 @@ class Artifacts:
             self.keep(stage, key, found)
         return found
 
+    def once(self, stage: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+        """Make a result that is sooner made than read."""
+        del stage, key
+        return make()
+
     def find(self, stage: str, key: str) -> Arrays | None:
         """Return a result from the cache, or None."""
         path = self._path(stage, key)
@@ -136,9 +141,14 @@ class Artifacts:
         """Open a result whose arrays are filled row by row."""
         return Pieces(self.folder / f"{stage}-{key[:16]}", key)
 
-    def passing(self, stage: str, key: str) -> RowStore:
+    def passing_fingerprint(self, array: Vectors) -> str:
+        """Return an empty fingerprint, as `passing` results are in memory."""
+        del array
+        return ""
+
+    def passing(self, stage: str, key: str, *, here: bool = False) -> RowStore:
         """Return rows in memory: this process makes them again sooner than it would read them."""
-        del stage, key
+        del stage, key, here
         return MemoryRows()
 
     def shared(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -62,6 +62,8 @@ class LastShard:
 
 
 class _LoadedRows(StoredRows):
+    loaded = True
+
     def __init__(self, last: LastShard, path: Path, vectors: Vectors, state: object) -> None:
         self._last, self._path, self._state = last, path, state
         self.shape, self.dtype = vectors.shape, vectors.dtype
