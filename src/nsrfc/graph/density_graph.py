@@ -26,17 +26,20 @@ Source: LCE-PCENet (Shin et al., CVPR 2023) and the code of NSR-FC, which suppor
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks
+from nsrfc.chunks import CHUNK, chunks
 from nsrfc.graph.reverse import column_in_list, columns_in_lists
 from nsrfc.records import DensityGraph, EdgeList, Mutual
+from nsrfc.rowstore import Arrays, Columns, MemoryRows, RowStore
 from nsrfc.runtime import at_once, compiled, parts
 
 __all__ = [
+    "MutualTask",
     "build_density_graph",
     "density_edges",
     "local_score",
@@ -59,6 +62,7 @@ def build_density_graph(
     threshold: float | None = None,
     mutual: Mutual = "published",
     weight: _Floats | None = None,
+    store: RowStore | None = None,
 ) -> DensityGraph:
     """Build the density graph.
 
@@ -75,6 +79,8 @@ def build_density_graph(
     mutual : {"published", "present"}
     weight : ndarray of float32, shape (n, k), optional
         w_ij; values below 0 count as 0.
+    store : RowStore, optional
+        Where a_ij p_ij and densities are made; in memory by default.
 
     Returns
     -------
@@ -83,13 +89,14 @@ def build_density_graph(
     """
     n = len(ids)
     tau = similarity_threshold(affinity, ids) if threshold is None else threshold
-    score = affinity * mutual_probability(ids, genuine, mutual)
-    score[ids < 0] = 0
-    score[:, 0] = 0
-    density = np.empty(n)
-    for part in chunks(n):
-        weighted = score[part] if weight is None else score[part] * np.maximum(weight[part], 0)
-        density[part] = weighted.sum(axis=1, dtype=np.float64)
+    store = store or MemoryRows()
+    if not ids.flags.c_contiguous:
+        first: Columns = {"ids": (ids.shape[1:], np.int32)}
+        ids = store.before().fill(n, first, partial(_FirstTask, ids))["ids"]
+    columns: Columns = {"score": (ids.shape[1:], np.float32), "density": ((), np.float64)}
+    task = partial(MutualTask, ids, affinity, genuine, mutual, weight)
+    made = store.fill(n, columns, task)
+    score, density = made["score"], made["density"]
     strongest, similar = [], []
     for part in chunks(n):
         near, faces = ids[part], np.arange(part.start, part.stop, dtype=np.int32)
@@ -105,6 +112,37 @@ def build_density_graph(
     joined = EdgeList.joined(similar)
     order = np.lexsort((joined.target, joined.source))
     return DensityGraph(density, EdgeList.joined(strongest), joined.where(order), tau, affinity, genuine)
+
+
+@dataclass(frozen=True)
+class _FirstTask:
+    """Copies the first columns of lists (n, k), which are then beside each other for compiled code."""
+
+    ids: _Ids
+    step = CHUNK
+
+    def __call__(self, rows: slice) -> Arrays:
+        return {"ids": self.ids[rows]}
+
+
+@dataclass(frozen=True)
+class MutualTask:
+    """Makes a_ij p_ij and densities; the attributes are arguments of :func:`build_density_graph`."""
+
+    ids: _Ids
+    affinity: _Floats
+    genuine: _Floats
+    mutual: Mutual
+    weight: _Floats | None
+    step = CHUNK
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return scores and densities."""
+        score = self.affinity[rows] * _mutual_of(rows, self.ids, self.genuine, self.mutual)
+        score[self.ids[rows] < 0] = 0
+        score[:, 0] = 0
+        weighted = score if self.weight is None else score * np.maximum(self.weight[rows], 0)
+        return {"score": score, "density": weighted.sum(axis=1, dtype=np.float64)}
 
 
 def similarity_threshold(similarity: _Floats, ids: _Ids) -> float:
@@ -150,10 +188,16 @@ def mutual_probability(ids: _Ids, genuine: _Floats, mutual: Mutual = "published"
     ndarray of float32, shape (n, k)
         p_ij; 0 where there is no neighbour.
     """
-    out, faces, ids = np.zeros_like(genuine), np.arange(len(ids)), np.ascontiguousarray(ids)
+    return _mutual_of(slice(0, len(ids)), np.ascontiguousarray(ids), genuine, mutual)
+
+
+def _mutual_of(rows: slice, ids: _Ids, genuine: _Floats, mutual: Mutual) -> _Floats:
+    """Return p_ij of some rows; ``ids`` are C-contiguous."""
+    faces = np.arange(rows.start, rows.stop)
+    out = np.zeros((len(faces), genuine.shape[1]), np.float32)
     at_once(
-        partial(_average_directions, faces[part], ids, genuine, mutual == "present", out)
-        for part in parts(len(ids))
+        partial(_average_directions, faces[part], ids, genuine, mutual == "present", out[part])
+        for part in parts(len(faces))
     )
     return out
 
@@ -162,7 +206,7 @@ def mutual_probability(ids: _Ids, genuine: _Floats, mutual: Mutual = "published"
 def _average_directions(
     faces: npt.NDArray[np.int64], ids: _Ids, genuine: _Floats, present: bool, out: _Floats
 ) -> None:
-    for i in faces:
+    for row, i in enumerate(faces):
         for c in range(ids.shape[1]):
             j = ids[i, c]
             if j < 0:
@@ -171,7 +215,7 @@ def _average_directions(
             column = column_in_list(ids, j, i)
             if column >= 0:
                 reverse = genuine[j, column]
-            out[i, c] = (genuine[i, c] + reverse) / 2
+            out[row, c] = (genuine[i, c] + reverse) / 2
 
 
 def neighbor_density(score: _Floats, probability: _Floats) -> _Floats:

@@ -249,14 +249,20 @@ class NetworkMethod(ABC):
 
     def density_graph(self, near: Neighborhood, affinity: _Floats, run: Run) -> DensityGraph:
         """Make the density graph from a_ij and S_ij."""
-        return self.graph_of(near, affinity, self.genuine_probability(near, affinity, run))
+        return self.graph_of(near, affinity, self.genuine_probability(near, affinity, run), run)
 
-    def graph_of(self, near: Neighborhood, affinity: _Floats, genuine: _Floats) -> DensityGraph:
+    def graph_of(
+        self, near: Neighborhood, affinity: _Floats, genuine: _Floats, run: Run | None = None
+    ) -> DensityGraph:
         """Make the density graph from given a_ij and S_ij (n, w)."""
         settings, width = self.settings, affinity.shape[1]
         weight = near.similarities[:, :width] if settings.weighted else None
         ids = near.ids[:, :width]
-        return build_density_graph(ids, affinity, genuine, settings.tau, settings.mutual, weight)
+        results = (run or Run()).results
+        content = [results.passing_fingerprint(part) for part in (ids, affinity, genuine)]
+        rules = {"mutual": settings.mutual, "weighted": settings.weighted, "weight": near.key}
+        store = results.passing("mutual", results.key("mutual", {"of": content, **rules}))
+        return build_density_graph(ids, affinity, genuine, settings.tau, settings.mutual, weight, store)
 
     def list_probability(
         self, name: NetworkName, near: Neighborhood, run: Run, affinity: _Floats | None = None
