@@ -101,9 +101,24 @@ class FileRows(np.memmap[Any, Any]):
         return self._descriptor is not None
 
     @property
-    def form(self) -> tuple[str, tuple[int, ...], int, Literal["C", "F"]]:
-        """What `open` needs besides the path."""
-        return self.dtype.str, self.shape, self.offset, "C" if self.flags.c_contiguous else "F"
+    def form(self) -> tuple[tuple[int, int], str, tuple[int, ...], int, Literal["C", "F"]]:
+        """What `again` needs besides the path."""
+        order: Literal["C", "F"] = "C" if self.flags.c_contiguous else "F"
+        return self._opened, self.dtype.str, self.shape, self.offset, order
+
+    @classmethod
+    def again(cls, path: Path, state: tuple[int, int], *form: Any) -> FileRows:  # noqa: ANN401
+        """Map in another process what was opened with `open`.
+
+        Raises
+        ------
+        InputError
+            If the file was changed or replaced since.
+        """
+        found = cls.open(path, *form)
+        if found._opened != tuple(state):
+            raise changed(path)
+        return found
 
     def read(self, rows: slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
         """Copy rows, consecutive ones or a few by number.

@@ -43,10 +43,14 @@ MODELS: dict[str, NSRFC | str | None] = {
 }
 
 STAGES = {
-    "rules": {"neighbours", "scores", "averaged", "density"},
+    "rules": {
+        *("unit", "faces", "neighbours", "scenes", "folded"),
+        *("scores", "whitened", "averaged", "density"),
+    },
     "shipped": {"structure", "pairs"},
+    "structure": {"lcenet"},
 }
-"""Stages with tasks, of the shipped model those that the rules do not have."""
+"""Stages with tasks for workers, of models those that the ones before do not have."""
 
 Vectors = npt.NDArray[np.float32]
 
@@ -168,18 +172,23 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5])
 
 
+@pytest.mark.parametrize(("name", "shifts"), [("rules", 3), ("shipped", 1), ("structure", 1)])
 def test_damaged_files_are_noticed_and_made_again(
-    faces: Vectors, alone: dict[str, Clustering], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str,
+    shifts: int,
+    faces: Vectors,
+    alone: dict[str, Clustering],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    whole = InOrder()
-    _found(faces, "rules", whole, tmp_path)
+    _found(faces, name, InOrder(), tmp_path)
     made = {path: path.read_bytes() for path in sorted(tmp_path.glob("*/*.npy"))}
     assert len(made) > 20
-    for shift in range(3):
+    for shift in range(shifts):
         for number, path in enumerate(made):
             (flip, cut_short, Path.unlink)[(number + shift) % 3](path)
         again = InOrder()
-        assert_same(_found(faces, "rules", again, tmp_path), alone["rules"])
+        assert_same(_found(faces, name, again, tmp_path), alone[name])
         assert {path: path.read_bytes() for path in made} == made
         assert again.made > 0
     assert "made again" in caplog.text
@@ -209,7 +218,7 @@ def test_a_damaged_file_of_a_block_is_made_again(
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL")
-@pytest.mark.parametrize("name", ["rules", "shipped"])
+@pytest.mark.parametrize("name", STAGES)
 def test_workers_that_are_killed_in_every_stage_are_replaced(
     name: str, faces: Vectors, alone: dict[str, Clustering], tmp_path: Path
 ) -> None:
@@ -244,7 +253,7 @@ from nsrfc.methods.base import Run
 from nsrfc.pipeline import cluster
 
 def end():
-    while not list(Path(sys.argv[1]).glob("scores-*/*.rows")):
+    while not list(Path(sys.argv[1]).glob(sys.argv[3])):
         time.sleep(0.005)
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -252,14 +261,19 @@ def end():
 if __name__ == "__main__":
     threading.Thread(target=end).start()
     X = np.random.default_rng(0).standard_normal((3000, 16))
-    cluster(X, None, run=Run(cache=sys.argv[1], executor=LocalExecutor(2, threads=1)))
+    model = None if sys.argv[2] == "none" else sys.argv[2]
+    cluster(X, model, run=Run(cache=sys.argv[1], executor=LocalExecutor(2, threads=1)))
 """
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
-def test_workers_end_with_a_killed_parent_and_their_work_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "stage"), [(None, "scores"), ("universal", "pairs")])
+def test_workers_end_with_a_killed_parent_and_their_work_is_kept(
+    model: str | None, stage: str, tmp_path: Path
+) -> None:
     (tmp_path / "parent.py").write_text(PARENT)
-    command: list[str | Path] = [sys.executable, tmp_path / "parent.py", tmp_path / "cache"]
+    words = tmp_path / "parent.py", tmp_path / "cache", model or "none", f"{stage}-*/*.rows"
+    command: list[str | Path] = [sys.executable, *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     assert done.returncode == -signal.SIGKILL
     workers = [Path(f"/proc/{process}/stat") for process in done.stdout.split()]
@@ -271,8 +285,8 @@ def test_workers_end_with_a_killed_parent_and_their_work_is_kept(tmp_path: Path)
     X = np.random.default_rng(0).standard_normal((3000, 16))
     whole, rest = InOrder(), InOrder()
     for executor, folder in ((whole, "whole"), (rest, "cache")):
-        found = cluster(X, None, run=Run(cache=tmp_path / folder, executor=executor))
-        assert_same(found, cluster(X, None))
+        found = cluster(X, model, run=Run(cache=tmp_path / folder, executor=executor))
+        assert_same(found, cluster(X, model))
     assert rest.made < whole.made
 
 

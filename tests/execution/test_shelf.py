@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from nsrfc.errors import InputError
 from nsrfc.execution.shelf import LARGE, Shelf, unpacked
 from nsrfc.knn.gpu import Products
+from nsrfc.storage.arrays import open_npy
 
 
 @pytest.fixture
@@ -40,6 +42,19 @@ def test_parts_of_a_mapped_array_need_no_file(shelf: Shelf) -> None:
     for view, again in zip(views, found, strict=True):
         np.testing.assert_array_equal(again, view)
     assert len(list(shelf.folder.iterdir())) == 1
+
+
+def test_faces_in_a_file_are_read_where_they_are(shelf: Shelf, tmp_path: Path) -> None:
+    X = np.random.default_rng(0).random((LARGE // 16, 16))
+    np.save(tmp_path / "faces.npy", X)
+    packed = shelf.packed(open_npy(tmp_path / "faces.npy"))
+    assert not shelf.folder.exists()
+    found: Any = unpacked(packed)
+    np.testing.assert_array_equal(found.read(slice(3, 7)), X[3:7])
+    np.save(tmp_path / "others.npy", X[::-1])
+    (tmp_path / "others.npy").replace(tmp_path / "faces.npy")
+    with pytest.raises(InputError, match="changed while it was in use"):
+        unpacked(packed)
 
 
 def test_what_was_damaged_between_two_runs_is_written_again(shelf: Shelf) -> None:

@@ -122,7 +122,7 @@ class _Unpacker(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> object:  # noqa: ANN401
         kind, path, *form = pid
         if kind == "rows":
-            return FileRows.open(Path(path), *form)
+            return FileRows.again(Path(path), *form)
         if kind == "index":
             import faiss
 

@@ -25,7 +25,7 @@ the same: if many more pairs seem genuine than before, impostor scores are no lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -100,7 +100,12 @@ class Scatter(NamedTuple):
     variance: _Doubles
 
 
-def best_power(X: _Floats, scatter: Scatter | None, powers: Sequence[float]) -> float:
+def best_power(
+    X: _Floats,
+    scatter: Scatter | None,
+    powers: Sequence[float],
+    whitened: Callable[[float], _Floats] | None = None,
+) -> float:
     """Choose how much embeddings are whitened.
 
     Parameters
@@ -111,6 +116,8 @@ def best_power(X: _Floats, scatter: Scatter | None, powers: Sequence[float]) -> 
         From :func:`neighborhood_scatter`.
     powers : sequence of float
         In 0..1/2, ascending; 0 changes nothing.
+    whitened : callable, optional
+        Returns X whitened by a power; :func:`whiten`, in memory, by default.
 
     Returns
     -------
@@ -123,7 +130,8 @@ def best_power(X: _Floats, scatter: Scatter | None, powers: Sequence[float]) -> 
         return 0.0
     if len(powers) == 1:
         return powers[0]
-    seen = [_uncertainty(whiten(X, scatter, power)) for power in powers]
+    whitened = whitened or partial(whiten, X, scatter)
+    seen = [_uncertainty(whitened(power)) for power in powers]
     first = seen[0]
     left = {
         power: its.entropy

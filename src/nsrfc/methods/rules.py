@@ -326,18 +326,25 @@ class _Steps:
 
     def power(self, vectors: _Floats, scatter: Scatter | None) -> float:
         """Choose how much vectors are whitened."""
-        powers = self._method.whitening
+        powers = self._method.whitening if scatter is not None else ()
+        white = {power: whiten(vectors, scatter, power, store=self._white(power)) for power in powers}
         key = self._run.results.key("power", {"of": self.key})
 
         def chosen() -> Arrays:
-            return {"power": np.array([best_power(vectors, scatter, powers)])}
+            return {"power": np.array([best_power(vectors, scatter, powers, white.__getitem__)])}
 
         return float(self._run.results.once("power", key, chosen)["power"][0])
 
     def whitened(self, vectors: _Floats, scatter: Scatter | None, power: float) -> _Floats:
         """Whiten vectors; those given are overwritten, if they can be."""
         out = vectors if vectors.flags.writeable else None
-        return whiten(vectors, scatter, power, out, self._passing("whitened"))
+        store = self._white(power)
+        self._next("whitened")
+        return whiten(vectors, scatter, power, out, store)
+
+    def _white(self, power: float) -> RowStore:
+        key = self._run.results.key("whitened", {"of": self.key, "power": power})
+        return self._run.results.passing("whitened", key)
 
     def scored(
         self, graph: NeighborGraph, impostors: ImpostorScores, around: Neighborhoods | None = None

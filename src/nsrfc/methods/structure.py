@@ -82,11 +82,19 @@ class StructureMethod(NetworkMethod):
         rows = typical_faces(near.vectors, self.seed, MEASURED)
         weights = self._weights(self.refinement.first, near, run, rows)
         scatter = neighborhood_scatter(near.vectors, near.ids[rows, : self.width], weights)
-        power = best_power(near.vectors, scatter, self.refinement.powers)
+        made = {"of": near.key, **self._made_with("cgcn", run)}
+
+        def whitened(power: float) -> _Floats:
+            store = run.results.passing(
+                "whitened", run.results.key("whitened", {**made, "power": power})
+            )
+            return whiten(near.vectors, scatter, power, store=store)
+
+        power = best_power(near.vectors, scatter, self.refinement.powers, whitened)
         if power == 0:
             return near
-        key = run.results.key("whitened", {"of": near.key, **self._made_with("cgcn", run)})
-        white = whiten(near.vectors, scatter, power, store=run.results.passing("whitened", key))
+        key = run.results.key("whitened", made)
+        white = whitened(power)
         store = run.results.passing("neighbours", key)
         rebuilt = rebuild_neighbor_graph(white, near.ids, progress=run.progress, pieces=store)
         ids, similarities = padded(rebuilt, self.k)

@@ -13,7 +13,7 @@ from typing import Any
 from nsrfc.chunks import STEP
 from nsrfc.knn.cells import CELLS, PARTITIONS
 from nsrfc.model.settings import ModelSettings
-from nsrfc.resources.clustering import ORDERED_BYTES_PER_VALUE, TORCH_BYTES
+from nsrfc.resources.clustering import TORCH_BYTES
 from nsrfc.resources.machine import available_cores
 from nsrfc.resources.plan import RUNTIME_BYTES, Plan
 from nsrfc.rowstore import block_rows
@@ -23,7 +23,7 @@ __all__ = ["Share", "SharedPlan", "share"]
 WORKER_BYTE_SECONDS = 2e-9
 """Writing a file of a task and hashing it, per byte, on one core."""
 
-PLACING_BYTE_SECONDS = 3e-9
+PLACING_BYTE_SECONDS = 2e-9
 """Reading it, checking its hash and putting it among the others, per byte, in one process."""
 
 CANDIDATES_PER_NEIGHBOR = 2.1
@@ -32,8 +32,18 @@ CANDIDATES_PER_NEIGHBOR = 2.1
 STEP_BYTES_PER_NEIGHBOR = 200
 """Per neighbour of the faces that a task makes at a time: working copies and features."""
 
-DRIVER_BYTES_PER_FACE = 100
-"""Order, copies, labels and edges of all faces, besides their vectors, in one process."""
+SEARCH_BYTES_PER_FACE = 12
+"""What a worker prepares for all faces when it searches the lists of some."""
+
+DRIVER_BYTES_PER_FACE = 250
+"""Order, copies, cells and labels of all faces, in the process that gives tasks out."""
+
+DRIVER_BYTES_PER_NEIGHBOR = 13
+"""Per face and neighbour, there: edges and their order, if every face lists those that list it and all
+of these pairs are edges."""
+
+DRIVER_BYTES_PER_VALUE = 2
+"""Per face and dimension, there: sums of the clusters that are compared, at most. Vectors are mapped."""
 
 
 @dataclass(frozen=True)
@@ -129,23 +139,30 @@ def share(planned: Plan, workers: int, model: ModelSettings | None) -> SharedPla
         if stage.name in made:
             tasks, written = -(-planned.n // block_rows(planned.n, STEP)), planned.n * made[stage.name]
             read = planned.n * (vectors + lists + passes.get(stage.name, 0) * gathered)
-            worker = RUNTIME_BYTES + STEP * planned.k * STEP_BYTES_PER_NEIGHBOR + 4 * planned.n
+            worker = RUNTIME_BYTES + STEP * planned.k * STEP_BYTES_PER_NEIGHBOR
+            worker += SEARCH_BYTES_PER_FACE * planned.n
             worker += 0 if model is None else TORCH_BYTES
         seconds = (alone + WORKER_BYTE_SECONDS * written) / (workers if tasks else 1)
         seconds += PLACING_BYTE_SECONDS * written
         stages.append(Share(stage.name, tasks, read, written, worker, seconds, written))
     shape = planned.n, planned.dimension, planned.k
-    driver = DRIVER_BYTES_PER_FACE * planned.n + 2 * planned.n * vectors
-    if planned.method == "approximate":
-        driver += ORDERED_BYTES_PER_VALUE * planned.n * planned.dimension
+    driver = DRIVER_BYTES_PER_FACE + DRIVER_BYTES_PER_VALUE * planned.dimension
+    driver = planned.n * (driver + DRIVER_BYTES_PER_NEIGHBOR * planned.k)
     return SharedPlan(*shape, workers, tuple(stages), RUNTIME_BYTES + driver)
 
 
 def _made_bytes(planned: Plan, vectors: int, lists: int, model: ModelSettings | None) -> dict[str, int]:
     """Bytes that the tasks of every stage make, per face."""
     cells = 4 * PARTITIONS * (CELLS + 1)
-    searched = 3 * lists + cells if planned.method == "approximate" else lists
-    found = {"neighbours": 0 if planned.method == "given" else searched, "near-copies": lists}
+    # The vectors once more, and a quarter of them: in the order of cells, and those that are averaged.
+    searched = 3 * lists + cells + 5 * vectors // 4 if planned.method == "approximate" else lists
+    found = {
+        # Unit vectors and their hashes; then the different ones in their order.
+        "vectors": 2 * vectors + 16,
+        "neighbours": 0 if planned.method == "given" else searched,
+        # Scenes, their lists, and what these are found from.
+        "near-copies": vectors + 2 * lists,
+    }
     if model is None:
         # Three times scores, rebuilt lists and densities; whitened vectors; two means.
         return {**found, "clusters": 6 * lists + 3 * vectors + 12}
@@ -154,6 +171,7 @@ def _made_bytes(planned: Plan, vectors: int, lists: int, model: ModelSettings | 
         "refinement": 2 * described + 2 * vectors + 2 * lists,
         "pairs": described + lists // 2,
         "lcenet": lists // 2,
+        "density graph": lists + 8,
         "edges": 4,
     }
     return {**found, **networks}
