@@ -182,7 +182,9 @@ def test_damaged_files_are_noticed_and_made_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     _found(faces, name, InOrder(), tmp_path)
-    made = {path: path.read_bytes() for path in sorted(tmp_path.glob("*/*.npy"))}
+    # Scores of edges are kept once more, for other thresholds: their tasks are not asked again.
+    paths = [path for path in sorted(tmp_path.glob("*/*.npy")) if path.parent.name[:5] != "edges"]
+    made = {path: path.read_bytes() for path in paths}
     assert len(made) > 20
     for shift in range(shifts):
         for number, path in enumerate(made):
