@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "alone",
     "at_once",
     "compiled",
     "cores",
@@ -119,13 +120,17 @@ def fork_safe() -> Iterator[None]:
     with ExitStack() as limits:
         if threading.get_ident() == _forked_thread:
             for name in _inherited:
-                count, limit = (getattr(sys.modules[name], way) for way in _THREADS[name])
-                limits.enter_context(_alone(count, limit))
+                limits.enter_context(alone(name))
         yield
 
 
 @contextmanager
-def _alone(count: Callable[[], int], limit: Callable[[int], None]) -> Iterator[None]:
+def alone(library: str) -> Iterator[None]:
+    """Have "faiss" or "torch", which must be loaded, compute on one thread within this context.
+
+    For torch, that holds for threads that are started within it, too.
+    """
+    count, limit = (getattr(sys.modules[library], way) for way in _THREADS[library])
     before = count()
     limit(1)
     try:

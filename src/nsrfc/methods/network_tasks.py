@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from nsrfc.chunks import chunks
 from nsrfc.records import EdgeList
 from nsrfc.rowstore import Arrays
+from nsrfc.runtime import alone, at_once, parts
 
 __all__ = [
     "EdgeInputs",
@@ -27,6 +30,9 @@ __all__ = [
 _Floats = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.integer]
+
+CACHED = 64
+"""Lists or edges that a core scores at a time: what one layer hands to the next stays in its cache."""
 
 ListInputs = Callable[[_Rows], tuple[Tensor, ...]]
 """Gathers the input of a network for the lists of some faces. It can be pickled."""
@@ -54,7 +60,21 @@ class Scorer:
     dtype: str
 
     def __call__(self, inputs: tuple[Tensor, ...]) -> _Floats:
-        """Return the probabilities that pairs are genuine."""
+        """Return the probabilities that pairs are genuine; every core scores some of the rows."""
+        if len(inputs[0]) <= CACHED or device_of(self.network).type != "cpu":
+            return self._probability(inputs)
+        blocks = list(chunks(len(inputs[0]), CACHED))
+        found: list[_Floats] = [np.empty(0, np.float32)] * len(blocks)
+
+        def score(numbers: slice) -> None:
+            for number in range(numbers.start, numbers.stop):
+                found[number] = self._probability(tuple(each[blocks[number]] for each in inputs))
+
+        with alone("torch"):
+            at_once(partial(score, numbers) for numbers in parts(len(blocks)))
+        return np.concatenate(found)
+
+    def _probability(self, inputs: tuple[Tensor, ...]) -> _Floats:
         with torch.no_grad(), precision(self.network, self.dtype):
             odds = self.log_odds(self.network, inputs)
             found: _Floats = odds.float().sigmoid().cpu().numpy()
