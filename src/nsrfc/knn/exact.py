@@ -105,9 +105,13 @@ def _proposals(
         largest = partial(products.largest, halved=False)
     width = k + SPARE
     while True:
-        # The rounding error of a float32 product of d terms is far below this bound.
-        yield largest, min(width, n), 4 * np.sqrt(d) * np.finfo(np.float32).eps
+        yield largest, min(width, n), _rounding(d)
         width *= _WIDENING
+
+
+def _rounding(d: int) -> float:
+    """Bound of the rounding error of a product of unit vectors in float32: it is far below."""
+    return float(4 * np.sqrt(d) * np.finfo(np.float32).eps)
 
 
 def _largest_products(vectors: _Vectors, rows: _Rows, width: int) -> tuple[_Vectors, _Rows]:
@@ -223,9 +227,10 @@ def ranked_in(
     """
     ids = np.full((len(rows), k), -1, np.int32)
     similarities = np.zeros((len(rows), k), np.float32)
-    near = np.ascontiguousarray(near)
+    near, rounding = np.ascontiguousarray(near), _rounding(vectors.shape[1])
+    rank = partial(_rank, vectors, rounding)
     at_once(
-        partial(_rank, vectors, rows[part], near[part], members, starts, ids[part], similarities[part])
+        partial(rank, rows[part], near[part], members, starts, ids[part], similarities[part])
         for part in parts(len(rows))
     )
     return ids, similarities
@@ -243,9 +248,19 @@ def dot(vectors: _Vectors, i: int, j: int) -> float:
     return total
 
 
+@compiled(fastmath={"reassoc", "nsz", "contract"})
+def _quick_dot(vectors: _Vectors, i: int, j: int) -> float:
+    """Return the product of rows i and j in float32, which depends on the processor."""
+    total = np.float32(0)
+    for c in range(vectors.shape[1]):
+        total += vectors[i, c] * vectors[j, c]
+    return total
+
+
 @compiled()
 def _rank(
     vectors: _Vectors,
+    rounding: float,
     rows: _Rows,
     near: _Ids,
     members: _Ids,
@@ -267,8 +282,12 @@ def _rank(
                 continue
             for m in range(starts[group], starts[group + 1]):
                 j = np.int64(members[m])
-                if j >= 0 and seen[j] != r:
-                    seen[j] = r
+                if j < 0 or seen[j] == r:
+                    continue
+                seen[j] = r
+                # Most candidates are too far by more than rounding can change.
+                full = held == len(scores) and held > 1
+                if not full or _quick_dot(vectors, i, j) + rounding >= scores[held - 1]:
                     held = _insert(j, dot(vectors, i, j), held, ids[r], scores)
         _round(held, scores, similarities[r])
 
