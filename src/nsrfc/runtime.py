@@ -38,6 +38,7 @@ __all__ = [
     "find_device",
     "fork_safe",
     "may_have_gpu",
+    "multiplies_bfloat16",
     "note_forks",
     "parts",
     "trim",
@@ -77,6 +78,14 @@ def may_have_gpu() -> bool:
     return sys.platform != "linux" or any(
         next(Path("/dev").glob(name), None) is not None for name in _GPU_FILES
     )
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor multiplies matrices in bfloat16 faster than in float32."""
+    from llvmlite.binding import get_host_cpu_features  # What numba compiles with.
+
+    features = get_host_cpu_features()
+    return any(features.get(name, False) for name in ("avx512bf16", "amx-bf16"))
 
 
 _THREADS = {

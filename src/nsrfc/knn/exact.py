@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ from nsrfc.errors import InputError
 if TYPE_CHECKING:
     import faiss
 
-    from nsrfc.knn.gpu import Products
 from nsrfc.progress import Progress
 from nsrfc.rowstore import Arrays, Columns, RowStore
 from nsrfc.runtime import at_once, compiled, parts
@@ -25,22 +24,24 @@ __all__ = [
     "SPARE",
     "ListTask",
     "Lists",
+    "Products",
     "dot",
     "exact_lists",
     "filled",
     "index_lists",
+    "largest_products",
     "lists_among",
     "proposed",
     "ranked",
     "ranked_in",
     "recall",
+    "single_rounding",
 ]
 
 SPARE = 8
 """Additional faces that a search proposes, to allow for rounding."""
 
 _WIDENING = 8
-_HALVED_WIDENING = 2
 
 
 _Vectors = npt.NDArray[np.float32]
@@ -50,13 +51,32 @@ _Doubles = npt.NDArray[np.float64]
 _Largest = Callable[[_Rows, int], tuple[_Vectors, _Rows]]
 
 
+class Products(Protocol):
+    """Products of some rows with all in half precision, where a device is fast at them."""
+
+    @property
+    def rounding(self) -> float:
+        """Bound of the rounding error of a product of unit vectors."""
+
+    @property
+    def widening(self) -> int:
+        """Proposed faces for each face of a list."""
+
+    def largest(self, rows: _Rows, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
+        """Return the largest products (q, width), descending, and their rows, -1 = none.
+
+        No other row has a larger product than the last. They are in float32 if not ``halved``.
+        """
+
+
 def exact_lists(
     vectors: _Vectors, rows: _Rows, k: int, products: Products | None = None
 ) -> tuple[_Ids, _Vectors]:
     """Find the true k nearest rows of some rows by comparing them with all.
 
-    Candidates are proposed by products in float32, or in float16 on a GPU, and ranked by :func:`dot`. If
-    rounding of those products could have missed a neighbour, more candidates are proposed.
+    Candidates are proposed by products in float32, or in half precision where ``products`` is given, and
+    ranked by :func:`dot`. If rounding of those products could have missed a neighbour, more candidates
+    are proposed.
 
     Parameters
     ----------
@@ -67,7 +87,7 @@ def exact_lists(
     k : int
         Length of a list, at most n.
     products : Products, optional
-        Products of these vectors on a GPU; the lists are the same as without.
+        Of these vectors; the lists are the same as without.
 
     Returns
     -------
@@ -82,12 +102,13 @@ def exact_lists(
     unsure = np.arange(len(rows))
     for largest, width, rounding in _proposals(vectors, k, products):
         uncertain = []
-        for part in chunks(len(unsure), max(1, len(rows) * (k + SPARE) // width)):
+        for part in chunks(len(unsure), max(1, len(rows) * k * _WIDENING // width)):
             places = unsure[part]
             scores, candidates = largest(rows[places], width)
             ids[places], similarities[places] = ranked(vectors, rows[places], candidates, k)
             # A row that was not proposed has at most the score of the last one that was.
-            uncertain.append(places[scores[:, -1] + rounding >= similarities[places, -1]])
+            missed = scores[:, -1] + rounding >= similarities[places, -1]
+            uncertain.append(places[missed | (ids[places, -1] < 0)])
         unsure = np.concatenate(uncertain)
         if width == len(vectors) or not len(unsure):
             break
@@ -99,23 +120,27 @@ def _proposals(
 ) -> Iterator[tuple[_Largest, int, float]]:
     """Yield ways to propose candidates, each safer: products, their number, their error bound."""
     n, d = vectors.shape
-    largest: _Largest = partial(_largest_products, vectors)
+    largest: _Largest = partial(largest_products, vectors)
     if products is not None:
-        yield partial(products.largest, halved=True), min(_HALVED_WIDENING * k, n), products.rounding
+        width = min(products.widening * k, n)
+        yield partial(products.largest, halved=True), width, products.rounding
         largest = partial(products.largest, halved=False)
     width = k + SPARE
     while True:
-        yield largest, min(width, n), _rounding(d)
+        yield largest, min(width, n), single_rounding(d)
         width *= _WIDENING
 
 
-def _rounding(d: int) -> float:
+def single_rounding(d: int) -> float:
     """Bound of the rounding error of a product of unit vectors in float32: it is far below."""
     return float(4 * np.sqrt(d) * np.finfo(np.float32).eps)
 
 
-def _largest_products(vectors: _Vectors, rows: _Rows, width: int) -> tuple[_Vectors, _Rows]:
-    """Return the largest products (q, width) of some rows with all, in float32, and their rows."""
+def largest_products(vectors: _Vectors, rows: _Rows, width: int) -> tuple[_Vectors, _Rows]:
+    """Return the largest products (q, width) of some rows with all, in float32, and their rows.
+
+    They descend.
+    """
     import faiss
 
     found: tuple[_Vectors, _Rows] = faiss.knn(
@@ -227,7 +252,7 @@ def ranked_in(
     """
     ids = np.full((len(rows), k), -1, np.int32)
     similarities = np.zeros((len(rows), k), np.float32)
-    near, rounding = np.ascontiguousarray(near), _rounding(vectors.shape[1])
+    near, rounding = np.ascontiguousarray(near), single_rounding(vectors.shape[1])
     rank = partial(_rank, vectors, rounding)
     at_once(
         partial(rank, rows[part], near[part], members, starts, ids[part], similarities[part])
@@ -249,7 +274,7 @@ def dot(vectors: _Vectors, i: int, j: int) -> float:
 
 
 @compiled(fastmath={"reassoc", "nsz", "contract"})
-def _quick_dot(vectors: _Vectors, i: int, j: int) -> float:
+def _quick_dot(vectors: _Vectors, i: int, j: int) -> np.float32:
     """Return the product of rows i and j in float32, which depends on the processor."""
     total = np.float32(0)
     for c in range(vectors.shape[1]):

@@ -53,6 +53,9 @@ class Products:
     """Error bound of a product of unit vectors in float16: 2^-11 for each factor and for the result, and
     the rest for partial sums. (In bfloat16, equally fast, it would be eight times as large.)"""
 
+    widening = 2
+    """Proposed faces for each face of a list."""
+
     def __init__(self, vectors: _Vectors, device: torch.device) -> None:
         self._made_of = vectors, device
         with _fitting(vectors):
@@ -98,7 +101,7 @@ class Products:
 
 
 def products_on(vectors: _Vectors, device: str) -> Products | None:
-    """Return the products of vectors (n, d) on a device, given by name; None for the CPU.
+    """Return the products of vectors (n, d) on a GPU, given by name; None for the CPU.
 
     Raises
     ------

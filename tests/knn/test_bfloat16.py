@@ -1,0 +1,101 @@
+"""Neighbours proposed by products in bfloat16 on the processor: the same lists as those of float32."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsrfc.knn import build as search_module
+from nsrfc.knn.bfloat16 import Bfloat16Products
+from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.knn.exact import exact_lists
+from nsrfc.synthetic import generate
+from nsrfc.vectors import normalize
+
+Vectors = npt.NDArray[np.float32]
+
+
+def assert_same_lists(X: Vectors, k: int) -> None:
+    rows = np.arange(len(X))
+    expected, found = exact_lists(X, rows, k), exact_lists(X, rows, k, Bfloat16Products(X))
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize(("preset", "dimension"), [("wild", 64), ("ms1m", 256), ("lfw", 512)])
+def test_lists_are_those_of_a_search_in_float32(preset: str, dimension: int) -> None:
+    assert_same_lists(generate(4100, preset, dimension=dimension).embeddings, 80)
+
+
+def test_neighbours_nearer_to_each_other_than_bfloat16_can_tell() -> None:
+    angle = np.random.default_rng(0).uniform(0, 0.03, 3000)
+    assert_same_lists(normalize(np.stack((np.cos(angle), np.sin(angle)), axis=1)), 10)
+
+
+def test_faces_that_the_sample_does_not_show() -> None:
+    """Every third face, from which the sample is taken, is unlike all others."""
+    rng = np.random.default_rng(0)
+    X = np.zeros((3000, 24))
+    X[::3, :8] = rng.normal(size=(1000, 8))
+    X[1::3, 8:16] = rng.normal(size=(1000, 8)) + 2
+    X[2::3, 16:] = -rng.normal(size=(1000, 8)) - 2
+    assert_same_lists(normalize(X), 40)
+
+
+@given(st.integers(1, 1500), st.integers(1, 6), st.integers(1, 90), st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=30)
+def test_any_vectors(n: int, d: int, k: int, seed: int) -> None:
+    X = normalize(np.random.default_rng(seed).normal(size=(n, d)) + 1e-3)
+    assert_same_lists(X, min(k, n))
+
+
+@pytest.mark.parametrize("width", [1, 40, 2000])
+def test_the_largest_products_are_found(width: int) -> None:
+    X = generate(2500, "wild", dimension=32).embeddings
+    rows = np.arange(0, len(X), 7)
+    products = Bfloat16Products(X)
+    found, candidates = products.largest(rows, width, halved=True)
+    cosine, bound = X[rows].astype(np.float64) @ X.T.astype(np.float64), products.rounding
+    np.testing.assert_allclose(found, -np.sort(-cosine, axis=1)[:, :width], atol=bound)
+    np.testing.assert_allclose(found, np.take_along_axis(cosine, candidates, axis=1), atol=bound)
+    assert all(len(set(row)) == width for row in candidates.tolist())
+
+
+@pytest.mark.parametrize("dimension", [2, 64, 1024])
+def test_the_bound_of_rounding_holds(dimension: int) -> None:
+    rng = np.random.default_rng(0)
+    for X in (rng.normal(size=(400, dimension)), np.abs(rng.normal(size=(400, dimension)))):
+        unit = normalize(X)
+        products = Bfloat16Products(unit)
+        found, candidates = products.largest(np.arange(400), 400, halved=True)
+        cosine = unit.astype(np.float64) @ unit.T.astype(np.float64)
+        error = np.abs(found - np.take_along_axis(cosine, candidates, axis=1)).max()
+        assert error < products.rounding < 0.0125
+
+
+def test_another_process_makes_them_from_the_vectors() -> None:
+    X = generate(600, "wild", dimension=32).embeddings
+    products = Bfloat16Products(X)
+    rows, again = np.arange(5), pickle.loads(pickle.dumps(products))
+    for one, other in zip(
+        again.largest(rows, 4, halved=True), products.largest(rows, 4, halved=True), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_graph_does_not_depend_on_what_the_processor_is_fast_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X = generate(3000, "wild", dimension=64).embeddings
+    monkeypatch.setattr(search_module, "HALVED_FROM", 1000)
+    graphs = []
+    for fast in (False, True):
+        monkeypatch.setattr(search_module, "multiplies_bfloat16", lambda fast=fast: fast)
+        graphs.append(build_neighbor_graph(X, device="cpu"))
+    np.testing.assert_array_equal(graphs[0].ids, graphs[1].ids)
+    np.testing.assert_array_equal(graphs[0].similarities, graphs[1].similarities)
