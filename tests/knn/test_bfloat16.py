@@ -55,35 +55,26 @@ def test_any_vectors(n: int, d: int, k: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 40, 2000])
-def test_the_largest_products_are_found(width: int) -> None:
-    X = generate(2500, "wild", dimension=32).embeddings
-    rows = np.arange(0, len(X), 7)
-    products = Bfloat16Products(X)
-    found, candidates = products.largest(rows, width, halved=True)
-    cosine, bound = X[rows].astype(np.float64) @ X.T.astype(np.float64), products.rounding
-    np.testing.assert_allclose(found, -np.sort(-cosine, axis=1)[:, :width], atol=bound)
-    np.testing.assert_allclose(found, np.take_along_axis(cosine, candidates, axis=1), atol=bound)
-    assert all(len(set(row)) == width for row in candidates.tolist())
-
-
-@pytest.mark.parametrize("dimension", [2, 64, 1024])
-def test_the_bound_of_rounding_holds(dimension: int) -> None:
-    rng = np.random.default_rng(0)
-    for X in (rng.normal(size=(400, dimension)), np.abs(rng.normal(size=(400, dimension)))):
-        unit = normalize(X)
-        products = Bfloat16Products(unit)
-        found, candidates = products.largest(np.arange(400), 400, halved=True)
-        cosine = unit.astype(np.float64) @ unit.T.astype(np.float64)
-        error = np.abs(found - np.take_along_axis(cosine, candidates, axis=1)).max()
-        assert error < products.rounding < 0.0125
+@pytest.mark.parametrize("dimension", [2, 32, 512])
+def test_no_other_row_has_a_product_above_the_bound(dimension: int, width: int) -> None:
+    X = generate(2500, "wild", dimension=dimension).embeddings
+    X[::2] *= -1
+    asked = X[::7]
+    bound, candidates = Bfloat16Products(X).largest(asked, width, halved=True)
+    cosine = asked.astype(np.float64) @ X.T.astype(np.float64)
+    nearest = -np.sort(-cosine, axis=1)[:, width - 1]
+    assert np.abs(bound - nearest).max() < 0.025, "nor is it too careful"
+    assert (candidates >= 0).all()
+    np.put_along_axis(cosine, candidates, -1, axis=1)
+    assert (cosine.max(axis=1) <= bound).all()
 
 
 def test_another_process_makes_them_from_the_vectors() -> None:
     X = generate(600, "wild", dimension=32).embeddings
     products = Bfloat16Products(X)
-    rows, again = np.arange(5), pickle.loads(pickle.dumps(products))
+    again = pickle.loads(pickle.dumps(products))
     for one, other in zip(
-        again.largest(rows, 4, halved=True), products.largest(rows, 4, halved=True), strict=True
+        again.largest(X[:5], 4, halved=True), products.largest(X[:5], 4, halved=True), strict=True
     ):
         np.testing.assert_array_equal(one, other)
 

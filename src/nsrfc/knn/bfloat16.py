@@ -31,13 +31,16 @@ _Rows = npt.NDArray[np.int64]
 _Ids = npt.NDArray[np.int32]
 _Keys = npt.NDArray[np.int16]
 
+_OF_PRODUCT = 2.0**-8
+"""Bound of the rounding of a product of unit vectors to bfloat16."""
+
 _HIGHEST = np.int16(np.iinfo(np.int16).max)
 
 
 class Bfloat16Products:
-    """Finds the largest products of some rows with all rows, on the processor.
+    """Finds the largest products of some vectors with all rows, on the processor.
 
-    A sample of the products of a row tells about how large the largest are: those below are read once,
+    A sample of the products of a vector tells about how large the largest are. The others are read once,
     for the maximum of their group. Memory: 2 n d bytes.
 
     Parameters
@@ -63,61 +66,68 @@ class Bfloat16Products:
         return rounded
 
     @cached_property
-    def rounding(self) -> float:
-        """Bound of the error of a product: of both vectors, of the result, and of the sum in float32."""
-        n, d = self._vectors.shape
-        error = 0.0
-        for part in chunks(n):
-            lost = self._rounded[part].float() - torch.from_numpy(self._vectors[part])
-            error = max(error, float(lost.norm(dim=1).max()))
-        return error * (2 + error) + 2.0**-8 + single_rounding(d)
+    def _lost(self) -> float:
+        """Maximum length of what rounding took from a row."""
+        every = chunks(len(self._vectors))
+        return float(
+            max(_lengths_lost(self._vectors[each], self._rounded[each]).max() for each in every)
+        )
 
     @cached_property
     def _sample(self) -> Tensor:
         return self._rounded[:: -(-len(self._vectors) // COLUMNS)].contiguous()
 
-    def largest(self, rows: _Rows, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
-        """Find the rows with the largest products.
+    def largest(self, asked: _Vectors, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
+        """Propose the rows with the largest products.
 
         Parameters
         ----------
-        rows : ndarray of int64, shape (q,)
+        asked : ndarray of float32, shape (q, d)
+            Unit vectors.
         width : int
-            Number of products per row, at most n.
+            Number of products of each of them, at most n.
         halved : bool
-            Whether to multiply in bfloat16, with an error below `rounding`, instead of float32.
+            Whether to multiply in bfloat16 instead of float32.
 
         Returns
         -------
-        products : ndarray of float32, shape (q, width)
-            Descending.
+        bound : ndarray of float32, shape (q,)
+            No other row has a larger product.
         candidates : ndarray of int64, shape (q, width)
-            -1 if the sample misled: no other row has a product above the one beside it.
+            -1 if the sample misled.
         """
         if not halved:
-            return largest_products(self._vectors, rows, width)
-        matrix, sample = self._rounded, self._sample
-        products = np.empty((len(rows), width), np.float32)
-        candidates = np.empty((len(rows), width), np.int64)
-        asked = matrix[torch.from_numpy(rows)]
+            return largest_products(self._vectors, asked, width)
+        matrix, sample, lost = self._rounded, self._sample, self._lost
+        bound = np.empty(len(asked), np.float32)
+        candidates = np.empty((len(asked), width), np.int64)
+
+        def propose(part: slice) -> None:
+            vectors = torch.from_numpy(asked[part]).to(torch.bfloat16)
+            least = _largest(matrix, sample, vectors, candidates[part])
+            own = _lengths_lost(asked[part], vectors)
+            bound[part] = least + own + lost * (1 + own) + _OF_PRODUCT + single_rounding(asked.shape[1])
+
         with alone("torch"):
-            at_once(
-                partial(_largest, matrix, sample, asked[part], products[part], candidates[part])
-                for part in parts(len(rows))
-            )
-        return products, candidates
+            at_once(partial(propose, part) for part in parts(len(asked)))
+        return bound, candidates
 
 
-def _largest(
-    matrix: Tensor, sample: Tensor, asked: Tensor, products: _Vectors, candidates: _Rows
-) -> None:
-    """Write the largest products (q, width) of vectors ``asked`` (q, d) with all rows of a matrix."""
-    q, width = products.shape
+def _lengths_lost(vectors: _Vectors, rounded: Tensor) -> _Vectors:
+    """Return the length (m,) of what rounding took from vectors (m, d)."""
+    lost: _Vectors = (torch.from_numpy(vectors) - rounded.float()).norm(dim=1).numpy()
+    return lost
+
+
+def _largest(matrix: Tensor, sample: Tensor, asked: Tensor, candidates: _Rows) -> _Vectors:
+    """Write the rows of a matrix with the largest products; return the largest of the others (q,)."""
+    q, width = candidates.shape
     room = 2 * width + COLUMNS
-    keys, columns = np.empty((q, room), np.int16), np.full((q, room), -1, np.int32)
-    expected = width * len(sample) / len(matrix)
+    keys, columns = np.empty((q, room), np.int16), np.empty((q, room), np.int32)
     product = torch.empty((q, COLUMNS), dtype=torch.bfloat16)
-    least = _below_largest(_bits(asked, sample, product).numpy(), round(expected + 3 * expected**0.5))
+    expected = width * len(sample) / len(matrix)
+    likely = round(expected + 3 * expected**0.5)
+    least = _below_largest(_bits(asked, sample, product).numpy(), likely)
     held = np.zeros(q, np.int64)
     for part in chunks(len(matrix), COLUMNS):
         bits = _bits(asked, matrix[part], product)
@@ -125,10 +135,8 @@ def _largest(
         largest = np.full((q, whole + 1), _HIGHEST)
         largest[:, :whole] = bits[:, : whole * GROUP].unflatten(1, (whole, GROUP)).amax(dim=2)
         _collect(bits.numpy(), largest, part.start, width, keys, columns, held, least)
-    _finish(width, keys, columns, held, least)
-    order = np.argsort(-keys[:, :width].astype(np.int32), axis=1, kind="stable")
-    products[:] = _as_float(np.take_along_axis(keys[:, :width], order, axis=1))
-    candidates[:] = np.take_along_axis(columns[:, :width], order, axis=1)
+    _propose(keys, columns, held, least, candidates)
+    return _as_float(least)
 
 
 def _bits(asked: Tensor, matrix: Tensor, product: Tensor) -> Tensor:
@@ -205,13 +213,14 @@ def _collect(
 
 
 @compiled()
-def _finish(width: int, keys: _Keys, columns: _Ids, held: _Rows, least: _Keys) -> None:
-    """Leave the ``width`` largest keys in front; fewer are followed by the bound of the rest."""
+def _propose(keys: _Keys, columns: _Ids, held: _Rows, least: _Keys, candidates: _Rows) -> None:
+    """Write the columns of the largest keys held, and raise ``least`` to what is left out."""
+    width = candidates.shape[1]
     for r in range(len(keys)):
         if held[r] > width:
-            _keep_largest(keys[r], columns[r], held[r], width)
-        for c in range(held[r], width):
-            keys[r, c], columns[r, c] = least[r], -1
+            least[r] = _keep_largest(keys[r], columns[r], held[r], width)
+        for c in range(width):
+            candidates[r, c] = columns[r, c] if c < held[r] else -1
 
 
 @compiled()

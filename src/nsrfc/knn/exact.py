@@ -48,29 +48,30 @@ _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.int64]
 _Doubles = npt.NDArray[np.float64]
-_Largest = Callable[[_Rows, int], tuple[_Vectors, _Rows]]
+_Largest = Callable[[_Vectors, int], tuple[_Vectors, _Rows]]
 
 
 class Products(Protocol):
-    """Products of some rows with all in half precision, where a device is fast at them."""
-
-    @property
-    def rounding(self) -> float:
-        """Bound of the rounding error of a product of unit vectors."""
+    """Products of unit vectors with others in half precision, where a device is fast at them."""
 
     @property
     def widening(self) -> int:
         """Proposed faces for each face of a list."""
 
-    def largest(self, rows: _Rows, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
-        """Return the largest products (q, width), descending, and their rows, -1 = none.
+    def largest(self, asked: _Vectors, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
+        """Propose rows for each of some vectors: those with the largest products.
 
-        No other row has a larger product than the last. They are in float32 if not ``halved``.
+        They are multiplied in float32 if not ``halved``. Returns a bound (q,) of the true product with
+        any other row, and the rows (q, width); -1 = none.
         """
 
 
 def exact_lists(
-    vectors: _Vectors, rows: _Rows, k: int, products: Products | None = None
+    vectors: _Vectors,
+    rows: _Rows,
+    k: int,
+    products: Products | None = None,
+    among: int | None = None,
 ) -> tuple[_Ids, _Vectors]:
     """Find the true k nearest rows of some rows by comparing them with all.
 
@@ -87,7 +88,9 @@ def exact_lists(
     k : int
         Length of a list, at most n.
     products : Products, optional
-        Of these vectors; the lists are the same as without.
+        With these vectors, or with those before ``among``; the lists are the same as without.
+    among : int, optional
+        Only rows before this one are listed, beside the row itself; all by default.
 
     Returns
     -------
@@ -100,34 +103,31 @@ def exact_lists(
     ids = np.empty((len(rows), k), np.int32)
     similarities = np.empty((len(rows), k), np.float32)
     unsure = np.arange(len(rows))
-    for largest, width, rounding in _proposals(vectors, k, products):
+    searched = vectors[:among]
+    for largest, width in _proposals(searched, k, products):
         uncertain = []
         for part in chunks(len(unsure), max(1, len(rows) * k * _WIDENING // width)):
             places = unsure[part]
-            scores, candidates = largest(rows[places], width)
+            bound, candidates = largest(vectors[rows[places]], width)
             ids[places], similarities[places] = ranked(vectors, rows[places], candidates, k)
-            # A row that was not proposed has at most the score of the last one that was.
-            missed = scores[:, -1] + rounding >= similarities[places, -1]
-            uncertain.append(places[missed | (ids[places, -1] < 0)])
+            missed = (bound >= similarities[places, -1]) | (ids[places, -1] < 0)
+            uncertain.append(places[missed])
         unsure = np.concatenate(uncertain)
-        if width == len(vectors) or not len(unsure):
+        if width == len(searched) or not len(unsure):
             break
     return ids, similarities
 
 
-def _proposals(
-    vectors: _Vectors, k: int, products: Products | None
-) -> Iterator[tuple[_Largest, int, float]]:
-    """Yield ways to propose candidates, each safer: products, their number, their error bound."""
-    n, d = vectors.shape
+def _proposals(vectors: _Vectors, k: int, products: Products | None) -> Iterator[tuple[_Largest, int]]:
+    """Yield ways to propose candidates, each safer, and how many they propose."""
+    n = len(vectors)
     largest: _Largest = partial(largest_products, vectors)
     if products is not None:
-        width = min(products.widening * k, n)
-        yield partial(products.largest, halved=True), width, products.rounding
+        yield partial(products.largest, halved=True), min(products.widening * k, n)
         largest = partial(products.largest, halved=False)
     width = k + SPARE
     while True:
-        yield largest, min(width, n), single_rounding(d)
+        yield largest, min(width, n)
         width *= _WIDENING
 
 
@@ -136,17 +136,14 @@ def single_rounding(d: int) -> float:
     return float(4 * np.sqrt(d) * np.finfo(np.float32).eps)
 
 
-def largest_products(vectors: _Vectors, rows: _Rows, width: int) -> tuple[_Vectors, _Rows]:
-    """Return the largest products (q, width) of some rows with all, in float32, and their rows.
-
-    They descend.
-    """
+def largest_products(vectors: _Vectors, asked: _Vectors, width: int) -> tuple[_Vectors, _Rows]:
+    """Propose ``width`` rows for each of some vectors by products in float32, as :class:`Products`."""
     import faiss
 
-    found: tuple[_Vectors, _Rows] = faiss.knn(
-        vectors[rows], vectors, width, metric=faiss.METRIC_INNER_PRODUCT
-    )
-    return found
+    found = faiss.knn(asked, vectors, width, metric=faiss.METRIC_INNER_PRODUCT)
+    products: _Vectors = found[0]
+    candidates: _Rows = found[1]
+    return products[:, -1] + np.float32(single_rounding(vectors.shape[1])), candidates
 
 
 def index_lists(
