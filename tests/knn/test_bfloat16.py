@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsrfc.knn import build as search_module
+from nsrfc.knn import build as build_module
+from nsrfc.knn import exact as search_module
 from nsrfc.knn.bfloat16 import Bfloat16Products
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.exact import exact_lists
@@ -79,14 +80,15 @@ def test_another_process_makes_them_from_the_vectors() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("method", ["exact", "approximate"])
 def test_the_graph_does_not_depend_on_what_the_processor_is_fast_at(
-    monkeypatch: pytest.MonkeyPatch,
+    method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    X = generate(3000, "wild", dimension=64).embeddings
-    monkeypatch.setattr(search_module, "HALVED_FROM", 1000)
+    X = generate(6000, "wild", dimension=64).embeddings
+    monkeypatch.setattr(build_module, "HALVED_FROM", 1000)
     graphs = []
     for fast in (False, True):
         monkeypatch.setattr(search_module, "multiplies_bfloat16", lambda fast=fast: fast)
-        graphs.append(build_neighbor_graph(X, device="cpu"))
+        graphs.append(build_neighbor_graph(X, method=method, device="cpu"))
     np.testing.assert_array_equal(graphs[0].ids, graphs[1].ids)
     np.testing.assert_array_equal(graphs[0].similarities, graphs[1].similarities)

@@ -23,6 +23,9 @@ __all__ = ["Bfloat16Products"]
 COLUMNS = 1024
 """Columns of products computed at a time, so that they stay in the cache; size of the sample, too."""
 
+ROWS = 512
+"""Rows of products that a core computes at a time."""
+
 GROUP = 64
 """Adjacent products of which only the maximum is considered first."""
 
@@ -102,14 +105,18 @@ class Bfloat16Products:
         bound = np.empty(len(asked), np.float32)
         candidates = np.empty((len(asked), width), np.int64)
 
-        def propose(part: slice) -> None:
-            vectors = torch.from_numpy(asked[part]).to(torch.bfloat16)
-            least = _largest(matrix, sample, vectors, candidates[part])
-            own = _lengths_lost(asked[part], vectors)
-            bound[part] = least + own + lost * (1 + own) + _OF_PRODUCT + single_rounding(asked.shape[1])
+        blocks = list(chunks(len(asked), ROWS))
+
+        def propose(numbers: slice) -> None:
+            for part in blocks[numbers]:
+                vectors = torch.from_numpy(asked[part]).to(torch.bfloat16)
+                least = _largest(matrix, sample, vectors, candidates[part])
+                own = _lengths_lost(asked[part], vectors)
+                rounding = own + lost * (1 + own) + _OF_PRODUCT + single_rounding(asked.shape[1])
+                bound[part] = least + rounding
 
         with alone("torch"):
-            at_once(partial(propose, part) for part in parts(len(asked)))
+            at_once(partial(propose, numbers) for numbers in parts(len(blocks)))
         return bound, candidates
 
 

@@ -26,11 +26,11 @@ from nsrfc.chunks import sample_faces
 from nsrfc.errors import InputError
 from nsrfc.knn.cells import lists_nearby
 from nsrfc.knn.copies import DistinctFaces, find_copies, renumber
-from nsrfc.knn.exact import Lists, Products, exact_lists, filled, index_lists, recall
+from nsrfc.knn.exact import Lists, Products, exact_lists, filled, halved_products, index_lists, recall
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.rowstore import MemoryRows, RowStore
-from nsrfc.runtime import fork_safe, may_have_gpu, multiplies_bfloat16
+from nsrfc.runtime import fork_safe, may_have_gpu
 from nsrfc.vectors import check_unit
 
 if TYPE_CHECKING:
@@ -245,8 +245,4 @@ def _products(vectors: _Vectors, device: str) -> Products | None:
         found = products_on(vectors, device)
         if found is not None:
             return found
-    if many and multiplies_bfloat16():
-        from nsrfc.knn.bfloat16 import Bfloat16Products
-
-        return Bfloat16Products(vectors)
-    return None
+    return halved_products(vectors) if many else None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 from nsrfc.progress import Progress
 from nsrfc.rowstore import Arrays, Columns, RowStore
-from nsrfc.runtime import at_once, compiled, parts
+from nsrfc.runtime import at_once, compiled, multiplies_bfloat16, parts
 
 __all__ = [
     "SPARE",
@@ -28,6 +28,7 @@ __all__ = [
     "dot",
     "exact_lists",
     "filled",
+    "halved_products",
     "index_lists",
     "largest_products",
     "lists_among",
@@ -64,6 +65,15 @@ class Products(Protocol):
         They are multiplied in float32 if not ``halved``. Returns a bound (q,) of the true product with
         any other row, and the rows (q, width); -1 = none.
         """
+
+
+def halved_products(vectors: _Vectors) -> Products | None:
+    """Return products with vectors in half precision, if this processor is faster at them."""
+    if not multiplies_bfloat16():
+        return None
+    from nsrfc.knn.bfloat16 import Bfloat16Products
+
+    return Bfloat16Products(vectors)
 
 
 def exact_lists(
