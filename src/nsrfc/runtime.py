@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ __all__ = [
     "cores",
     "find_device",
     "fork_safe",
+    "in_blocks",
     "may_have_gpu",
     "multiplies_bfloat16",
     "note_forks",
@@ -168,6 +170,22 @@ def at_once(calls: Iterable[Callable[[], object]]) -> None:
     with ThreadPoolExecutor(len(calls)) as threads:
         for done in [threads.submit(call) for call in calls]:
             done.result()
+
+
+def in_blocks(n: int, size: int, work: Callable[[slice], object]) -> None:
+    """Call a function that computes with torch for blocks of rows 0..n-1, on every core one at a time.
+
+    What one operation of torch hands to the next then stays in the cache of the core, and cores need not
+    wait for each other after each.
+    """
+    blocks = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+    def some(numbers: slice) -> None:
+        for block in blocks[numbers]:
+            work(block)
+
+    with alone("torch"):
+        at_once(partial(some, numbers) for numbers in parts(len(blocks)))
 
 
 def compiled(*, fastmath: bool | Set[str] = False) -> Callable[..., Any]:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsrfc.knn import build as build_module
 from nsrfc.knn import exact as search_module
 from nsrfc.knn.bfloat16 import Bfloat16Products
 from nsrfc.knn.build import build_neighbor_graph
@@ -85,7 +84,7 @@ def test_the_graph_does_not_depend_on_what_the_processor_is_fast_at(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X = generate(6000, "wild", dimension=64).embeddings
-    monkeypatch.setattr(build_module, "HALVED_FROM", 1000)
+    monkeypatch.setattr(search_module, "HALVED_FROM", 1000)
     graphs = []
     for fast in (False, True):
         monkeypatch.setattr(search_module, "multiplies_bfloat16", lambda fast=fast: fast)

@@ -123,7 +123,7 @@ def test_few_faces_do_not_wait_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(products_module, "find_device", looked)
     build_neighbor_graph(X, 10)
-    monkeypatch.setattr(neighbors_module, "HALVED_FROM", 500)
+    monkeypatch.setattr(neighbors_module, "GPU_FROM", 500)
     monkeypatch.setattr(neighbors_module, "may_have_gpu", lambda: False)
     build_neighbor_graph(X, 10)
     monkeypatch.setattr(neighbors_module, "may_have_gpu", lambda: True)

@@ -7,7 +7,7 @@ compared exactly, and where rounding could have missed a neighbour, float32 prop
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nsrfc.chunks import chunks
 from nsrfc.knn.exact import largest_products, single_rounding
-from nsrfc.runtime import alone, at_once, compiled, parts
+from nsrfc.runtime import compiled, in_blocks
 
 __all__ = ["Bfloat16Products"]
 
@@ -105,18 +105,14 @@ class Bfloat16Products:
         bound = np.empty(len(asked), np.float32)
         candidates = np.empty((len(asked), width), np.int64)
 
-        blocks = list(chunks(len(asked), ROWS))
+        def propose(part: slice) -> None:
+            vectors = torch.from_numpy(asked[part]).to(torch.bfloat16)
+            least = _largest(matrix, sample, vectors, candidates[part])
+            own = _lengths_lost(asked[part], vectors)
+            rounding = own + lost * (1 + own) + _OF_PRODUCT + single_rounding(asked.shape[1])
+            bound[part] = least + rounding
 
-        def propose(numbers: slice) -> None:
-            for part in blocks[numbers]:
-                vectors = torch.from_numpy(asked[part]).to(torch.bfloat16)
-                least = _largest(matrix, sample, vectors, candidates[part])
-                own = _lengths_lost(asked[part], vectors)
-                rounding = own + lost * (1 + own) + _OF_PRODUCT + single_rounding(asked.shape[1])
-                bound[part] = least + rounding
-
-        with alone("torch"):
-            at_once(partial(propose, numbers) for numbers in parts(len(blocks)))
+        in_blocks(len(asked), ROWS, propose)
         return bound, candidates
 
 

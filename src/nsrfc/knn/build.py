@@ -42,9 +42,9 @@ EXACT_LIMIT = 100_000
 """Up to this many faces ``method="auto"`` searches exactly."""
 
 
-HALVED_FROM = 20_000
-"""Minimum number of faces for which ``device="auto"`` looks for a GPU, and a processor may multiply in
-bfloat16; for fewer, starting either takes longer."""
+GPU_FROM = 20_000
+"""Minimum number of faces for which ``device="auto"`` looks for a GPU; for fewer, starting it takes
+longer."""
 
 _METHODS = ("auto", "exact", "approximate")
 
@@ -87,7 +87,7 @@ def build_neighbor_graph(
         An index over the same rows with inner product as its metric; it is searched with its own
         settings, and ``method`` is ignored.
     device : str
-        Where an exact search runs: from `HALVED_FROM` faces on, "auto" uses a GPU if there is one. The
+        Where an exact search runs: from `GPU_FROM` faces on, "auto" uses a GPU if there is one. The
         lists are the same on every device. An approximate search runs on the CPU.
     seed : int
         Seed of the approximate method.
@@ -238,11 +238,10 @@ def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: 
 
 def _products(vectors: _Vectors, device: str) -> Products | None:
     """Products in half precision, on a GPU or a processor that is fast at them; else None."""
-    many = len(vectors) >= HALVED_FROM
-    if device != "cpu" and (device != "auto" or (many and may_have_gpu())):
+    if device != "cpu" and (device != "auto" or (len(vectors) >= GPU_FROM and may_have_gpu())):
         from nsrfc.knn.gpu import products_on
 
         found = products_on(vectors, device)
         if found is not None:
             return found
-    return halved_products(vectors) if many else None
+    return halved_products(vectors, len(vectors))

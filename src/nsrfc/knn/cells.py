@@ -158,7 +158,9 @@ class CellTask:
     @classmethod
     def of(cls, vectors: _Vectors, centers: Sequence[_Vectors], seed: int, count: int) -> CellTask:
         """Search the ``count`` nearest centres of each partition."""
-        return cls(vectors, tuple(_Centers.of(each, seed) for each in centers), count, _STEP)
+        return cls(
+            vectors, tuple(_Centers.of(each, seed, len(vectors)) for each in centers), count, _STEP
+        )
 
     def __call__(self, rows: slice) -> Arrays:
         """Return the cells, those of a partition numbered behind the ones before; -1 = none."""
@@ -214,10 +216,10 @@ class _Centers:
     index: faiss.Index | None = None
 
     @classmethod
-    def of(cls, centers: _Vectors, seed: int) -> _Centers:
+    def of(cls, centers: _Vectors, seed: int, asked: int) -> _Centers:
         if len(centers) > FLAT_CENTRES:
             return cls(centers, index=_grouped(centers, seed))
-        return cls(centers, halved_products(centers))
+        return cls(centers, halved_products(centers, asked))
 
     def nearest(self, faces: _Vectors, count: int) -> npt.NDArray[np.integer]:
         """Return the ``count`` centres nearest to each face (q, count); -1 = none."""

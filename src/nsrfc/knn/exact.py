@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from nsrfc.rowstore import Arrays, Columns, RowStore
 from nsrfc.runtime import at_once, compiled, multiplies_bfloat16, parts
 
 __all__ = [
+    "HALVED_FROM",
     "SPARE",
     "ListTask",
     "Lists",
@@ -41,6 +43,12 @@ __all__ = [
 
 SPARE = 8
 """Additional faces that a search proposes, to allow for rounding."""
+
+HALVED_FROM = 20_000
+"""Minimum number of faces to search for which a processor multiplies in bfloat16 if torch is loaded."""
+
+TORCH_FROM = 100_000
+"""Minimum number for which torch is loaded for that: it takes a second, and 200 MiB of memory."""
 
 _WIDENING = 8
 
@@ -67,9 +75,10 @@ class Products(Protocol):
         """
 
 
-def halved_products(vectors: _Vectors) -> Products | None:
-    """Return products with vectors in half precision, if this processor is faster at them."""
-    if not multiplies_bfloat16():
+def halved_products(vectors: _Vectors, asked: int) -> Products | None:
+    """Return products with vectors in half precision, if that pays here for so many faces."""
+    enough = HALVED_FROM if "torch" in sys.modules else TORCH_FROM
+    if asked < enough or not multiplies_bfloat16():
         return None
     from nsrfc.knn.bfloat16 import Bfloat16Products
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from nsrfc.chunks import chunks
 from nsrfc.records import EdgeList
 from nsrfc.rowstore import Arrays
-from nsrfc.runtime import alone, at_once, parts
+from nsrfc.runtime import in_blocks
 
 __all__ = [
+    "CACHED",
     "EdgeInputs",
     "EdgeScoreTask",
     "ListInputs",
@@ -63,16 +62,13 @@ class Scorer:
         """Return the probabilities that pairs are genuine; every core scores some of the rows."""
         if len(inputs[0]) <= CACHED or device_of(self.network).type != "cpu":
             return self._probability(inputs)
-        blocks = list(chunks(len(inputs[0]), CACHED))
-        found: list[_Floats] = [np.empty(0, np.float32)] * len(blocks)
+        found: dict[int, _Floats] = {}
 
-        def score(numbers: slice) -> None:
-            for number in range(numbers.start, numbers.stop):
-                found[number] = self._probability(tuple(each[blocks[number]] for each in inputs))
+        def score(rows: slice) -> None:
+            found[rows.start] = self._probability(tuple(each[rows] for each in inputs))
 
-        with alone("torch"):
-            at_once(partial(score, numbers) for numbers in parts(len(blocks)))
-        return np.concatenate(found)
+        in_blocks(len(inputs[0]), CACHED, score)
+        return np.concatenate([found[start] for start in sorted(found)])
 
     def _probability(self, inputs: tuple[Tensor, ...]) -> _Floats:
         with torch.no_grad(), precision(self.network, self.dtype):
