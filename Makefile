@@ -10,7 +10,8 @@ DEMO_FACES ?= 20000
 demo: $(VENV)/plot.extra
 	$(BIN)/nsrfc demo --faces $(DEMO_FACES)
 
-# A file of tests stays in one process, as do its faces and servers. A process takes 1-3 GB, hence at most four.
+# A file of tests stays in one process, as do its faces and servers. Processes take up to 1.5 GB each, and some tests
+# start more, hence at most four.
 test: export OMP_NUM_THREADS = 1
 test: export OPENBLAS_NUM_THREADS = 1
 test: export NUMBA_NUM_THREADS = 1
