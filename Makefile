@@ -10,8 +10,13 @@ DEMO_FACES ?= 20000
 demo: $(VENV)/plot.extra
 	$(BIN)/nsrfc demo --faces $(DEMO_FACES)
 
+# A file of tests stays in one process, as do its faces and servers. Processes take up to 1.5 GB each, and some tests
+# start more, hence at most four.
+test: export OMP_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
+test: export NUMBA_NUM_THREADS = 1
 test: $(VENV)/test.extra
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 # The tests with the oldest versions that are allowed, in an environment of its own.
 test-oldest:

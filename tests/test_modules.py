@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -17,16 +18,18 @@ print(*sorted(name for name in sys.modules if name.startswith(("nsrfc", "torch")
 """
 
 
-def loaded(code: str) -> list[str]:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+@cache
+def loaded_by_fit(model: str | None) -> list[str]:
+    command = [sys.executable, "-c", FIT.format(model=model)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout.split()
 
 
 @pytest.mark.parametrize("model", [None, "universal"])
 def test_fit_loads_few_modules_of_the_package(model: str | None) -> None:
-    names = loaded(FIT.format(model=model))
+    names = loaded_by_fit(model)
     assert len([name for name in names if name.startswith("nsrfc")]) <= 42
 
 
 def test_the_rules_load_no_torch() -> None:
-    assert not [name for name in loaded(FIT.format(model=None)) if name.startswith("torch")]
+    assert not [name for name in loaded_by_fit(None) if name.startswith("torch")]

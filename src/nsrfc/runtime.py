@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "alone",
     "at_once",
     "compiled",
     "cores",
     "find_device",
     "fork_safe",
+    "in_blocks",
     "may_have_gpu",
+    "multiplies_bfloat16",
     "note_forks",
     "parts",
     "trim",
@@ -76,6 +80,14 @@ def may_have_gpu() -> bool:
     return sys.platform != "linux" or any(
         next(Path("/dev").glob(name), None) is not None for name in _GPU_FILES
     )
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor multiplies matrices in bfloat16 faster than in float32."""
+    from llvmlite.binding import get_host_cpu_features  # What numba compiles with.
+
+    features = get_host_cpu_features()
+    return any(features.get(name, False) for name in ("avx512bf16", "amx-bf16"))
 
 
 _THREADS = {
@@ -119,13 +131,17 @@ def fork_safe() -> Iterator[None]:
     with ExitStack() as limits:
         if threading.get_ident() == _forked_thread:
             for name in _inherited:
-                count, limit = (getattr(sys.modules[name], way) for way in _THREADS[name])
-                limits.enter_context(_alone(count, limit))
+                limits.enter_context(alone(name))
         yield
 
 
 @contextmanager
-def _alone(count: Callable[[], int], limit: Callable[[int], None]) -> Iterator[None]:
+def alone(library: str) -> Iterator[None]:
+    """Have "faiss" or "torch", which must be loaded, compute on one thread within this context.
+
+    For torch, that holds for threads that are started within it, too.
+    """
+    count, limit = (getattr(sys.modules[library], way) for way in _THREADS[library])
     before = count()
     limit(1)
     try:
@@ -154,6 +170,22 @@ def at_once(calls: Iterable[Callable[[], object]]) -> None:
     with ThreadPoolExecutor(len(calls)) as threads:
         for done in [threads.submit(call) for call in calls]:
             done.result()
+
+
+def in_blocks(n: int, size: int, work: Callable[[slice], object]) -> None:
+    """Call a function that computes with torch for blocks of rows 0..n-1, on every core one at a time.
+
+    What one operation of torch hands to the next then stays in the cache of the core, and cores need not
+    wait for each other after each.
+    """
+    blocks = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+    def some(numbers: slice) -> None:
+        for block in blocks[numbers]:
+            work(block)
+
+    with alone("torch"):
+        at_once(partial(some, numbers) for numbers in parts(len(blocks)))
 
 
 def compiled(*, fastmath: bool | Set[str] = False) -> Callable[..., Any]:

@@ -70,13 +70,22 @@ def test_a_killed_worker_of_ray_is_replaced(
 
 
 def _at_work() -> Iterator[int]:
-    """Yield the workers that run a task of ours."""
+    """Yield the workers that run a task of ours: Ray may be at work for others on this machine."""
     for process in Path("/proc").iterdir():
         try:
             if process.name.isdigit() and b"ray::_run_block" in (process / "cmdline").read_bytes():
-                yield int(process.name)
+                number = int(process.name)
+                if os.getpid() in _ancestors(number):
+                    yield number
         except OSError:
             continue
+
+
+def _ancestors(process: int) -> Iterator[int]:
+    while process > 1:
+        stat = Path(f"/proc/{process}/stat").read_text()
+        process = int(stat.rpartition(")")[2].split()[1])
+        yield process
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])

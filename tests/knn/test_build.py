@@ -163,7 +163,7 @@ def test_an_approximate_search_that_was_cut_off_needs_no_index_to_go_on(
         with pytest.raises(KeyboardInterrupt):
             search()
     with monkeypatch.context() as second:
-        second.setattr(search_module, "_center_index", cut_off)
+        second.setattr(search_module._Centers, "of", cut_off)
         found = search()
     assert_same(found, build_neighbor_graph(faces, 20, method="approximate"))
     assert [path.name for path in tmp_path.iterdir()] == ["neighbours"], "what it was made of is gone"

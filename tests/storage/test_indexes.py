@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import faiss
@@ -20,15 +21,20 @@ FACES = normalize(generate(N, "wild", dimension=D, seed=3).embeddings)
 KINDS = ("Flat", "IVF4,Flat", "IVF64,PQ4x8", "HNSW8,Flat", "IDMap,Flat", "PCA8,Flat", "SQ8")
 
 
-def written(path: Path, kind: str = "Flat") -> faiss.Index:
+@cache
+def made(kind: str) -> faiss.Index:
     index = faiss.index_factory(D, kind, faiss.METRIC_INNER_PRODUCT)
     index.train(FACES)
     if kind.startswith("IDMap"):
         index.add_with_ids(FACES, np.arange(N))
     else:
         index.add(FACES)
-    faiss.write_index(index, str(path))
     return index
+
+
+def written(path: Path, kind: str = "Flat") -> faiss.Index:
+    faiss.write_index(made(kind), str(path))
+    return made(kind)
 
 
 def limits() -> list[int]:

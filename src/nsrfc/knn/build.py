@@ -7,8 +7,8 @@ For every list, whichever way it was searched:
   nor on chunk size, number of threads or row order; ties are in order of row number;
 - the similarity is that product as float32 in [-1, 1], lowered by the last bit if rounding would make it
   equal to that of a nearer face: rounding makes no ties, which only row numbers could break;
-- an exact list is the true one: a search in float32, or in float16 on a GPU, proposes more faces than
-  needed, and is repeated with more of them if rounding could have missed one.
+- an exact list is the true one: a search in float32, or in half precision where that is faster, proposes
+  more faces than needed, and is repeated with more of them if rounding could have missed one.
 
 Exact copies are searched once and share their list, so that any number of them is allowed.
 """
@@ -26,7 +26,7 @@ from nsrfc.chunks import sample_faces
 from nsrfc.errors import InputError
 from nsrfc.knn.cells import lists_nearby
 from nsrfc.knn.copies import DistinctFaces, find_copies, renumber
-from nsrfc.knn.exact import Lists, exact_lists, filled, index_lists, recall
+from nsrfc.knn.exact import Lists, Products, exact_lists, filled, halved_products, index_lists, recall
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.rowstore import MemoryRows, RowStore
@@ -35,8 +35,6 @@ from nsrfc.vectors import check_unit
 
 if TYPE_CHECKING:
     import faiss
-
-    from nsrfc.knn.gpu import Products
 
 __all__ = ["EXACT_LIMIT", "build_neighbor_graph", "known_neighbors", "sampled_recall"]
 
@@ -89,7 +87,7 @@ def build_neighbor_graph(
         An index over the same rows with inner product as its metric; it is searched with its own
         settings, and ``method`` is ignored.
     device : str
-        Where an exact search runs: for `GPU_FROM` faces or more "auto" uses a GPU if there is one. The
+        Where an exact search runs: from `GPU_FROM` faces on, "auto" uses a GPU if there is one. The
         lists are the same on every device. An approximate search runs on the CPU.
     seed : int
         Seed of the approximate method.
@@ -239,11 +237,11 @@ def sampled_recall(graph: NeighborGraph, X: _Vectors, sample: int = 1000, seed: 
 
 
 def _products(vectors: _Vectors, device: str) -> Products | None:
-    """Products on the GPU; None if the search runs on the CPU."""
-    if device == "cpu":
-        return None
-    if device == "auto" and (len(vectors) < GPU_FROM or not may_have_gpu()):
-        return None
-    from nsrfc.knn.gpu import products_on
+    """Products in half precision, on a GPU or a processor that is fast at them; else None."""
+    if device != "cpu" and (device != "auto" or (len(vectors) >= GPU_FROM and may_have_gpu())):
+        from nsrfc.knn.gpu import products_on
 
-    return products_on(vectors, device)
+        found = products_on(vectors, device)
+        if found is not None:
+            return found
+    return halved_products(vectors, len(vectors))

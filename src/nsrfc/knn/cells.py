@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import chunks
-from nsrfc.knn.exact import Lists, filled, ranked_in
+from nsrfc.knn.exact import Lists, Products, exact_lists, filled, halved_products, ranked_in
 from nsrfc.knn.rebuilt import lists_around
 from nsrfc.progress import Progress
 from nsrfc.rowstore import Arrays, Columns, RowStore
@@ -153,22 +153,24 @@ class CellTask:
     """Finds the cells nearest to each row of vectors (n, d) in each partition."""
 
     vectors: _Vectors
-    centers: tuple[faiss.Index, ...]
+    centers: tuple[_Centers, ...]
     count: int
     step: int
 
     @classmethod
     def of(cls, vectors: _Vectors, centers: Sequence[_Vectors], seed: int, count: int) -> CellTask:
         """Search the ``count`` nearest centres of each partition."""
-        return cls(vectors, tuple(_center_index(each, seed) for each in centers), count, _STEP)
+        return cls(
+            vectors, tuple(_Centers.of(each, seed, len(vectors)) for each in centers), count, _STEP
+        )
 
     def __call__(self, rows: slice) -> Arrays:
         """Return the cells, those of a partition numbered behind the ones before; -1 = none."""
         found, first = [], 0
         for centers in self.centers:
-            near = centers.search(self.vectors[rows], self.count)[1]
+            near = centers.nearest(self.vectors[rows], self.count)
             found.append(np.where(near >= 0, near + first, -1).astype(np.int32))
-            first += centers.ntotal
+            first += len(centers.vectors)
         return {"cells": np.concatenate(found, axis=1)}
 
 
@@ -208,15 +210,37 @@ def _near_cells(vectors: _Vectors, seed: int, pieces: RowStore, progress: Progre
         return filled_by(means, n, count, pieces)
 
 
-def _center_index(centers: _Vectors, seed: int) -> faiss.Index:
-    """Index of centres: exhaustive, or in groups if there are many."""
+@dataclass(frozen=True)
+class _Centers:
+    """Centres (c, d), all of which are compared with a face, or, by an index, those of near groups."""
+
+    vectors: _Vectors
+    products: Products | None = None
+    index: faiss.Index | None = None
+
+    @classmethod
+    def of(cls, centers: _Vectors, seed: int, asked: int) -> _Centers:
+        if len(centers) > FLAT_CENTRES:
+            return cls(centers, index=_grouped(centers, seed))
+        return cls(centers, halved_products(centers, asked))
+
+    def nearest(self, faces: _Vectors, count: int) -> npt.NDArray[np.integer]:
+        """Return the ``count`` centres nearest to each face (q, count); -1 = none."""
+        if self.index is not None:
+            found: _Rows = self.index.search(faces, count)[1]
+            return found
+        among = len(self.vectors)
+        rows = np.arange(among, among + len(faces))
+        both = np.concatenate((self.vectors, faces))
+        return exact_lists(both, rows, count + 1, self.products, among)[0][:, 1:]
+
+
+def _grouped(centers: _Vectors, seed: int) -> faiss.Index:
+    """Index of centres in groups, of which those with the nearest means are searched."""
     import faiss
 
     n, d = centers.shape
     flat = faiss.IndexFlatIP(d)
-    if n <= FLAT_CENTRES:
-        flat.add(centers)
-        return flat
     heads = centers[np.sort(np.random.default_rng(seed).permutation(n)[: round(n**0.5)])]
     flat.add(heads)
     means = _means(centers, flat.search(centers, 1)[1][:, 0], heads)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,47 +17,86 @@ from nsrfc.errors import InputError
 if TYPE_CHECKING:
     import faiss
 
-    from nsrfc.knn.gpu import Products
 from nsrfc.progress import Progress
 from nsrfc.rowstore import Arrays, Columns, RowStore, block_rows
-from nsrfc.runtime import at_once, compiled, parts
+from nsrfc.runtime import at_once, compiled, multiplies_bfloat16, parts
 
 __all__ = [
+    "HALVED_FROM",
     "SPARE",
     "ListTask",
     "Lists",
+    "Products",
     "dot",
     "exact_lists",
     "filled",
+    "halved_products",
     "index_lists",
+    "largest_products",
     "lists_among",
     "proposed",
     "ranked",
     "ranked_in",
     "recall",
+    "single_rounding",
 ]
 
 SPARE = 8
 """Additional faces that a search proposes, to allow for rounding."""
 
+HALVED_FROM = 20_000
+"""Minimum number of faces to search for which a processor multiplies in bfloat16 if torch is loaded."""
+
+TORCH_FROM = 100_000
+"""Minimum number for which torch is loaded for that: it takes a second, and 200 MiB of memory."""
+
 _WIDENING = 8
-_HALVED_WIDENING = 2
 
 
 _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.int64]
 _Doubles = npt.NDArray[np.float64]
-_Largest = Callable[[_Rows, int], tuple[_Vectors, _Rows]]
+_Largest = Callable[[_Vectors, int], tuple[_Vectors, _Rows]]
+
+
+class Products(Protocol):
+    """Products of unit vectors with others in half precision, where a device is fast at them."""
+
+    @property
+    def widening(self) -> int:
+        """Proposed faces for each face of a list."""
+
+    def largest(self, asked: _Vectors, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
+        """Propose rows for each of some vectors: those with the largest products.
+
+        They are multiplied in float32 if not ``halved``. Returns a bound (q,) of the true product with
+        any other row, and the rows (q, width); -1 = none.
+        """
+
+
+def halved_products(vectors: _Vectors, asked: int) -> Products | None:
+    """Return products with vectors in half precision, if that pays here for so many faces."""
+    enough = HALVED_FROM if "torch" in sys.modules else TORCH_FROM
+    if asked < enough or not multiplies_bfloat16():
+        return None
+    from nsrfc.knn.bfloat16 import Bfloat16Products
+
+    return Bfloat16Products(vectors)
 
 
 def exact_lists(
-    vectors: _Vectors, rows: _Rows, k: int, products: Products | None = None
+    vectors: _Vectors,
+    rows: _Rows,
+    k: int,
+    products: Products | None = None,
+    among: int | None = None,
 ) -> tuple[_Ids, _Vectors]:
     """Find the true k nearest rows of some rows by comparing them with all.
 
-    Candidates are proposed by products in float32, or in float16 on a GPU, and ranked by :func:`dot`. If
-    rounding of those products could have missed a neighbour, more candidates are proposed.
+    Candidates are proposed by products in float32, or in half precision where ``products`` is given, and
+    ranked by :func:`dot`. If rounding of those products could have missed a neighbour, more candidates
+    are proposed.
 
     Parameters
     ----------
@@ -67,7 +107,9 @@ def exact_lists(
     k : int
         Length of a list, at most n.
     products : Products, optional
-        Products of these vectors on a GPU; the lists are the same as without.
+        With these vectors, or with those before ``among``; the lists are the same as without.
+    among : int, optional
+        Only rows before this one are listed, beside the row itself; all by default.
 
     Returns
     -------
@@ -80,44 +122,47 @@ def exact_lists(
     ids = np.empty((len(rows), k), np.int32)
     similarities = np.empty((len(rows), k), np.float32)
     unsure = np.arange(len(rows))
-    for largest, width, rounding in _proposals(vectors, k, products):
+    searched = vectors[:among]
+    for largest, width in _proposals(searched, k, products):
         uncertain = []
-        for part in chunks(len(unsure), max(1, len(rows) * (k + SPARE) // width)):
+        for part in chunks(len(unsure), max(1, len(rows) * k * _WIDENING // width)):
             places = unsure[part]
-            scores, candidates = largest(rows[places], width)
+            bound, candidates = largest(vectors[rows[places]], width)
             ids[places], similarities[places] = ranked(vectors, rows[places], candidates, k)
-            # A row that was not proposed has at most the score of the last one that was.
-            uncertain.append(places[scores[:, -1] + rounding >= similarities[places, -1]])
+            missed = (bound >= similarities[places, -1]) | (ids[places, -1] < 0)
+            uncertain.append(places[missed])
         unsure = np.concatenate(uncertain)
-        if width == len(vectors) or not len(unsure):
+        if width == len(searched) or not len(unsure):
             break
     return ids, similarities
 
 
-def _proposals(
-    vectors: _Vectors, k: int, products: Products | None
-) -> Iterator[tuple[_Largest, int, float]]:
-    """Yield ways to propose candidates, each safer: products, their number, their error bound."""
-    n, d = vectors.shape
-    largest: _Largest = partial(_largest_products, vectors)
+def _proposals(vectors: _Vectors, k: int, products: Products | None) -> Iterator[tuple[_Largest, int]]:
+    """Yield ways to propose candidates, each safer, and how many they propose."""
+    n = len(vectors)
+    largest: _Largest = partial(largest_products, vectors)
     if products is not None:
-        yield partial(products.largest, halved=True), min(_HALVED_WIDENING * k, n), products.rounding
+        yield partial(products.largest, halved=True), min(products.widening * k, n)
         largest = partial(products.largest, halved=False)
     width = k + SPARE
     while True:
-        # The rounding error of a float32 product of d terms is far below this bound.
-        yield largest, min(width, n), 4 * np.sqrt(d) * np.finfo(np.float32).eps
+        yield largest, min(width, n)
         width *= _WIDENING
 
 
-def _largest_products(vectors: _Vectors, rows: _Rows, width: int) -> tuple[_Vectors, _Rows]:
-    """Return the largest products (q, width) of some rows with all, in float32, and their rows."""
+def single_rounding(d: int) -> float:
+    """Bound of the rounding error of a product of unit vectors in float32: it is far below."""
+    return float(4 * np.sqrt(d) * np.finfo(np.float32).eps)
+
+
+def largest_products(vectors: _Vectors, asked: _Vectors, width: int) -> tuple[_Vectors, _Rows]:
+    """Propose ``width`` rows for each of some vectors by products in float32, as :class:`Products`."""
     import faiss
 
-    found: tuple[_Vectors, _Rows] = faiss.knn(
-        vectors[rows], vectors, width, metric=faiss.METRIC_INNER_PRODUCT
-    )
-    return found
+    found = faiss.knn(asked, vectors, width, metric=faiss.METRIC_INNER_PRODUCT)
+    products: _Vectors = found[0]
+    candidates: _Rows = found[1]
+    return products[:, -1] + np.float32(single_rounding(vectors.shape[1])), candidates
 
 
 def index_lists(
@@ -223,9 +268,10 @@ def ranked_in(
     """
     ids = np.full((len(rows), k), -1, np.int32)
     similarities = np.zeros((len(rows), k), np.float32)
-    near = np.ascontiguousarray(near)
+    near, rounding = np.ascontiguousarray(near), single_rounding(vectors.shape[1])
+    rank = partial(_rank, vectors, rounding)
     at_once(
-        partial(_rank, vectors, rows[part], near[part], members, starts, ids[part], similarities[part])
+        partial(rank, rows[part], near[part], members, starts, ids[part], similarities[part])
         for part in parts(len(rows))
     )
     return ids, similarities
@@ -243,9 +289,19 @@ def dot(vectors: _Vectors, i: int, j: int) -> float:
     return total
 
 
+@compiled(fastmath={"reassoc", "nsz", "contract"})
+def _quick_dot(vectors: _Vectors, i: int, j: int) -> np.float32:
+    """Return the product of rows i and j in float32, which depends on the processor."""
+    total = np.float32(0)
+    for c in range(vectors.shape[1]):
+        total += vectors[i, c] * vectors[j, c]
+    return total
+
+
 @compiled()
 def _rank(
     vectors: _Vectors,
+    rounding: float,
     rows: _Rows,
     near: _Ids,
     members: _Ids,
@@ -267,8 +323,12 @@ def _rank(
                 continue
             for m in range(starts[group], starts[group + 1]):
                 j = np.int64(members[m])
-                if j >= 0 and seen[j] != r:
-                    seen[j] = r
+                if j < 0 or seen[j] == r:
+                    continue
+                seen[j] = r
+                # Most candidates are too far by more than rounding can change.
+                full = held == len(scores) and held > 1
+                if not full or _quick_dot(vectors, i, j) + rounding >= scores[held - 1]:
                     held = _insert(j, dot(vectors, i, j), held, ids[r], scores)
         _round(held, scores, similarities[r])
 

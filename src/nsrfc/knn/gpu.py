@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nsrfc.errors import MemoryPlanError
+from nsrfc.knn.exact import single_rounding
 from nsrfc.runtime import find_device
 
 __all__ = ["Products", "products_on"]
@@ -25,15 +26,19 @@ COLUMNS = 2**16
 GROUP = 64
 """Adjacent products of which only the maximum is considered first."""
 
+ROUNDING = 2.0**-8
+"""Error bound of a product of unit vectors in float16: 2^-11 for each factor and for the result, and the
+rest for partial sums. (In bfloat16, equally fast, it would be eight times as large.)"""
+
 _Vectors = npt.NDArray[np.float32]
 _Rows = npt.NDArray[np.int64]
 
 
 class Products:
-    """Finds the largest products of some rows with all rows on the device.
+    """Finds the largest products of some vectors with all rows on the device.
 
-    The w largest products of a row are in the w groups of `GROUP` columns with the largest maxima: each
-    product is read once, for the maximum of its group, and only a few groups are sorted.
+    The w largest products of a vector are in the w groups of `GROUP` columns with the largest maxima:
+    each product is read once, for the maximum of its group, and only a few groups are sorted.
 
     Memory on the device: 6 n d bytes and about three times `BLOCK_BYTES`.
 
@@ -49,9 +54,8 @@ class Products:
         If they do not fit the device.
     """
 
-    rounding = 2.0**-8
-    """Error bound of a product of unit vectors in float16: 2^-11 for each factor and for the result, and
-    the rest for partial sums. (In bfloat16, equally fast, it would be eight times as large.)"""
+    widening = 2
+    """Proposed faces for each face of a list."""
 
     def __init__(self, vectors: _Vectors, device: torch.device) -> None:
         self._made_of = vectors, device
@@ -66,21 +70,22 @@ class Products:
     def _halved(self) -> Tensor:
         return self._vectors.to(torch.float16)
 
-    def largest(self, rows: _Rows, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
-        """Find the rows with the largest products.
+    def largest(self, asked: _Vectors, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
+        """Propose the rows with the largest products.
 
         Parameters
         ----------
-        rows : ndarray of int64, shape (q,)
+        asked : ndarray of float32, shape (q, d)
+            Unit vectors.
         width : int
-            Number of products per row, at most n.
+            Number of products of each of them, at most n.
         halved : bool
-            Whether to multiply in float16, with an error below `rounding`, instead of float32.
+            Whether to multiply in float16, with an error below `ROUNDING`, instead of float32.
 
         Returns
         -------
-        products : ndarray of float32, shape (q, width)
-            Descending.
+        bound : ndarray of float32, shape (q,)
+            No other row has a larger product.
         candidates : ndarray of int64, shape (q, width)
 
         Raises
@@ -90,15 +95,16 @@ class Products:
         """
         with _fitting(self._vectors), _full_precision():
             matrix = self._halved if halved else self._vectors
-            chosen = torch.from_numpy(rows).to(matrix.device)
+            chosen = torch.from_numpy(asked).to(matrix)
             step = max(1, BLOCK_BYTES // (COLUMNS * matrix.element_size()))
             found = [_largest(matrix, part, width) for part in chosen.split(step)]
             products, candidates = (torch.cat(parts) for parts in zip(*found, strict=True))
-            return products.float().cpu().numpy(), candidates.cpu().numpy()
+            rounding = ROUNDING if halved else single_rounding(asked.shape[1])
+            return products[:, -1].float().cpu().numpy() + np.float32(rounding), candidates.cpu().numpy()
 
 
 def products_on(vectors: _Vectors, device: str) -> Products | None:
-    """Return the products of vectors (n, d) on a device, given by name; None for the CPU.
+    """Return the products of vectors (n, d) on a GPU, given by name; None for the CPU.
 
     Raises
     ------
@@ -111,13 +117,12 @@ def products_on(vectors: _Vectors, device: str) -> Products | None:
     return None if place.type == "cpu" else Products(vectors, place)
 
 
-def _largest(matrix: Tensor, rows: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Largest products (q, width) of some rows of a matrix with all, descending, and their rows."""
-    left = matrix[rows]
-    best = torch.empty((len(rows), 0), dtype=matrix.dtype, device=matrix.device)
-    columns = torch.empty((len(rows), 0), dtype=torch.int64, device=matrix.device)
+def _largest(matrix: Tensor, asked: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Largest products (q, width) of some vectors with all rows, descending, and their rows."""
+    best = torch.empty((len(asked), 0), dtype=matrix.dtype, device=matrix.device)
+    columns = torch.empty((len(asked), 0), dtype=torch.int64, device=matrix.device)
     for start in range(0, len(matrix), COLUMNS):
-        products, among = _largest_of_block(left @ matrix[start : start + COLUMNS].T, width)
+        products, among = _largest_of_block(asked @ matrix[start : start + COLUMNS].T, width)
         best, columns = torch.cat((best, products), 1), torch.cat((columns, among + start), 1)
         best, order = best.topk(min(width, best.shape[1]), dim=1)
         columns = columns.gather(1, order)

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from nsrfc.records import EdgeList
 from nsrfc.rowstore import Arrays
+from nsrfc.runtime import in_blocks
 
 __all__ = [
+    "CACHED",
     "EdgeInputs",
     "EdgeScoreTask",
     "ListInputs",
@@ -27,6 +29,9 @@ __all__ = [
 _Floats = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.integer]
+
+CACHED = 64
+"""Lists or edges that a core scores at a time: what one layer hands to the next stays in its cache."""
 
 ListInputs = Callable[[_Rows], tuple[Tensor, ...]]
 """Gathers the input of a network for the lists of some faces. It can be pickled."""
@@ -54,7 +59,18 @@ class Scorer:
     dtype: str
 
     def __call__(self, inputs: tuple[Tensor, ...]) -> _Floats:
-        """Return the probabilities that pairs are genuine."""
+        """Return the probabilities that pairs are genuine; every core scores some of the rows."""
+        if len(inputs[0]) <= CACHED or device_of(self.network).type != "cpu":
+            return self._probability(inputs)
+        found: dict[int, _Floats] = {}
+
+        def score(rows: slice) -> None:
+            found[rows.start] = self._probability(tuple(each[rows] for each in inputs))
+
+        in_blocks(len(inputs[0]), CACHED, score)
+        return np.concatenate([found[start] for start in sorted(found)])
+
+    def _probability(self, inputs: tuple[Tensor, ...]) -> _Floats:
         with torch.no_grad(), precision(self.network, self.dtype):
             odds = self.log_odds(self.network, inputs)
             found: _Floats = odds.float().sigmoid().cpu().numpy()

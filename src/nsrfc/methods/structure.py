@@ -29,7 +29,7 @@ from nsrfc.graph.scores import impostor_scores
 from nsrfc.graph.whitening import MEASURED, best_power, neighborhood_scatter, whiten
 from nsrfc.knn.rebuilt import rebuild_neighbor_graph
 from nsrfc.methods.base import Run
-from nsrfc.methods.network_tasks import EdgeInputs, ListInputs, Scorer
+from nsrfc.methods.network_tasks import CACHED, EdgeInputs, ListInputs, Scorer
 from nsrfc.methods.networks import NetworkMethod, padded
 from nsrfc.networks.structure import (
     PairScorer,
@@ -40,6 +40,7 @@ from nsrfc.networks.structure import (
 )
 from nsrfc.records import NeighborGraph, Neighborhood
 from nsrfc.rowstore import Arrays, Columns, RowStore
+from nsrfc.runtime import in_blocks
 from nsrfc.vectors import typical_faces
 
 if TYPE_CHECKING:
@@ -300,9 +301,14 @@ class _Edges:
 
 def _similarity_within(vectors: _Floats, structure: ListStructure, ids: _Ids) -> Tensor:
     """Normalised scores / 10 (b, t, t) between the faces ``ids`` (b, t); 0 where an id is -1."""
-    x = torch.from_numpy(vectors[ids])
-    similarity = (x @ x.mT).float()
-    normalize_within(structure, ids, similarity.numpy())
+    similarity = torch.empty((*ids.shape, ids.shape[1]))
+
+    def compare(rows: slice) -> None:
+        x = torch.from_numpy(vectors[ids[rows]])
+        torch.bmm(x, x.mT, out=similarity[rows])
+        normalize_within(structure, ids[rows], similarity[rows].numpy())
+
+    in_blocks(len(ids), CACHED, compare)
     return similarity
 
 

@@ -14,10 +14,12 @@ from nsrfc.config import MOST_FACES, ClusterConfig
 from nsrfc.errors import InputError, shown
 from nsrfc.knn.build import EXACT_LIMIT
 from nsrfc.knn.cells import AVERAGED_SHARE, FACES_PER_CELL, FLAT_CENTRES, GROUPS, PARTITIONS
+from nsrfc.knn.exact import HALVED_FROM
 from nsrfc.methods.rules import Rules
 from nsrfc.resources.costs import COSTS
 from nsrfc.resources.machine import available_cores
 from nsrfc.resources.plan import Plan, Stage, largest_fitting, refusal
+from nsrfc.runtime import multiplies_bfloat16
 
 if TYPE_CHECKING:
     from nsrfc.model.settings import ModelSettings
@@ -72,6 +74,9 @@ COMPARISON_BYTES_PER_NEIGHBOR = 16
 
 START_SECONDS = 1.0
 """Loading the libraries."""
+
+HALVED_BYTES_PER_VALUE = 2
+"""Per face and dimension, where an exact search proposes in bfloat16."""
 
 PAIR_FLOP_PER_SECOND = 1e11
 """Rate of the exact search on one core; a multiply-add counts as two."""
@@ -185,6 +190,8 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
         # First the lists in the order of cells, then beside them those in the order of faces.
         ordered = n * (ORDERED_BYTES_PER_VALUE * dimension + CELL_BYTES + IDS_BYTES_PER_NEIGHBOR * k)
         more = max(ordered, lists)
+    elif n >= HALVED_FROM and multiplies_bfloat16():
+        more = HALVED_BYTES_PER_VALUE * n * dimension
     # The lists of an approximate search and of its two preliminary passes.
     kept = 3 * lists if method == "approximate" else lists
     return Plan(
