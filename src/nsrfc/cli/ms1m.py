@@ -75,7 +75,7 @@ def run(
     """
     from nsrfc.errors import InputError
     from nsrfc.ms1m.files import TRAIN, read_part
-    from nsrfc.ms1m.protocol import Benchmark, check_memory, learn
+    from nsrfc.ms1m.protocol import Benchmark, check_resources, check_training_memory, learn
     from nsrfc.resources.machine import parse_bytes
     from nsrfc.storage.locks import locked_output
     from nsrfc.storage.runs import check_folder, versions
@@ -92,8 +92,10 @@ def run(
         progress = ConsoleProgress()
         checked = {name: read_part(data, name, progress) for name in needed}
         differences = _differences(checked, strict)
+        if training is not None:
+            check_training_memory(checked[TRAIN], training, limit)
         for name in names:
-            check_memory(checked[name], _settings(training, trained), limit)
+            check_resources(checked[name], _settings(training, trained), limit, output)
         if training is not None:
             part, folder = checked[TRAIN], output / MODEL
             trained = learn(part, training, folder, device=device, progress=ConsoleProgress())
