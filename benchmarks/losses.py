@@ -10,8 +10,9 @@ labels        the person really shown, whom the labels of a few faces contradict
 search        pairs of one identity in the lists as searched; connected components
 refinement    the same in the lists that the method scores, after refinement and rebuilding
 density graph density edges and similarity edges of one identity; connected components
-comparison    the same edges, joined where the method finds two clusters similar enough
-scorer        only those of them that the method keeps
+comparison    the same edges, each followed only where the method finds its two clusters similar enough
+unlinked      with the clusters that the method joins without an edge, right or wrong
+scorer        only the edges of them that the method keeps
 impostors     the answer as it is: with the edges between identities that the method keeps
 
 A pair is of one identity by its labels, a group of near-copies by that of its first face. Part P of
@@ -39,7 +40,9 @@ from nsrfc.cli.options import NO_MODEL
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.components import connected_components
 from nsrfc.methods.base import Method, Run
+from nsrfc.methods.networks import NetworkMethod
 from nsrfc.methods.registry import load_method
+from nsrfc.methods.rules import Rules
 from nsrfc.methods.search import scenes_and_neighbors
 from nsrfc.metrics import evaluate
 from nsrfc.pipeline import _distinct
@@ -58,6 +61,9 @@ Ids = npt.NDArray[np.int32]
 Record = dict[str, Any]
 
 SEARCHES = "approximate", "exact"
+
+NEVER = 2**31
+"""A size that no cluster has."""
 
 
 class Edges(NamedTuple):
@@ -129,15 +135,17 @@ def stages(
         edges = density.density_edges + density.similarity_edges
         genuine = same(edges, person)
         yield "density graph", of_rows(connected_components(len(person), edges.where(genuine)))
-        yield "comparison", of_rows(joined(method, near, density, edges.where(genuine), run))
+        sure = edges.where(genuine)
+        yield "comparison", of_rows(joined(by_edges_only(method), near, density, sure, run))
+        yield "unlinked", of_rows(joined(method, near, density, sure, run))
         scorer = method.edge_scorer(near, density, run)
         chance = scorer(np.arange(len(density.density_edges)))
         answer = method.components(near, density, scorer, run)
         kept = density.density_edges.where(chance >= method.least_probability) + answer.similarity_edges
-        sure = same(kept, person)
-        yield "scorer", of_rows(joined(method, near, density, kept.where(sure), run))
+        right = kept.where(same(kept, person))
+        yield "scorer", of_rows(joined(method, near, density, right, run))
         yield "impostors", of_rows(answer.labels)
-        yield "edges", Edges(len(edges), int(genuine.sum()), len(kept), int(sure.sum()))
+        yield "edges", Edges(len(edges), len(sure), len(kept), len(right))
 
 
 def listed(ids: Ids, person: Labels) -> Labels:
@@ -164,6 +172,16 @@ def joined(
     certain = replace(density, density_edges=edges, similarity_edges=none)
     sure = np.ones(len(edges), np.float32)
     return method.components(near, certain, lambda chosen: sure[chosen], run).labels
+
+
+def by_edges_only(method: Method) -> Method:
+    """Return the method without joins of clusters that no edge connects."""
+    comparison = method.cluster_comparison
+    comparison = comparison and comparison.model_copy(update={"unlinked_size": NEVER})
+    if isinstance(method, NetworkMethod):
+        return method.with_settings(cluster_comparison=comparison)
+    assert isinstance(method, Rules)
+    return replace(method, cluster_comparison=comparison or method.cluster_comparison)
 
 
 def scores(identities: Labels, labels: Labels) -> Record:
