@@ -156,6 +156,26 @@ def test_what_is_done_is_not_done_again(data: Path, tmp_path: Path) -> None:
     assert (out / "part3_test" / "run.json").read_bytes() != last
 
 
+def test_a_part_that_was_killed_goes_on(generated: Path, tmp_path: Path) -> None:
+    args = [str(generated), "--model", "none", "--parts", "1,9", "--json", "-o"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    words = [sys.executable, "-m", "nsrfc", "ms1m", *args, str(killed)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not list(killed.glob("part9_test/.unfinished/*")):
+            assert process.poll() is None
+        process.kill()
+    assert list(json.loads((killed / "ms1m.json").read_text())["parts"]) == ["part1_test"]
+    assert not (killed / "part9_test" / "run.json").exists()
+    record, said = table(*args[:-1], "-o", killed)
+    assert "clustered before" in said
+    assert "since it was interrupted" in said
+    assert [part["resumed"] for part in record["parts"].values()] == [False, True]
+    table(*args[:-1], "-o", whole)
+    for name in record["parts"]:
+        np.testing.assert_array_equal(read_labels(killed / name), read_labels(whole / name))
+        assert not (killed / name / ".unfinished").exists()
+
+
 def test_a_model_is_learned_on_part0_and_kept_or_given(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     config = tmp_path / "tiny.yaml"

@@ -133,12 +133,14 @@ def _add_part(record: dict[str, Any], benchmark: Benchmark, part: Part, differen
         "difference": difference,
         "scores": scores.as_dict(),
         "seconds": found["seconds"],
+        "resumed": found["resumed"],
     }
     record["peak_bytes"] = peak_memory()
     write_json(benchmark.folder / RECORD, record)
+    since = " since it was interrupted" if found["resumed"] else ""
     typer.echo(
         f"{part.name}: F_P {100 * scores.pairwise.f:.2f}, F_B {100 * scores.bcubed.f:.2f}, "
-        f"clustered {'before, ' if kept else ''}in {seconds_text(found['seconds']['total'])}.",
+        f"clustered {'before, ' if kept else ''}in {seconds_text(found['seconds']['total'])}{since}.",
         err=True,
     )
 

@@ -198,7 +198,7 @@ class Benchmark:
         Returns
         -------
         dict
-            The record.
+            The record. Its seconds are those of this run; ``resumed`` says whether another was cut off.
 
         Raises
         ------
@@ -209,6 +209,7 @@ class Benchmark:
         started = time.perf_counter()
         folder = self.folder / part.name
         graph = part.read_neighbors() if _given(part, self.settings) else None
+        resumed = (folder / UNFINISHED).exists()
         run = Run(self.device, self.dtype, folder / UNFINISHED, progress)
         with locked_output(folder):
             found = cluster(part.vectors, self.model, CONFIG, graph=graph, run=run)
@@ -223,6 +224,7 @@ class Benchmark:
                 "versions": versions(),
                 "plan": plan_part(part, self.settings).as_dict(),
                 "seconds": progress.seconds | {"total": time.perf_counter() - started},
+                "resumed": resumed,
             }
             return write_run(folder, found, record)
 
