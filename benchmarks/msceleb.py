@@ -11,7 +11,7 @@ do a step anew, remove its file and, of rules or a model, the folder of the part
 it says while it runs is in FOLDER/logs.
 
 ``trained`` learns from part0, of other identities; so does ``paper``, with the published networks, which
-takes days without a GPU and is only run if it is named. DBSCAN is the connected components at a cosine
+takes weeks without a GPU and is only run if it is named. DBSCAN is the connected components at a cosine
 of 0.75, Infomap has its published setting; k-means is told the number of identities. K-means and HDBSCAN
 are left out where they would take a day.
 """
