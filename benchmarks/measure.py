@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +20,7 @@ from nsrfc.resources.plan import Plan
 
 from .work import Work
 
-__all__ = ["Measurement", "Spent", "Stage", "StageClock", "now", "run"]
+__all__ = ["Measurement", "Process", "Spent", "Stage", "StageClock", "now", "process", "run"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -42,6 +45,40 @@ class Spent:
 def now() -> Spent:
     """Return the time, to be subtracted from a later one."""
     return Spent(time.perf_counter(), time.process_time())
+
+
+@dataclass(frozen=True)
+class Process(Spent):
+    """What a process took: its time, and the most memory it had."""
+
+    peak_bytes: int = 0
+
+
+def process(
+    words: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    said: IO[str] | int = subprocess.DEVNULL,
+) -> Process:
+    """Run a command and say what it took. Its output is dropped, its standard error goes to ``said``.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If it failed; a negative code is a signal.
+    """
+    started = time.perf_counter()
+    with subprocess.Popen(
+        words,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=said,
+    ) as running:
+        _, status, used = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, list(words))
+    seconds = time.perf_counter() - started
+    return Process(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
 class StageClock(Progress):

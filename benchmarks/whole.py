@@ -10,11 +10,8 @@ machine, which compiles, is compared with the second.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +25,7 @@ from nsrfc.storage.runs import LABELS, write_json
 from nsrfc.vectors import normalize
 
 from .faces import FaceSet, generated
+from .measure import process
 from .rivals import COSINE
 
 __all__ = ["Run", "command", "main"]
@@ -75,25 +73,14 @@ def command(
     faces = FaceSet.load(folder)
     with tempfile.TemporaryDirectory() as results:
         output = Path(results) / "run"
-        started = time.perf_counter()
-        with subprocess.Popen(
-            [*words, str(folder / "X.npy"), "-o", str(output)],
-            env={**os.environ, **(environment or {})},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - started
-        if process.returncode:
-            raise SystemExit(f"{' '.join(words)} failed with exit code {process.returncode}.")
+        taken = process([*words, str(folder / "X.npy"), "-o", str(output)], environment)
         scores = evaluate(faces.identities, np.load(output / LABELS, allow_pickle=False))
     return Run(
         what,
         len(faces.X),
-        seconds,
-        used.ru_utime + used.ru_stime,
-        used.ru_maxrss * 1024,
+        taken.seconds,
+        taken.processor_seconds,
+        taken.peak_bytes,
         scores.pairwise.f,
         scores.bcubed.f,
     )

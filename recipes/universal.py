@@ -218,11 +218,12 @@ def draw_set(seed: int, small: bool = False) -> GeneratedSet:
 
 def validation_sets(faces: int = VALIDATION_FACES) -> list[GeneratedSet]:
     """List the validation sets: the presets, in several dimensions, narrow, and as small libraries."""
-    narrow = [replace(distribution, **NARROW) for distribution in PRESETS.values()]
+    presets = [PRESETS[name] for name in _BASES]
+    narrow = [replace(distribution, **NARROW) for distribution in presets]
     least = VALIDATION_DIMENSIONS[0]
     large = [
         GeneratedSet(distribution, faces, dimension)
-        for distribution in PRESETS.values()
+        for distribution in presets
         for dimension in VALIDATION_DIMENSIONS
     ]
     small = [
@@ -240,7 +241,7 @@ def validation_sets(faces: int = VALIDATION_FACES) -> list[GeneratedSet]:
         )
         for identities, photos in VALIDATION_LIBRARIES
         if identities * photos <= faces
-        for distribution in (*PRESETS.values(), *narrow)
+        for distribution in (*presets, *narrow)
     ]
     return [*large, *(GeneratedSet(distribution, faces, least) for distribution in narrow), *small]
 

@@ -156,6 +156,26 @@ def test_what_is_done_is_not_done_again(data: Path, tmp_path: Path) -> None:
     assert (out / "part3_test" / "run.json").read_bytes() != last
 
 
+def test_a_part_that_was_killed_goes_on(generated: Path, tmp_path: Path) -> None:
+    args = [str(generated), "--model", "none", "--parts", "1,9", "--json", "-o"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    words = [sys.executable, "-m", "nsrfc", "ms1m", *args, str(killed)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not list(killed.glob("part9_test/.unfinished/*")):
+            assert process.poll() is None
+        process.kill()
+    assert list(json.loads((killed / "ms1m.json").read_text())["parts"]) == ["part1_test"]
+    assert not (killed / "part9_test" / "run.json").exists()
+    record, said = table(*args[:-1], "-o", killed)
+    assert "clustered before" in said
+    assert "since it was interrupted" in said
+    assert [part["resumed"] for part in record["parts"].values()] == [False, True]
+    table(*args[:-1], "-o", whole)
+    for name in record["parts"]:
+        np.testing.assert_array_equal(read_labels(killed / name), read_labels(whole / name))
+        assert not (killed / name / ".unfinished").exists()
+
+
 def test_a_model_is_learned_on_part0_and_kept_or_given(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     config = tmp_path / "tiny.yaml"
@@ -167,6 +187,7 @@ def test_a_model_is_learned_on_part0_and_kept_or_given(data: Path, tmp_path: Pat
     assert record["parts"]["part1_test"]["scores"]["bcubed"]["f"] > 0.6
     made_of = json.loads((out / "part1_test" / "run.json").read_text())["made_of"]
     assert made_of["model"]["settings"]["k"] == 12
+    assert not {"stages", ".unfinished"} & {path.name for path in (out / "part1_test").iterdir()}
     training = out / "model" / "training.json"
     first = training.read_bytes()
     assert json.loads(first)["data"]["faces"] == len(vectors_of(data, TRAIN))
@@ -231,6 +252,18 @@ def test_files_that_do_not_fit_are_refused_in_a_sentence(data: Path, tmp_path: P
     assert "no array 'data'" in message()
     assert "features/part1_test.bin is not the published file" in message("--strict")
     assert "GiB are allowed" in message("--max-memory", "10MiB")
+
+
+def test_a_training_that_needs_more_memory_is_refused_before_it_starts(
+    data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    n = len(vectors_of(data, TRAIN))
+    out = tmp_path / "out"
+    found = refused("ms1m", data, "--parts", "1", "--max-memory", "10MiB", "-o", out)
+    assert f"{n} faces" in found
+    assert "GiB are allowed" in found
+    assert not out.exists()
 
 
 def test_other_arguments_are_refused_in_a_sentence(data: Path, tmp_path: Path) -> None:

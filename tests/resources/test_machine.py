@@ -70,6 +70,15 @@ def test_a_folder_without_room_is_refused_in_a_sentence(tmp_path: Path, name: st
     assert not list(tmp_path.iterdir()), "nothing is made to find out"
 
 
+def test_what_an_interrupted_run_left_needs_no_more_room(tmp_path: Path) -> None:
+    big = 2**43
+    with (tmp_path / "stage").open("wb") as file:
+        file.truncate(big)  # takes no space
+    check_disk(tmp_path, big + 1)
+    with pytest.raises(InputError, match=r"about 8192\.00 GiB more: make room, .* with --output"):
+        check_disk(tmp_path, 2 * big, "--output")
+
+
 def test_a_folder_below_the_working_one_is_looked_up_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

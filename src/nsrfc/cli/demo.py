@@ -21,7 +21,9 @@ def run(
     faces: Annotated[
         int, typer.Option("--faces", "-n", min=MIN_FACES, max=MOST_FACES, help="How many faces.")
     ] = 20_000,
-    preset: Annotated[str, typer.Option(help="Kind of faces: wild, lfw, lowres or ms1m.")] = "wild",
+    preset: Annotated[
+        str, typer.Option(help="Kind of faces: wild, lfw, lowres, ms1m or msceleb.")
+    ] = "wild",
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the picture and the table.")
     ] = Path("demo"),

@@ -32,7 +32,9 @@ def run(
     n: Annotated[
         int, typer.Option("-n", "--faces", min=1, max=MOST_FACES, help="Number of faces.")
     ] = 20_000,
-    preset: Annotated[str, typer.Option(help="Kind of faces: wild, lfw, lowres or ms1m.")] = "ms1m",
+    preset: Annotated[
+        str, typer.Option(help="Kind of faces: wild, lfw, lowres, ms1m or msceleb.")
+    ] = "ms1m",
     dimension: Annotated[
         int, typer.Option(min=1, max=MOST_DIMENSION, help="Embedding dimension.")
     ] = 256,

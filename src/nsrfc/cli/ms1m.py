@@ -75,7 +75,7 @@ def run(
     """
     from nsrfc.errors import InputError
     from nsrfc.ms1m.files import TRAIN, read_part
-    from nsrfc.ms1m.protocol import Benchmark, check_memory, learn
+    from nsrfc.ms1m.protocol import Benchmark, check_resources, check_training_memory, learn
     from nsrfc.resources.machine import parse_bytes
     from nsrfc.storage.locks import locked_output
     from nsrfc.storage.runs import check_folder, versions
@@ -92,8 +92,10 @@ def run(
         progress = ConsoleProgress()
         checked = {name: read_part(data, name, progress) for name in needed}
         differences = _differences(checked, strict)
+        if training is not None:
+            check_training_memory(checked[TRAIN], training, limit)
         for name in names:
-            check_memory(checked[name], _settings(training, trained), limit)
+            check_resources(checked[name], _settings(training, trained), limit, output)
         if training is not None:
             part, folder = checked[TRAIN], output / MODEL
             trained = learn(part, training, folder, device=device, progress=ConsoleProgress())
@@ -131,12 +133,14 @@ def _add_part(record: dict[str, Any], benchmark: Benchmark, part: Part, differen
         "difference": difference,
         "scores": scores.as_dict(),
         "seconds": found["seconds"],
+        "resumed": found["resumed"],
     }
     record["peak_bytes"] = peak_memory()
     write_json(benchmark.folder / RECORD, record)
+    since = " since it was interrupted" if found["resumed"] else ""
     typer.echo(
         f"{part.name}: F_P {100 * scores.pairwise.f:.2f}, F_B {100 * scores.bcubed.f:.2f}, "
-        f"clustered {'before, ' if kept else ''}in {seconds_text(found['seconds']['total'])}.",
+        f"clustered {'before, ' if kept else ''}in {seconds_text(found['seconds']['total'])}{since}.",
         err=True,
     )
 

@@ -22,7 +22,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nsrfc.chunks import chunks
 from nsrfc.errors import InputError, shown
+from nsrfc.knn.copies import COLUMNS
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.storage.arrays import npz_headers
@@ -274,7 +276,9 @@ def generate_parts(
     """
     faces = generate(n, preset, dimension=DIMENSION, seed=seed)
     order = np.argsort(faces.identities, kind="stable")
-    vectors, identities = faces.embeddings[order], faces.identities[order]
+    vectors, identities = faces.embeddings, faces.identities[order]
+    for columns in chunks(DIMENSION, COLUMNS):
+        vectors[:, columns] = vectors[order, columns]
     starts = np.searchsorted(identities, np.arange(identities[-1] + 2))
     bounds = starts[np.searchsorted(starts, np.arange(11) * n / 10)]
     if (np.diff(bounds) == 0).any():

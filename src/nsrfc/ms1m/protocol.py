@@ -21,6 +21,7 @@ from nsrfc.ms1m.files import DIMENSION, NEIGHBORS, Part
 from nsrfc.pipeline import cluster
 from nsrfc.progress import Progress
 from nsrfc.resources.clustering import check_plan, plan
+from nsrfc.resources.machine import check_disk
 from nsrfc.resources.plan import Plan
 from nsrfc.storage.files import reading
 from nsrfc.storage.locks import locked_output
@@ -31,7 +32,14 @@ if TYPE_CHECKING:
     from nsrfc.model.settings import ModelSettings
     from nsrfc.training.config import TrainingConfig
 
-__all__ = ["Benchmark", "check_memory", "learn", "most_settings", "plan_part"]
+__all__ = [
+    "Benchmark",
+    "check_resources",
+    "check_training_memory",
+    "learn",
+    "most_settings",
+    "plan_part",
+]
 
 ORIGIN = "origin.json"
 CONFIG = ClusterConfig()
@@ -115,16 +123,41 @@ def plan_part(part: Part, model: ModelSettings | None) -> Plan:
     )
 
 
-def check_memory(part: Part, model: ModelSettings | None, limit: int | None) -> None:
-    """Refuse a part that is expected to need more than ``limit`` bytes.
+def check_resources(part: Part, model: ModelSettings | None, limit: int | None, folder: Path) -> None:
+    """Refuse a part that is expected to need more than ``limit`` bytes of memory, or than the disk has.
+
+    Parameters
+    ----------
+    part : Part
+    model : ModelSettings or None
+        None: the rules.
+    limit : int, optional
+    folder : Path
+        As of :class:`Benchmark`.
 
     Raises
     ------
     MemoryPlanError
         With the sizes that would fit.
+    InputError
+        If the disk has too little space for the results of stages.
     """
     planned = plan_part(part, model)
     check_plan(planned, CONFIG, limit, given_k=_given_k(part, model), model=model)
+    check_disk(folder / part.name / UNFINISHED, planned.disk_bytes, "--output")
+
+
+def check_training_memory(part: Part, config: TrainingConfig, limit: int | None) -> None:
+    """Refuse a training on a part that is expected to need more than ``limit`` bytes.
+
+    Raises
+    ------
+    MemoryPlanError
+        With the number of faces that would fit.
+    """
+    from nsrfc.resources.training import check_training_plan, plan_training
+
+    check_training_plan(plan_training(len(part.vectors), DIMENSION, config), config, limit)
 
 
 @dataclass(frozen=True)
@@ -159,12 +192,13 @@ class Benchmark:
     def cluster(self, part: Part, progress: Progress) -> dict[str, Any]:
         """Cluster a part, and write labels and record into its folder, all or none.
 
-        Identities are not read. With a model, the results of stages are kept in the folder.
+        Identities are not read. Results of stages are kept in the folder until the part is done, and an
+        interrupted run resumes from them.
 
         Returns
         -------
         dict
-            The record.
+            The record. Its seconds are those of this run; ``resumed`` says whether another was cut off.
 
         Raises
         ------
@@ -175,8 +209,8 @@ class Benchmark:
         started = time.perf_counter()
         folder = self.folder / part.name
         graph = part.read_neighbors() if _given(part, self.settings) else None
-        cache = folder / (UNFINISHED if self.model is None else "stages")
-        run = Run(self.device, self.dtype, cache, progress)
+        resumed = (folder / UNFINISHED).exists()
+        run = Run(self.device, self.dtype, folder / UNFINISHED, progress)
         with locked_output(folder):
             found = cluster(part.vectors, self.model, CONFIG, graph=graph, run=run)
             check_unchanged(part.vectors)
@@ -190,6 +224,7 @@ class Benchmark:
                 "versions": versions(),
                 "plan": plan_part(part, self.settings).as_dict(),
                 "seconds": progress.seconds | {"total": time.perf_counter() - started},
+                "resumed": resumed,
             }
             return write_run(folder, found, record)
 

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -62,19 +63,34 @@ def peak_memory() -> int | None:
     return peak if os.uname().sysname == "Darwin" else 1024 * peak
 
 
-def check_disk(folder: Path, needed: int) -> None:
+def check_disk(folder: Path, needed: int, option: str = "--cache") -> None:
     """Refuse, before any work, a folder on a disk with too little space for the results.
+
+    What an interrupted run left in the folder counts as done.
+
+    Parameters
+    ----------
+    folder : Path
+        Need not exist.
+    needed : int
+        Bytes of all results.
+    option : str
+        That of the command which names another folder.
 
     Raises
     ------
     InputError
     """
     place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(place).free
-    if needed > free:
+    free, left = shutil.disk_usage(place).free, needed
+    for file in folder.rglob("*"):
+        with suppress(OSError):  # removed meanwhile
+            left -= file.stat().st_size
+    if left > free:
+        more = " more" if left < needed else ""
         raise InputError(
             f"{folder} has {free / 2**30:.2f} GiB left, and the results of stages kept there take about "
-            f"{needed / 2**30:.2f} GiB: make room, or name another folder with --cache."
+            f"{left / 2**30:.2f} GiB{more}: make room, or name another folder with {option}."
         )
 
 

@@ -1,0 +1,224 @@
+"""Where F is lost: clusters of generated faces with all steps but one replaced by the truth, in turn.
+
+    python -m benchmarks.losses [--faces 20000] [--preset msceleb] [--seed 1] [--models none universal]
+                                [--search approximate exact] [--cache DIR] [--json FILE]
+
+Each row takes one more step as it is, and what follows is perfect. The difference to the row above is
+what the step costs:
+
+labels        the person really shown, whom the labels of a few faces contradict
+search        pairs of one identity in the lists as searched; connected components
+refinement    the same in the lists that the method scores, after refinement and rebuilding
+density graph density edges and similarity edges of one identity; connected components
+comparison    the same edges, each followed only where the method finds its two clusters similar enough
+unlinked      with the clusters that the method joins without an edge, right or wrong
+scorer        only the edges of them that the method keeps
+impostors     the answer as it is: with the edges between identities that the method keeps
+
+A pair is of one identity by its labels, a group of near-copies by that of its first face. Part P of
+``benchmarks.msceleb`` is ``--faces`` of its size and ``--seed P``.
+
+``--search exact`` gives the same with exact lists. That compares all pairs: 20,000 faces take seconds,
+584,013 half an hour on two cores, which goes on after an interruption if there is a cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nsrfc.chunks import chunks
+from nsrfc.cli.options import NO_MODEL
+from nsrfc.config import ClusterConfig
+from nsrfc.graph.components import connected_components
+from nsrfc.methods.base import Method, Run
+from nsrfc.methods.networks import NetworkMethod
+from nsrfc.methods.registry import load_method
+from nsrfc.methods.rules import Rules
+from nsrfc.methods.search import scenes_and_neighbors
+from nsrfc.metrics import evaluate
+from nsrfc.pipeline import _distinct
+from nsrfc.records import DensityGraph, EdgeList, Neighborhood
+from nsrfc.storage.runs import write_json
+from nsrfc.synthetic import PRESETS, generate
+
+from .msceleb import PRESET
+from .quality import people_shown
+from .tables import table
+
+__all__ = ["Edges", "main", "stages"]
+
+Labels = npt.NDArray[np.int64]
+Ids = npt.NDArray[np.int32]
+Record = dict[str, Any]
+
+SEARCHES = "approximate", "exact"
+
+NEVER = 2**31
+"""A size that no cluster has."""
+
+
+class Edges(NamedTuple):
+    """Edges of the density graph: of one identity, kept, both."""
+
+    all: int
+    genuine: int
+    kept: int
+    genuine_kept: int
+
+
+def main() -> None:
+    """Generate, cluster and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.losses",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("--faces", type=int, default=20_000)
+    parser.add_argument("--preset", choices=sorted(PRESETS), default=PRESET)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--models", nargs="+", default=[NO_MODEL, "universal"], help="none: the rules")
+    parser.add_argument("--search", nargs="+", choices=SEARCHES, default=SEARCHES[:1])
+    parser.add_argument("--cache", type=Path, help="folder for results of stages")
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    given = parser.parse_args()
+    faces = generate(given.faces, given.preset, seed=given.seed)
+    shown = scores(faces.identities, people_shown(given.faces, given.preset, given.seed))
+    record: Record = {"faces": given.faces, "preset": given.preset, "seed": given.seed, "runs": []}
+    for search in given.search:
+        for model in given.models:
+            run = Run(cache=given.cache and given.cache / f"{search}-{Path(model).name}")
+            rows = {"labels": shown}
+            for name, found in stages(faces.embeddings, faces.identities, model, search, run):
+                if isinstance(found, Edges):
+                    edges = found
+                else:
+                    rows[name] = scores(faces.identities, found)
+            record["runs"].append(
+                {"search": search, "model": model, "rows": rows, "edges": edges._asdict()}
+            )
+            print(markdown(search, model, rows, edges), flush=True)
+            if given.json:
+                write_json(given.json, record)
+            gc.collect()
+
+
+def stages(
+    X: npt.NDArray[np.float32], identities: Labels, model: str, search: str, run: Run
+) -> Iterator[tuple[str, Labels | Edges]]:
+    """Yield the cluster (n,) of each face after every stage, then counts of the edges."""
+    config = ClusterConfig.of(search=search)
+    with run.results.locked():
+        faces, prior = _distinct(X, config)
+        method = load_method(None if model == NO_MODEL else model, config, X.shape[1], run, prior)
+        faces, graph = scenes_and_neighbors(faces, None, method, run)
+        faces = replace(faces, vectors=run.results.shared(faces.vectors))
+        person = identities[faces.rows]
+
+        def of_rows(labels: Labels) -> Labels:
+            return faces.each_row(labels, -1)
+
+        yield "search", of_rows(listed(graph.ids, person))
+        near = method.neighborhood(faces.vectors, graph, run)
+        del graph
+        yield "refinement", of_rows(listed(near.ids, person))
+        affinity = method.affinity(near, run)
+        density = method.density_graph(near, affinity, run)
+        edges = density.density_edges + density.similarity_edges
+        genuine = same(edges, person)
+        yield "density graph", of_rows(connected_components(len(person), edges.where(genuine)))
+        sure = edges.where(genuine)
+        yield "comparison", of_rows(joined(by_edges_only(method), near, density, sure, run))
+        yield "unlinked", of_rows(joined(method, near, density, sure, run))
+        scorer = method.edge_scorer(near, density, run)
+        chance = scorer(np.arange(len(density.density_edges)))
+        answer = method.components(near, density, scorer, run)
+        kept = density.density_edges.where(chance >= method.least_probability) + answer.similarity_edges
+        right = kept.where(same(kept, person))
+        yield "scorer", of_rows(joined(method, near, density, right, run))
+        yield "impostors", of_rows(answer.labels)
+        yield "edges", Edges(len(edges), len(sure), len(kept), len(right))
+
+
+def listed(ids: Ids, person: Labels) -> Labels:
+    """Components (n,) of the listed pairs of one identity."""
+    parts = []
+    for part in chunks(len(ids)):
+        row, column = np.nonzero((ids[part] >= 0) & (person[ids[part]] == person[part, None]))
+        source, target = (row + part.start).astype(np.int32), ids[part][row, column]
+        parts.append(EdgeList(source, target, np.zeros(len(row), np.float32)))
+    return connected_components(len(ids), EdgeList.joined(parts))
+
+
+def same(edges: EdgeList, person: Labels) -> npt.NDArray[np.bool_]:
+    """Whether the ends of edges (m,) are of one identity."""
+    one: npt.NDArray[np.bool_] = person[edges.source] == person[edges.target]
+    return one
+
+
+def joined(
+    method: Method, near: Neighborhood, density: DensityGraph, edges: EdgeList, run: Run
+) -> Labels:
+    """Clusters (n,) that a method makes of edges it is sure of."""
+    none = edges.where(np.arange(0))
+    certain = replace(density, density_edges=edges, similarity_edges=none)
+    sure = np.ones(len(edges), np.float32)
+    return method.components(near, certain, lambda chosen: sure[chosen], run).labels
+
+
+def by_edges_only(method: Method) -> Method:
+    """Return the method without joins of clusters that no edge connects."""
+    comparison = method.cluster_comparison
+    comparison = comparison and comparison.model_copy(update={"unlinked_size": NEVER})
+    if isinstance(method, NetworkMethod):
+        return method.with_settings(cluster_comparison=comparison)
+    assert isinstance(method, Rules)
+    return replace(method, cluster_comparison=comparison or method.cluster_comparison)
+
+
+def scores(identities: Labels, labels: Labels) -> Record:
+    """Return the scores of a row."""
+    found = evaluate(identities, labels)
+    precision, recall, f = found.pairwise
+    return {
+        "pairwise_f": f,
+        "bcubed_f": found.bcubed.f,
+        "precision": precision,
+        "recall": recall,
+        "clusters": found.n_clusters,
+    }
+
+
+def markdown(search: str, model: str, rows: dict[str, Record], edges: Edges) -> str:
+    """Lay out the table of one method, with what each stage costs, and say which costs most."""
+    f = {name: 100 * row["pairwise_f"] for name, row in rows.items()}
+    cost = {after: f[before] - f[after] for before, after in pairwise(f)}
+    most = max(cost, key=lambda name: cost[name])
+    cost["labels"] = 100 - f["labels"]
+    lines = (
+        [
+            name,
+            *(f"{100 * row[key]:.2f}" for key in ("pairwise_f", "bcubed_f", "precision", "recall")),
+            f"{row['clusters']:,}",
+            f"{cost[name]:.2f}",
+        ]
+        for name, row in rows.items()
+    )
+    head = ["stage", "F_P", "F_B", "precision", "recall", "clusters", "costs F_P"]
+    return (
+        f"\n{'rules' if model == NO_MODEL else model}, {search} search\n\n{table(head, lines)}\n\n"
+        f"Most is lost by {most}: {cost[most]:.2f}. Of {edges.all:,} edges {edges.genuine:,} are of one "
+        f"identity; {edges.kept:,} are kept, of which {edges.kept - edges.genuine_kept:,} are not."
+    )
+
+
+if __name__ == "__main__":
+    main()
