@@ -210,7 +210,8 @@ def search(
     wanted = (DBSCAN, LINKAGE, KMEANS)
     for name, values in (("spectrum_decay", DECAYS), ("quality", (0.0, *QUALITIES))):
         offset = 0 if name == "spectrum_decay" else getattr(best, name)
-        candidates = [replace(best, **{name: round(offset + value, 3)}) for value in values]
+        changes: list[dict[str, Any]] = [{name: round(offset + value, 3)} for value in values]
+        candidates = [replace(best, **change) for change in changes]
         gaps = []
         for tried in candidates:
             found = trials.run(tried, many, wanted)

@@ -24,9 +24,9 @@ import numpy.typing as npt
 
 from nsrfc.chunks import chunks
 from nsrfc.errors import InputError, shown
-from nsrfc.knn.copies import COLUMNS
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
+from nsrfc.rowstore import COLUMNS
 from nsrfc.storage.arrays import npz_headers
 from nsrfc.storage.embeddings import read_embeddings, write_embeddings
 from nsrfc.storage.files import PathLike, reading
