@@ -164,8 +164,11 @@ def parts(n: int) -> list[slice]:
 
 
 def at_once(calls: Iterable[Callable[[], object]]) -> None:
-    """Make calls of compiled functions, each in a thread of its own."""
+    """Make calls of compiled functions, each in a thread of its own; a single one in this thread."""
     calls = list(calls)
+    if len(calls) == 1:
+        calls[0]()
+        return
     # Threads of a pool that is kept would be missing after a fork.
     with ThreadPoolExecutor(len(calls)) as threads:
         for done in [threads.submit(call) for call in calls]:
