@@ -18,7 +18,7 @@ from nsrfc.records import NeighborGraph
 
 __all__ = ["kmeans"]
 
-ITERATIONS, SETTLED = 20, 2e-3  # at most so many, or until so few faces change their cluster
+ITERATIONS, SETTLED = 50, 5e-4  # at most so many, or until so few faces change their cluster
 SPREADINGS, PART = 6, 10_000
 
 Floats = npt.NDArray[np.float32]

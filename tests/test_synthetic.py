@@ -12,7 +12,7 @@ from nsrfc import synthetic
 from nsrfc.errors import InputError
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.metrics import pairwise
-from nsrfc.research.baselines import best_threshold_components
+from nsrfc.research.baselines import best_threshold_components, threshold_components
 from nsrfc.synthetic import PRESETS, FaceDistribution, generate
 
 
@@ -103,6 +103,17 @@ def test_presets_are_as_hard_as_calibrated() -> None:
     assert best_components(5000, "lfw") > 0.97
     assert 0.40 < best_components(10_000, "lowres") < 0.70
     assert 0.60 < best_components(20_000, "ms1m") < 0.80
+
+
+def test_msceleb_is_as_hard_for_single_linkage_as_the_benchmark() -> None:
+    """Of 584,013 faces of the benchmark it recalls 53 %, which hardly depends on their number."""
+    faces = generate(20_000, "msceleb")
+    sizes = np.bincount(generate(200_000, "msceleb", dimension=1).identities)
+    assert 66 < sizes.mean() < 71
+    labels = threshold_components(build_neighbor_graph(faces.embeddings, 80), 0.75)
+    scores = pairwise(faces.identities, labels)
+    assert scores.precision > 0.9
+    assert 0.45 < scores.recall < 0.62
 
 
 @pytest.mark.parametrize(
