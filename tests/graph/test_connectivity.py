@@ -158,9 +158,9 @@ def test_large_clusters_of_one_identity_are_joined_without_an_edge(size: int, jo
     X = (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32)
     labels = np.repeat([0, 1], 20)
     ids = np.stack((np.arange(40), (np.arange(40) + 20) % 40), axis=1).astype(np.int32)
-    assert (join_unlinked(X, labels, ids, 0.0, 0.75, size).max() == 0) == joined
+    assert (join_unlinked(labels, ids, size, (X, 0.0, 0.75)).max() == 0) == joined
     nobody_lists = np.stack((np.arange(40), np.full(40, -1)), axis=1).astype(np.int32)
-    assert join_unlinked(X, labels, nobody_lists, 0.0, 0.75, size).max() == 1
+    assert join_unlinked(labels, nobody_lists, size, (X, 0.0, 0.75)).max() == 1
 
 
 def test_an_uncertain_edge_joins_only_what_is_similar_in_every_view() -> None:
@@ -283,9 +283,8 @@ def test_no_edges_leave_every_face_alone() -> None:
 
 
 def unlinked(X: Floats, labels: Labels, ids: npt.NDArray[np.int32]) -> list[int]:
-    found: list[int] = join_unlinked(
-        X, labels, ids, 0.0, USUAL.unlinked_minimum, USUAL.unlinked_size
-    ).tolist()
+    view = X, 0.0, USUAL.unlinked_minimum
+    found: list[int] = join_unlinked(labels, ids, USUAL.unlinked_size, view).tolist()
     return found
 
 
@@ -304,6 +303,37 @@ def test_small_parts_are_left_as_they_are() -> None:
     labels = np.repeat(np.arange(2), 3)
     ids = np.tile(np.arange(6, dtype=np.int32), (6, 1))
     assert unlinked(X, labels, ids) == labels.tolist()
+
+
+def poses(people: int, between: float, rng: np.random.Generator) -> tuple[Floats, Labels]:
+    """Two parts of each person, with a normalised similarity around ``between``; parts as labels."""
+    size, d = USUAL.unlinked_size, 256
+    centers = np.repeat(rng.standard_normal((people, d)), 2, axis=0)
+    parts = np.sqrt(between) * centers + np.sqrt(1 - between) * rng.standard_normal((2 * people, d))
+    faces = np.repeat(parts, size, axis=0) + 0.5 * rng.standard_normal((2 * people * size, d))
+    X = (faces / np.linalg.norm(faces, axis=1, keepdims=True)).astype(np.float32)
+    return X, np.repeat(np.arange(2 * people), size)
+
+
+def test_poses_of_many_people_show_how_similar_poses_are() -> None:
+    """They are less similar than would do for a single person; all list each other."""
+    between = USUAL.unlinked_minimum - 0.1
+    X, labels = poses(40, between, np.random.default_rng(0))
+    # Every face lists one of each part.
+    ids = np.tile(np.unique(labels, return_index=True)[1].astype(np.int32), (len(X), 1))
+    person = labels // 2
+    assert unlinked(X, labels, ids) == person.tolist()
+    few = slice(0, 4 * USUAL.unlinked_size)
+    assert unlinked(X[few], labels[few], ids[few, :4]) == labels[few].tolist()
+
+
+def test_clusters_similar_in_one_view_are_joined() -> None:
+    X, labels = poses(40, USUAL.unlinked_minimum - 0.1, np.random.default_rng(0))
+    other = poses(80, 0.0, np.random.default_rng(1))[0][: len(X)]
+    ids = np.tile(np.unique(labels, return_index=True)[1].astype(np.int32), (len(X), 1))
+    views = (other, 0.0, USUAL.unlinked_minimum), (X, 0.0, np.inf)
+    found = join_unlinked(labels, ids, USUAL.unlinked_size, *views)
+    np.testing.assert_array_equal(found, labels // 2)
 
 
 def test_an_edge_in_doubt_joins_large_groups_that_are_alike() -> None:

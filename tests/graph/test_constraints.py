@@ -57,7 +57,7 @@ def test_large_clusters_are_joined_only_as_constraints_allow(seed: int, n: int) 
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     ids = np.stack([np.roll(np.arange(n), -c) for c in range(n)], axis=1).astype(np.int32)
     labels = groups_of(constraints.group)
-    joined = join_unlinked(X, labels, ids, -1.0, 0.0, 1, constraints)
+    joined = join_unlinked(labels, ids, 1, (X, -1.0, 0.0), constraints=constraints)
     assert constraints.violations(joined) == 0
 
 

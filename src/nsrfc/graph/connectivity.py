@@ -11,7 +11,7 @@ decided once no undecided edge before it touches its clusters. The scored edges 
 therefore the same as if edges were followed one by one: batches cost no additional scores.
 
 After all edges were followed, large clusters are compared once more: they may be parts of one identity
-that no edge connects.
+that no certain edge connects.
 
 What is known of faces (:class:`nsrfc.graph.constraints.Constraints`) is obeyed at every join.
 """
@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from nsrfc.chunks import ROWS, chunks, release
 from nsrfc.graph.components import relabel_by_first_appearance, root, roots
+from nsrfc.graph.surplus import surplus_from
 from nsrfc.records import EdgeList, ImpostorScores
 from nsrfc.runtime import compiled
 
@@ -368,35 +369,31 @@ _ROWS = 8192
 
 
 def join_unlinked(
-    X: _Floats,
     labels: _Labels,
     ids: _Ids,
-    impostor_mean: float,
-    minimum: float,
     size: int,
+    *views: tuple[_Floats, float, float],
     constraints: Constraints | None = None,
 ) -> _Labels:
-    """Join large clusters of high normalised similarity that no edge connects.
+    """Join large clusters that no edge connects, if they are similar in any view.
 
-    They are poses or ages of an identity with more photos than a list is long, so that no list connects
-    them.
+    They are poses or ages of an identity: with more photos than a list is long, so that no list connects
+    them, or so compact that the edge between them seems poor beside those within. How similar is similar
+    enough, the pairs of clusters tell (:func:`nsrfc.graph.surplus.surplus_from`).
 
     Parameters
     ----------
-    X : ndarray of float32, shape (n, d)
-        Unit vectors.
     labels : ndarray of int64, shape (n,)
         Clusters 0..c-1.
     ids : ndarray of int32, shape (n, k)
         Neighbours, -1 = none: two clusters are compared if a face of one lists a face of the other.
-    impostor_mean : float
-        Mean similarity of impostor pairs.
-    minimum : float
-        Minimum normalised similarity of two clusters that are joined.
     size : int
         Minimum size of either cluster.
+    *views : (ndarray of float32, shape (n, w); float; float)
+        Unit vectors, their mean similarity of impostor pairs, and the normalised similarity that is
+        enough whatever the pairs tell.
     constraints : Constraints, optional
-        The most similar clusters are joined first.
+        The clusters that are most similar in any view are joined first.
 
     Returns
     -------
@@ -405,8 +402,12 @@ def join_unlinked(
     """
     sizes = np.bincount(labels)
     a, b = np.divmod(_listed_pairs(labels, sizes, ids, size), len(sizes))
-    similarity = normalized_similarity(X, labels, a, b, impostor_mean)
-    return _joined(labels, a, b, similarity, similarity >= minimum, constraints)
+    most, similar = np.full(len(a), -np.inf, np.float32), np.zeros(len(a), np.bool_)
+    for X, impostor_mean, enough in views:
+        similarity = normalized_similarity(X, labels, a, b, impostor_mean)
+        most = np.maximum(most, similarity)
+        similar |= similarity >= min(enough, surplus_from(similarity))
+    return _joined(labels, a, b, most, similar, constraints)
 
 
 def join_uncertain(

@@ -433,15 +433,11 @@ class NetworkMethod(ABC):
             (near.faces, by_faces.mean, comparison.uncertain_minimum),
             constraints=constraints,
         )
-        return join_unlinked(
-            near.faces,
-            labels,
-            near.nearest,
-            by_faces.mean,
-            comparison.unlinked_minimum,
-            comparison.unlinked_size,
-            constraints,
-        )
+        views = [(near.faces, by_faces.mean, comparison.unlinked_minimum)]
+        if near.refined:
+            views.append((near.vectors, by_vectors.mean, float("inf")))
+        size = comparison.unlinked_size
+        return join_unlinked(labels, near.nearest, size, *views, constraints=constraints)
 
     # New faces
 

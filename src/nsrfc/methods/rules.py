@@ -224,15 +224,9 @@ class Rules:
 
             def joined() -> Arrays:
                 labels = connect(n, every, none, scorer, 0, test, constraints).labels
-                labels = join_unlinked(
-                    vectors,
-                    labels,
-                    near.nearest,
-                    impostors.mean,
-                    comparison.unlinked_minimum,
-                    comparison.unlinked_size,
-                    constraints,
-                )
+                view = vectors, impostors.mean, comparison.unlinked_minimum
+                size = comparison.unlinked_size
+                labels = join_unlinked(labels, near.nearest, size, view, constraints=constraints)
                 return {"labels": labels}
 
             # What is known of faces is in no key.

@@ -87,7 +87,8 @@ class ClusterComparison(BaseModel):
     """Minimum size of such clusters, above which their similarity is more reliable than the edge."""
 
     unlinked_minimum: Share = 0.75
-    """Minimum r, by the embeddings as given, at which two large clusters are joined without an edge."""
+    """Minimum r, by the embeddings as given, at which two large clusters are joined without an edge.
+    Less is enough where the clusters at hand show it (:func:`nsrfc.graph.surplus.surplus_from`)."""
 
     unlinked_size: Annotated[Count, Field(ge=2)] = 10
     """Minimum size of such clusters."""
