@@ -149,7 +149,7 @@ def gather_evidence(
     """Take steps 1 to 3; parameters and errors are those of :func:`cluster`."""
     faces, prior = _distinct(X, config, run.results)
     method = load_method(model, config, faces.vectors.shape[1], run, prior)
-    known = known_neighbors(faces, graph, index, method.k, run.progress)
+    known = known_neighbors(faces, graph, index, method.k, run.progress, run.results)
     # The lists are handed over, so that the method can free them.
     faces, *lists = scenes_and_neighbors(faces, known, method, run)
     faces = replace(faces, vectors=run.results.shared(faces.vectors))

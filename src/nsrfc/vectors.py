@@ -6,7 +6,7 @@ face was found.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -148,7 +148,11 @@ def normalize(vectors: npt.ArrayLike, name: str = "X") -> npt.NDArray[np.float32
 
 
 def normalize_good(
-    vectors: npt.ArrayLike, name: str = "X", *, skip: bool = False
+    vectors: npt.ArrayLike,
+    name: str = "X",
+    *,
+    skip: bool = False,
+    empty: Callable[[tuple[int, int]], npt.NDArray[np.float32]] | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Scale the good rows to unit length, see `normalize`.
 
@@ -159,6 +163,8 @@ def normalize_good(
         Name in the message.
     skip : bool
         Whether bad rows are left out; by default they are refused.
+    empty : callable, optional
+        Returns an array of a shape, into which the unit vectors are written; in memory by default.
 
     Returns
     -------
@@ -177,7 +183,8 @@ def normalize_good(
     if not skip:
         refuse_rows(peaks, name)
     good = has_direction(peaks)
-    unit = np.empty((np.count_nonzero(good), vectors.shape[1]), dtype=np.float32)
+    shape = int(np.count_nonzero(good)), vectors.shape[1]
+    unit = np.empty(shape, np.float32) if empty is None else empty(shape)
     start = done = 0
     for block in blocks(vectors):
         here = good[start : start + len(block)]

@@ -24,6 +24,7 @@ from nsrfc.cli import app
 from nsrfc.cli.console import ConsoleProgress
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.records import Clustering
+from nsrfc.resources.clustering import plan
 from nsrfc.storage.embeddings import read_embeddings
 from nsrfc.storage.fingerprints import fingerprint
 from nsrfc.storage.identities import read_identities
@@ -263,6 +264,38 @@ def test_cluster_announces_and_refuses_too_much_memory(tmp_path: Path, faces: Pa
     assert "GiB" in message
     assert not (tmp_path / "out").exists()
     run("cluster", faces, "--max-memory", "8GiB", "-o", tmp_path / "out")
+
+
+def test_with_little_memory_arrays_are_in_files_and_labels_are_the_same(tmp_path: Path) -> None:
+    faces = tmp_path / "faces.npy"
+    run("generate", "-n", "6000", "--preset", "wild", "-o", faces, "--identities", tmp_path / "ids.npy")
+    whole = run_json("cluster", faces, "--model", "none", "-o", tmp_path / "whole")
+    planned = plan(6000, 256)
+    assert planned.in_files().peak_bytes < planned.peak_bytes
+    little = ("--max-memory", str(planned.peak_bytes - 1))
+    record = run_json("cluster", faces, "--model", "none", *little, "-o", tmp_path / "little")
+    assert (whole["plan"]["mapped"], record["plan"]["mapped"]) == (False, True)
+    assert record["sha256"]["labels.npy"] == whole["sha256"]["labels.npy"]
+    assert not (tmp_path / "little" / ".unfinished").exists()
+
+
+def test_a_search_that_was_killed_goes_on(tmp_path: Path) -> None:
+    faces, killed, whole = (tmp_path / name for name in ("faces.npy", "killed.npz", "whole.npz"))
+    run("generate", "-n", "9000", "--preset", "wild", "-o", faces, "--identities", tmp_path / "ids.npy")
+    words = ["knn", str(faces), "--search", "approximate"]
+    stages = tmp_path / "killed.npz.unfinished"
+    command_line = [sys.executable, "-m", "nsrfc", *words, "-o", str(killed)]
+    with subprocess.Popen(command_line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not list(stages.glob("before-*/done.json")):
+            assert process.poll() is None
+        process.kill()
+    assert not killed.exists()
+    kept = {path.name for path in stages.iterdir() if path.is_dir()}
+    assert kept, "what was found remains"
+    run(*words, "-o", killed)
+    run(*words, "-o", whole)
+    assert killed.read_bytes() == whole.read_bytes()
+    assert not stages.exists()
 
 
 def test_evaluate_shows_scores_and_the_worst_errors(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from nsrfc.config import ClusterConfig
 from nsrfc.errors import InputError, MemoryPlanError
 from nsrfc.knn.build import EXACT_LIMIT
-from nsrfc.resources.clustering import check_plan, plan, plan_reranking, plan_search
+from nsrfc.resources.clustering import fitted, plan, plan_reranking, plan_search
 from nsrfc.resources.machine import parse_bytes, peak_memory
 from nsrfc.storage.embeddings import write_embeddings
 from nsrfc.synthetic import generate
@@ -77,28 +77,38 @@ def test_results_that_are_kept_take_disk_in_proportion_to_the_faces(search: str)
     assert plan(100_000, 256, config, given_k=80).disk_bytes < small.disk_bytes, "no search is kept"
 
 
-def test_refusal_names_a_number_of_faces_and_a_k_that_fit() -> None:
-    config = ClusterConfig()
+def test_a_run_that_does_not_fit_the_memory_has_its_arrays_in_files() -> None:
+    config, planned = ClusterConfig(), plan(1_000_000, 256)
+    chosen = fitted(planned, config, planned.peak_bytes - 1)
+    assert chosen == planned.in_files()
+    assert chosen.mapped
+    assert chosen.peak_bytes < planned.peak_bytes / 2
+    assert chosen.disk_bytes > planned.disk_bytes + planned.peak_bytes / 2
+    assert chosen.as_dict()["mapped"] is True
+
+
+def test_refusal_names_a_number_of_faces_that_fit() -> None:
+    def needed(n: int) -> int:
+        planned = plan(n, 256)
+        return min(planned.peak_bytes, planned.in_files().peak_bytes)
+
     limit = parse_bytes("800MiB")
-    planned = plan(100_000, 256, config)
     with pytest.raises(MemoryPlanError) as refused:
-        check_plan(planned, config, limit)
-    faces, k = re.search(r"([\d,]+) faces or k = (\d+) would fit", str(refused.value)).groups()  # type: ignore[union-attr]
+        fitted(plan(1_000_000, 256), ClusterConfig(), limit)
+    faces = re.search(r"allowed: ([\d,]+) faces would fit", str(refused.value)).groups()[0]  # type: ignore[union-attr]
     n = int(faces.replace(",", ""))
-    assert plan(n, 256).peak_bytes <= limit < plan(n + 1, 256).peak_bytes
-    smaller = [plan(100_000, 256, ClusterConfig(k=int(k) + more)).peak_bytes for more in (0, 1)]
-    assert smaller[0] <= limit < smaller[1]
+    assert needed(n) <= limit < needed(n + 1)
 
 
 def test_refusal_says_when_nothing_fits() -> None:
     with pytest.raises(MemoryPlanError, match="nothing would fit"):
-        check_plan(plan(1000, 256), ClusterConfig(), parse_bytes("1MiB"))
+        fitted(plan(1000, 256), ClusterConfig(), parse_bytes("1MiB"))
 
 
 def test_a_plan_within_the_limit_passes() -> None:
     planned = plan(1000, 256)
-    check_plan(planned, ClusterConfig(), planned.peak_bytes)
-    check_plan(planned, ClusterConfig(), None)
+    assert fitted(planned, ClusterConfig(), planned.peak_bytes) == planned
+    assert fitted(planned, ClusterConfig(), None) == planned
 
 
 @pytest.mark.parametrize(("n", "d"), [(0, 3), (3, 0)])

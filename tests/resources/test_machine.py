@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from nsrfc.errors import InputError
-from nsrfc.resources.machine import available_cores, check_disk, parse_bytes, peak_memory
+from nsrfc.resources.machine import (
+    available_cores,
+    available_memory,
+    check_disk,
+    parse_bytes,
+    peak_memory,
+)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +92,10 @@ def test_a_folder_below_the_working_one_is_looked_up_there(
     check_disk(Path("new/folder"), 1)
     with pytest.raises(InputError, match=r"^new/folder has "):
         check_disk(Path("new/folder"), 2**50)
+
+
+def test_memory_that_is_left_is_reported() -> None:
+    left = available_memory()
+    if left is None:
+        pytest.skip("this system does not tell the memory that is left")
+    assert 2**20 < left < 2**60

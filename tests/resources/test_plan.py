@@ -17,7 +17,7 @@ from nsrfc.errors import MemoryPlanError
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.methods.base import Run
 from nsrfc.model.settings import NETWORKS, STEPS, ClusterComparison, Family, ModelSettings, Step
-from nsrfc.resources.clustering import check_plan, plan
+from nsrfc.resources.clustering import fitted, plan
 from nsrfc.resources.costs import COSTS
 from nsrfc.resources.plan import RUNTIME_BYTES, Plan, Stage, largest_fitting, refusal
 from nsrfc.synthetic import generate
@@ -69,12 +69,12 @@ def test_the_largest_number_that_fits_is_found(upper: int, most: int) -> None:
 
 def test_a_refusal_says_what_is_needed_what_is_allowed_and_what_would_fit() -> None:
     planned = Plan(1_234_567, 512, 80, "exact", (Stage("vectors", 3 * 2**30 - RUNTIME_BYTES, 0, 1.0),))
-    message = str(refusal(planned, 2**30, ["7 faces", "k = 3"]))
+    message = str(refusal(planned, 2**30, 7))
     assert message == (
         "1,234,567 faces of dimension 512 with k = 80 are expected to need 3.00 GiB, and 1.00 GiB are "
-        "allowed: 7 faces or k = 3 would fit."
+        "allowed: 7 faces would fit."
     )
-    assert str(refusal(planned, 2**30, [])).endswith("nothing would fit, so allow more.")
+    assert str(refusal(planned, 2**30, 0)).endswith("nothing would fit, so allow more.")
 
 
 def settings_of(family: Family, *steps: Step, **changes: Any) -> ModelSettings:  # noqa: ANN401
@@ -106,12 +106,13 @@ def test_a_model_takes_memory_and_disk_in_proportion_to_the_faces(family: Family
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_refusal_with_a_model_names_faces_and_no_k(family: Family) -> None:
     model = settings_of(family, *STEPS)
-    planned, config = plan(100_000, 256, model=model), ClusterConfig()
-    limit = planned.peak_bytes // 2
+    planned, config = plan(1_000_000, 256, model=model), ClusterConfig()
+    limit = planned.in_files().peak_bytes // 2
     with pytest.raises(MemoryPlanError, match=r"allowed: [\d,]+ faces would fit\.$") as refused:
-        check_plan(planned, config, limit, model=model)
+        fitted(planned, config, limit, model=model)
     n = int(str(refused.value).split("allowed: ")[1].split(" ")[0].replace(",", ""))
-    assert plan(n, 256, model=model).peak_bytes <= limit < plan(n + 1, 256, model=model).peak_bytes
+    needed = [plan(faces, 256, model=model).in_files().peak_bytes for faces in (n, n + 1)]
+    assert needed[0] <= limit < needed[1]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -154,7 +154,7 @@ def run(
             shape = usable_shape(faces.vectors, embeddings, skip=skip_bad)
             kept = cache or _kept(output, model, shard)
             planned = _plan(shape, config, knn, trained, (kept, where is not None), max_memory)
-        how = Run(device, dtype.value, kept, progress, executor=where)
+        how = Run(device, dtype.value, kept, progress, mapped=planned.mapped, executor=where)
         found = _clustered(faces.vectors, trained, config, knn, index, how)
         check_fingerprint(faces.vectors, described["sha256"])
         record = {
@@ -226,7 +226,7 @@ def _plan(
 
     ``kept`` is the folder for the results of stages, and whether tasks make them.
     """
-    from nsrfc.resources.clustering import check_plan, plan
+    from nsrfc.resources.clustering import fitted, plan
     from nsrfc.resources.machine import check_disk, parse_bytes
     from nsrfc.resources.sharing import share
     from nsrfc.storage.neighbors import neighbors_shape
@@ -234,10 +234,11 @@ def _plan(
     limit = None if max_memory is None else parse_bytes(max_memory)
     given_k = None if knn is None else neighbors_shape(knn)[1]
     settings = None if model is None else model.settings
-    planned = plan(*shape, config, given_k=given_k, model=settings)
-    announce(planned)
-    check_plan(planned, config, limit, given_k=given_k, model=settings)
     folder, tasks = kept
+    planned = plan(*shape, config, given_k=given_k, model=settings)
+    if not tasks or limit is not None:
+        planned = fitted(planned, config, limit, given_k=given_k, model=settings)
+    announce(planned)
     check_disk(folder, share(planned, 1, settings).disk_bytes if tasks else planned.disk_bytes)
     return planned
 

@@ -188,8 +188,9 @@ class _RateColumn(ProgressColumn):
 
 def announce(planned: Plan) -> None:
     """Print on stderr the expected memory and time."""
+    files = f", {bytes_text(planned.disk_bytes)} in files" if planned.mapped else ""
     typer.echo(
-        f"Expected: {bytes_text(planned.peak_bytes)} of memory and about "
+        f"Expected: {bytes_text(planned.peak_bytes)} of memory{files} and about "
         f"{seconds_text(planned.seconds)} ({planned.n:,} faces, neighbours {planned.method}).",
         err=True,
     )

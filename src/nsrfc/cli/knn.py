@@ -41,20 +41,27 @@ def run(
 ) -> None:
     """Find the nearest neighbours of every face by cosine.
 
-    With --skip-bad, bad rows have no neighbour.
+    With --skip-bad, bad rows have no neighbour. An interrupted search resumes when the same command is
+    given again: until the graph is complete, lists are kept in a folder beside it.
     """
+    from functools import partial
+
     import numpy as np
 
     from nsrfc.chunks import check_unchanged
     from nsrfc.config import ClusterConfig
     from nsrfc.knn.build import build_neighbor_graph
     from nsrfc.knn.copies import among_all
+    from nsrfc.methods.base import Run
     from nsrfc.resources.clustering import plan_search
+    from nsrfc.resources.machine import available_memory, check_disk
     from nsrfc.storage.embeddings import read_embeddings
     from nsrfc.storage.files import known_suffix
     from nsrfc.storage.locks import locked_files
     from nsrfc.storage.neighbors import write_neighbors
     from nsrfc.storage.outputs import check_outputs
+    from nsrfc.storage.runs import UNFINISHED, remove_stages
+    from nsrfc.storage.scratch import ScratchRows
     from nsrfc.vectors import normalize_good, usable_shape
 
     known_suffix(output, (".npz",), "neighbour graphs")
@@ -63,21 +70,29 @@ def run(
     with locked_files([output]):
         vectors = read_embeddings(embeddings, key=key, dimension=dimension, bad_rows=skip_bad).vectors
         n, d = usable_shape(vectors, embeddings, skip=skip_bad)
-        planned = plan_search(n, d, config)
+        planned = plan_search(n, d, config).within(available_memory())
         announce(planned)
+        stages = output.with_name(output.name + UNFINISHED)
+        check_disk(stages, planned.disk_bytes, "--output")
         progress = ConsoleProgress()
-        unit, good = normalize_good(vectors, skip=skip_bad)
-        graph = build_neighbor_graph(
-            unit,
-            k,
-            method=config.search,
-            device=device,
-            seed=config.seed,
-            progress=progress,
-        )
-        graph = among_all(graph, np.flatnonzero(good), len(good))
-        check_unchanged(vectors)
-        write_neighbors(output, graph, layout=layout.value)
+        results = Run(cache=stages, mapped=planned.mapped).results
+        with results.locked():
+            empty = partial(ScratchRows(stages).array, "unit") if planned.mapped else None
+            unit, good = normalize_good(vectors, skip=skip_bad, empty=empty)
+            made_of = {"of": results.fingerprint(unit), **config.model_dump(mode="json")}
+            graph = build_neighbor_graph(
+                unit,
+                k,
+                method=config.search,
+                device=device,
+                seed=config.seed,
+                progress=progress,
+                pieces=results.pieces("neighbours", results.key("knn", made_of)),
+            )
+            graph = among_all(graph, np.flatnonzero(good), len(good))
+            check_unchanged(vectors)
+            write_neighbors(output, graph, layout=layout.value)
+        remove_stages(stages)
     record = {
         "output": str(output),
         "faces": graph.n,

@@ -75,7 +75,7 @@ def run(
     """
     from nsrfc.errors import InputError
     from nsrfc.ms1m.files import TRAIN, read_part
-    from nsrfc.ms1m.protocol import Benchmark, check_resources, check_training_memory, learn
+    from nsrfc.ms1m.protocol import Benchmark, check_training_memory, learn, plan_part
     from nsrfc.resources.machine import parse_bytes
     from nsrfc.storage.locks import locked_output
     from nsrfc.storage.runs import check_folder, versions
@@ -95,7 +95,7 @@ def run(
         if training is not None:
             check_training_memory(checked[TRAIN], training, limit)
         for name in names:
-            check_resources(checked[name], _settings(training, trained), limit, output)
+            plan_part(checked[name], _settings(training, trained), limit, output)
         if training is not None:
             part, folder = checked[TRAIN], output / MODEL
             trained = learn(part, training, folder, device=device, progress=ConsoleProgress())
@@ -108,14 +108,20 @@ def run(
         }
         benchmark = Benchmark(output, trained, device, dtype.value)
         for name in names:
-            _add_part(record, benchmark, checked[name], differences[name])
+            _add_part(record, benchmark, checked[name], limit, differences[name])
     if as_json:
         print_json(record)
     else:
         _print_table(record, output)
 
 
-def _add_part(record: dict[str, Any], benchmark: Benchmark, part: Part, difference: str | None) -> None:
+def _add_part(
+    record: dict[str, Any],
+    benchmark: Benchmark,
+    part: Part,
+    limit: int | None,
+    difference: str | None,
+) -> None:
     """Cluster a part, or take the result of an earlier run, score it, and write the record so far."""
     from nsrfc.metrics import evaluate
     from nsrfc.ms1m.protocol import plan_part
@@ -124,8 +130,9 @@ def _add_part(record: dict[str, Any], benchmark: Benchmark, part: Part, differen
 
     found = kept = benchmark.kept(part)
     if found is None:
-        announce(plan_part(part, benchmark.settings))
-        found = benchmark.cluster(part, ConsoleProgress())
+        planned = plan_part(part, benchmark.settings, limit, benchmark.folder)
+        announce(planned)
+        found = benchmark.cluster(part, planned, ConsoleProgress())
     scores = evaluate(part.identities, read_labels(benchmark.folder / part.name))
     record["parts"][part.name] = {
         "faces": len(part.vectors),

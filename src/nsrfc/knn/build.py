@@ -29,7 +29,7 @@ from nsrfc.knn.copies import DistinctFaces, find_copies, renumber
 from nsrfc.knn.exact import Lists, Products, exact_lists, filled, halved_products, index_lists, recall
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
-from nsrfc.rowstore import MemoryRows, RowStore
+from nsrfc.rowstore import MemoryRows, NoResults, Results, RowStore
 from nsrfc.runtime import fork_safe, may_have_gpu
 from nsrfc.vectors import check_unit
 
@@ -151,6 +151,7 @@ def known_neighbors(
     index: faiss.Index | None,
     k: int,
     progress: Progress,
+    results: Results | None = None,
 ) -> NeighborGraph | None:
     """Turn a neighbour graph or index given by the user into a graph of the distinct faces.
 
@@ -164,6 +165,8 @@ def known_neighbors(
     k : int
         Length of the lists at most: longer ones are cut.
     progress : Progress
+    results : Results, optional
+        Where the lists are made; in memory by default.
 
     Returns
     -------
@@ -191,7 +194,10 @@ def known_neighbors(
     from nsrfc.knn.checks import check_count, check_neighbor_graph
 
     check_count(graph, len(faces.place))
-    graph = renumber(graph, faces.rows, faces.place)
+    results = results or NoResults()
+    made_of = (graph.ids, graph.similarities, faces.rows, faces.place)
+    key = results.key("known", {"of": [results.passing_fingerprint(array) for array in made_of]})
+    graph = renumber(graph, faces.rows, faces.place, results.passing("known", key))
     check_neighbor_graph(graph, faces.vectors)
     return graph.first(k)
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import STEP, RowParts, Vectors, check_unchanged, chunks, read_rows, release
+from nsrfc.chunks import CHUNK, STEP, RowParts, Vectors, check_unchanged, chunks, read_rows, release
 from nsrfc.records import NeighborGraph
-from nsrfc.rowstore import Arrays, Columns, Gathered, NoResults, Results
+from nsrfc.rowstore import Arrays, Columns, Gathered, MemoryRows, NoResults, Results, RowStore
 from nsrfc.runtime import at_once, compiled, parts
 from nsrfc.vectors import as_array, check_matrix, has_direction, refuse_none, refuse_rows, unit_rows
 
@@ -214,7 +214,10 @@ def _spread(
 
 
 def renumber(
-    graph: NeighborGraph, faces: npt.NDArray[np.int64], place: npt.NDArray[np.int64]
+    graph: NeighborGraph,
+    faces: npt.NDArray[np.int64],
+    place: npt.NDArray[np.int64],
+    store: RowStore | None = None,
 ) -> NeighborGraph:
     """Turn lists of all faces into lists of distinct faces.
 
@@ -224,6 +227,8 @@ def renumber(
         Lists of all n faces.
     faces, place : ndarray of int64
         As `nsrfc.knn.copies.canonical_rows` returns them.
+    store : RowStore, optional
+        Where they are made; in memory by default.
 
     Returns
     -------
@@ -231,20 +236,37 @@ def renumber(
         Of g faces in the order of ``faces``; of several copies in a list the first is kept, equal
         similarities are in order of the new numbers, and lists are padded with -1.
     """
-    old, similarities = graph.ids[faces], graph.similarities[faces]
-    ids = np.where(old >= 0, place[old], -1).astype(np.int32)
-    by_id = np.argsort(ids, axis=1, kind="stable")
-    ordered = np.take_along_axis(ids, by_id, axis=1)
-    again = np.zeros(ids.shape, np.bool_)
-    np.put_along_axis(again, by_id[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
-    ids[again] = -1
-    # Sort by two keys: first the face itself, descending similarity, missing entries; then the number.
-    key = np.where(ids >= 0, -similarities, np.float32(np.inf))
-    key[:, 0] = -np.inf
-    order = np.lexsort((ids, key))
-    ids = np.take_along_axis(ids, order, axis=1)
-    kept = np.where(ids >= 0, np.take_along_axis(similarities, order, axis=1), np.float32(0))
-    return NeighborGraph(ids, kept)
+    columns: Columns = {"ids": ((graph.k,), np.int32), "similarities": ((graph.k,), np.float32)}
+    task = partial(_RenumberTask, graph, faces, place)
+    return NeighborGraph(**(store or MemoryRows()).fill(len(faces), columns, task))
+
+
+@dataclass(frozen=True)
+class _RenumberTask:
+    """Makes the lists of some distinct faces; the attributes are arguments of :func:`renumber`."""
+
+    graph: NeighborGraph
+    faces: npt.NDArray[np.int64]
+    place: npt.NDArray[np.int64]
+    step = CHUNK
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return ids and similarities."""
+        old, similarities = self.graph.ids[self.faces[rows]], self.graph.similarities[self.faces[rows]]
+        ids = np.where(old >= 0, self.place[old], -1).astype(np.int32)
+        by_id = np.argsort(ids, axis=1, kind="stable")
+        ordered = np.take_along_axis(ids, by_id, axis=1)
+        again = np.zeros(ids.shape, np.bool_)
+        np.put_along_axis(again, by_id[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+        ids[again] = -1
+        # Sort by two keys: first the face itself, descending similarity, missing entries; then the
+        # number.
+        key = np.where(ids >= 0, -similarities, np.float32(np.inf))
+        key[:, 0] = -np.inf
+        order = np.lexsort((ids, key))
+        ids = np.take_along_axis(ids, order, axis=1)
+        kept = np.where(ids >= 0, np.take_along_axis(similarities, order, axis=1), np.float32(0))
+        return {"ids": ids, "similarities": kept}
 
 
 _Floats = npt.NDArray[np.float32]

@@ -49,6 +49,9 @@ class Run:
         Reports every stage; holds their duration in seconds afterwards.
     batch : int
         Lists or edges that a network scores at a time.
+    mapped : bool
+        Whether arrays of vectors and lists are mapped from files in ``cache``, so that they may exceed
+        the memory. Results are the same.
     executor : Executor, optional
         Where tasks run; they need a ``cache``, which is a folder that all workers see. In this process
         by default.
@@ -59,6 +62,7 @@ class Run:
     cache: str | os.PathLike[str] | None = None
     progress: Progress = field(default_factory=Progress)
     batch: int = BATCH
+    mapped: bool = False
     executor: Executor | None = None
 
     @cached_property
@@ -68,15 +72,17 @@ class Run:
         Raises
         ------
         InputError
-            If ``cache`` is not a path, or missing where an executor needs it.
+            If ``cache`` is not a path, or missing where ``executor`` or ``mapped`` needs it.
         """
         if self.cache is None:
             if self.executor is not None:
                 raise InputError("Tasks hand over their results in files: give a cache folder, too.")
+            if self.mapped:
+                raise InputError("mapped: arrays are in files of the cache: give a cache folder, too.")
             return NoResults()
         from nsrfc.storage.artifacts import Artifacts
 
-        kept = Artifacts.at(self.cache)
+        kept = Artifacts.at(self.cache, mapped=self.mapped)
         if self.executor is None:
             return kept
         from nsrfc.execution.results import TaskResults

@@ -20,7 +20,7 @@ from nsrfc.methods.rules import Rules
 from nsrfc.ms1m.files import DIMENSION, NEIGHBORS, Part
 from nsrfc.pipeline import cluster
 from nsrfc.progress import Progress
-from nsrfc.resources.clustering import check_plan, plan
+from nsrfc.resources.clustering import fitted, plan
 from nsrfc.resources.machine import check_disk
 from nsrfc.resources.plan import Plan
 from nsrfc.storage.files import reading
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Benchmark",
-    "check_resources",
     "check_training_memory",
     "learn",
     "most_settings",
@@ -112,19 +111,8 @@ def most_settings(config: TrainingConfig) -> ModelSettings:
     return model_settings(config, DIMENSION, NETWORKS, dict.fromkeys(STEPS, True))
 
 
-def plan_part(part: Part, model: ModelSettings | None) -> Plan:
-    """Estimate memory and time of clustering a part; ``model`` is None for the rules."""
-    return plan(
-        len(part.vectors),
-        DIMENSION,
-        CONFIG,
-        given_k=_given_k(part, model),
-        model=model,
-    )
-
-
-def check_resources(part: Part, model: ModelSettings | None, limit: int | None, folder: Path) -> None:
-    """Refuse a part that is expected to need more than ``limit`` bytes of memory, or than the disk has.
+def plan_part(part: Part, model: ModelSettings | None, limit: int | None, folder: Path) -> Plan:
+    """Plan a part; refuse it if it is expected to need more than ``limit`` bytes, or than the disk has.
 
     Parameters
     ----------
@@ -135,6 +123,11 @@ def check_resources(part: Part, model: ModelSettings | None, limit: int | None, 
     folder : Path
         As of :class:`Benchmark`.
 
+    Returns
+    -------
+    Plan
+        Of a run in memory, or with arrays in files if that would not fit.
+
     Raises
     ------
     MemoryPlanError
@@ -142,9 +135,11 @@ def check_resources(part: Part, model: ModelSettings | None, limit: int | None, 
     InputError
         If the disk has too little space for the results of stages.
     """
-    planned = plan_part(part, model)
-    check_plan(planned, CONFIG, limit, given_k=_given_k(part, model), model=model)
+    given_k = _given_k(part, model)
+    planned = plan(len(part.vectors), DIMENSION, CONFIG, given_k=given_k, model=model)
+    planned = fitted(planned, CONFIG, limit, given_k=given_k, model=model)
     check_disk(folder / part.name / UNFINISHED, planned.disk_bytes, "--output")
+    return planned
 
 
 def check_training_memory(part: Part, config: TrainingConfig, limit: int | None) -> None:
@@ -189,8 +184,8 @@ class Benchmark:
         found = read_run(self.folder / part.name)
         return found if found is not None and found.get("made_of") == self._made_of(part) else None
 
-    def cluster(self, part: Part, progress: Progress) -> dict[str, Any]:
-        """Cluster a part, and write labels and record into its folder, all or none.
+    def cluster(self, part: Part, planned: Plan, progress: Progress) -> dict[str, Any]:
+        """Cluster a part as planned, and write labels and record into its folder, all or none.
 
         Identities are not read. Results of stages are kept in the folder until the part is done, and an
         interrupted run resumes from them.
@@ -210,7 +205,7 @@ class Benchmark:
         folder = self.folder / part.name
         graph = part.read_neighbors() if _given(part, self.settings) else None
         resumed = (folder / UNFINISHED).exists()
-        run = Run(self.device, self.dtype, folder / UNFINISHED, progress)
+        run = Run(self.device, self.dtype, folder / UNFINISHED, progress, mapped=planned.mapped)
         with locked_output(folder):
             found = cluster(part.vectors, self.model, CONFIG, graph=graph, run=run)
             check_unchanged(part.vectors)
@@ -222,7 +217,7 @@ class Benchmark:
                 "input": str(part.files.features),
                 "knn": None if graph is None else str(part.files.knn),
                 "versions": versions(),
-                "plan": plan_part(part, self.settings).as_dict(),
+                "plan": planned.as_dict(),
                 "seconds": progress.seconds | {"total": time.perf_counter() - started},
                 "resumed": resumed,
             }

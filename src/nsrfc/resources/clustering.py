@@ -17,14 +17,14 @@ from nsrfc.knn.cells import AVERAGED_SHARE, FACES_PER_CELL, FLAT_CENTRES, GROUPS
 from nsrfc.knn.exact import HALVED_FROM
 from nsrfc.methods.rules import Rules
 from nsrfc.resources.costs import COSTS
-from nsrfc.resources.machine import available_cores
-from nsrfc.resources.plan import Plan, Stage, largest_fitting, refusal
+from nsrfc.resources.machine import available_cores, available_memory
+from nsrfc.resources.plan import MODEL, Plan, Stage, largest_fitting, refusal
 from nsrfc.runtime import multiplies_bfloat16
 
 if TYPE_CHECKING:
     from nsrfc.model.settings import ModelSettings
 
-__all__ = ["check_plan", "plan", "plan_reranking", "plan_search"]
+__all__ = ["fitted", "plan", "plan_reranking", "plan_search"]
 
 
 BLOCK_BYTES = 20 * 2**20
@@ -240,7 +240,7 @@ def _plan_networks(
     lists = costs.list_bytes(n * model.k)
     batch = 4 * min(n, BATCH) * nearest * costs.token_values(nearest, width)
     scores = PROBABILITY_BYTES_PER_NEIGHBOR * entries
-    stages = [Stage("model", TORCH_BYTES, 0, 0.0), *known]
+    stages = [Stage(MODEL, TORCH_BYTES, 0, 0.0), *known]
     if model.uses("refine"):
         stages.append(_refinement(search, model, width))
     if model.uses("pairs"):
@@ -278,31 +278,39 @@ def _refinement(search: Plan, model: ModelSettings, width: int) -> Stage:
     return Stage("refinement", held, max(work, rescored, neighbors.work_bytes) + beside, seconds, held)
 
 
-def check_plan(
+def fitted(
     planned: Plan,
     config: ClusterConfig,
     limit: int | None,
     *,
     given_k: int | None = None,
     model: ModelSettings | None = None,
-) -> None:
-    """Refuse a run of :func:`nsrfc.cluster` that would need more than ``limit`` bytes.
+) -> Plan:
+    """Choose how a run of :func:`nsrfc.cluster` fits the memory.
+
+    Parameters
+    ----------
+    planned : Plan
+        In memory, from :func:`plan`, as are ``config``, ``given_k`` and ``model``.
+    limit : int, optional
+        Bytes that the run may take. By default what is available; then no run is refused.
+
+    Returns
+    -------
+    Plan
+        As ``planned``, or with arrays mapped from files if they would not fit.
 
     Raises
     ------
     MemoryPlanError
-        With the largest number of faces, or of neighbours, that would fit.
+        If neither fits the limit, with the largest number of faces that would.
     """
-    if limit is None or planned.peak_bytes <= limit:
-        return
+    found = planned.within(available_memory() if limit is None else limit)
+    if limit is None or found.peak_bytes <= limit:
+        return found
 
-    def fits(n: int, k: int) -> bool:
-        smaller = config if model else config.model_copy(update={"k": k})
-        whole = plan(n, planned.dimension, smaller, given_k=given_k, model=model)
-        return whole.peak_bytes <= limit
+    def fits(n: int) -> bool:
+        fewer = plan(n, planned.dimension, config, given_k=given_k, model=model)
+        return fewer.within(limit).peak_bytes <= limit
 
-    faces = largest_fitting(planned.n, lambda n: fits(n, planned.k))
-    neighbors = largest_fitting(planned.k, lambda k: fits(planned.n, k))
-    ways = [f"{faces:,} faces"] if faces else []
-    ways += [f"k = {neighbors}"] if neighbors > 1 and given_k is None and model is None else []
-    raise refusal(planned, limit, ways)
+    raise refusal(found, limit, largest_fitting(planned.n, fits))

@@ -14,7 +14,7 @@ from pydantic import ByteSize, Field, TypeAdapter, ValidationError
 
 from nsrfc.errors import InputError
 
-__all__ = ["available_cores", "check_disk", "parse_bytes", "peak_memory"]
+__all__ = ["available_cores", "available_memory", "check_disk", "parse_bytes", "peak_memory"]
 
 _AMOUNT = re.compile(r"\s*[0-9]*\.?[0-9]+(e[0-9]+|\s*[a-z]*)\s*", re.IGNORECASE)
 _SIZE = TypeAdapter(Annotated[ByteSize, Field(gt=0)])
@@ -92,6 +92,45 @@ def check_disk(folder: Path, needed: int, option: str = "--cache") -> None:
             f"{folder} has {free / 2**30:.2f} GiB left, and the results of stages kept there take about "
             f"{left / 2**30:.2f} GiB{more}: make room, or name another folder with {option}."
         )
+
+
+def available_memory() -> int | None:
+    """Return the memory that a process can still take, in bytes; None if the system does not report it.
+
+    That is what the machine has left, or the limit of its container if that is lower.
+    """
+    found = [limit for limit in map(_limit_in, _cgroup_limits()) if limit is not None]
+    with suppress(OSError):
+        left = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        found += [1024 * int(left[1])] if left else []
+    if not found:
+        # Systems without /proc: all of the memory.
+        with suppress(AttributeError, ValueError, OSError):
+            found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    return min(found, default=None)
+
+
+def _cgroup_limits() -> list[Path]:
+    """Files that may hold the memory limit of this process's control group, of either version."""
+    places = []
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers == "":
+                places += [Path("/sys/fs/cgroup", path.lstrip("/"), "memory.max")]
+            elif "memory" in controllers.split(","):
+                folder = Path("/sys/fs/cgroup/memory")
+                places += [folder / path.lstrip("/") / "memory.limit_in_bytes"]
+    # Inside a container the group is often mounted as the root.
+    root = Path("/sys/fs/cgroup")
+    return [*places, root / "memory.max", root / "memory/memory.limit_in_bytes"]
+
+
+def _limit_in(file: Path) -> int | None:
+    """Read a limit; None if there is none, or "max"."""
+    with suppress(OSError, ValueError):
+        return int(file.read_text())
+    return None
 
 
 def available_cores() -> int:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nsrfc.errors import MemoryPlanError
 
-__all__ = ["RUNTIME_BYTES", "Plan", "Stage", "largest_fitting", "refusal"]
+__all__ = ["MODEL", "RUNTIME_BYTES", "Plan", "Stage", "largest_fitting", "refusal"]
 
 RUNTIME_BYTES = 400 * 2**20
 """Interpreter, libraries, and what they keep of memory that was freed, most of it after Parquet files,
 or after compiling, which only the first run after an installation needs."""
+
+
+MAPPED_BYTES_PER_FACE = 1_000
+"""Memory of a run whose arrays of vectors and lists are mapped from files: edges, hashes and orders."""
+
+MODEL = "model"
+"""Stage of libraries and weights."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,8 @@ class Plan:
         How neighbours are found: "exact", "approximate", or "given".
     stages : tuple of Stage
         In order.
+    mapped : bool
+        Whether arrays of vectors and lists are mapped from files, see `in_files`.
     """
 
     n: int
@@ -57,6 +66,7 @@ class Plan:
     k: int
     method: str
     stages: tuple[Stage, ...]
+    mapped: bool = False
 
     @property
     def peak_bytes(self) -> int:
@@ -69,13 +79,32 @@ class Plan:
 
     @property
     def disk_bytes(self) -> int:
-        """Disk space of the results of all stages, if they are kept."""
+        """Disk space of the results of all stages, if they are kept, and of mapped arrays."""
         return sum(stage.disk_bytes for stage in self.stages)
+
+    def in_files(self) -> Plan:
+        """Return the plan of the same run with arrays of vectors and lists mapped from files.
+
+        What they take of memory can be freed at any time. Without much of it, they are read again.
+        """
+        most = MAPPED_BYTES_PER_FACE * self.n
+
+        def mapped(stage: Stage) -> Stage:
+            if stage.name == MODEL:
+                return stage
+            disk = stage.disk_bytes + stage.held_bytes + stage.work_bytes
+            return replace(stage, held_bytes=0, work_bytes=min(stage.work_bytes, most), disk_bytes=disk)
+
+        return replace(self, stages=tuple(mapped(stage) for stage in self.stages), mapped=True)
 
     @property
     def seconds(self) -> float:
         """Expected duration on this machine."""
         return sum(stage.seconds for stage in self.stages)
+
+    def within(self, allowed: int | None) -> Plan:
+        """Return the plan itself if it fits the memory that is allowed, else `in_files`."""
+        return self if allowed is None or self.peak_bytes <= allowed else self.in_files()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain numbers and strings, ready for JSON."""
@@ -88,9 +117,9 @@ class Plan:
         }
 
 
-def refusal(planned: Plan, limit: int, ways: list[str]) -> MemoryPlanError:
-    """Return the error for a run that needs more than ``limit`` bytes, with ways to make it fit."""
-    advice = f"{' or '.join(ways)} would fit" if ways else "nothing would fit, so allow more"
+def refusal(planned: Plan, limit: int, faces: int) -> MemoryPlanError:
+    """Return the error for a run that needs more than ``limit`` bytes; so many ``faces`` would fit."""
+    advice = f"{faces:,} faces would fit" if faces else "nothing would fit, so allow more"
     return MemoryPlanError(
         f"{planned.n:,} faces of dimension {planned.dimension} with k = {planned.k} are expected "
         f"to need {planned.peak_bytes / 2**30:.2f} GiB, and {limit / 2**30:.2f} GiB are allowed: "

@@ -154,7 +154,7 @@ def check_training_plan(
     faces = largest_fitting(
         planned.n, lambda n: plan_training(n, planned.dimension, config, only).peak_bytes <= limit
     )
-    raise refusal(planned, limit, [f"{faces:,} faces"] if faces else [])
+    raise refusal(planned, limit, faces)
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,13 @@ import numpy.typing as npt
 
 from nsrfc.chunks import Vectors, chunks, release
 from nsrfc.errors import InputError
-from nsrfc.rowstore import Arrays, MemoryRows, OrderedRows, RowStore
+from nsrfc.rowstore import Arrays, MemoryRows, Moves, OrderedRows, RowStore
 from nsrfc.storage.arrays import ArrayHeader, npz_headers, open_npy, read_npz_array, write_npz
 from nsrfc.storage.files import PathLike, kind_of, read_text, reading, writing
 from nsrfc.storage.fingerprints import fingerprint
 from nsrfc.storage.locks import locked
 from nsrfc.storage.outputs import atomic_path
+from nsrfc.storage.scratch import ScratchRows, mapped_copy, take_room
 
 __all__ = ["Artifacts", "Pieces", "key_of"]
 
@@ -64,13 +65,16 @@ class Artifacts:
     ----------
     folder : Path
         Made when it is first needed.
+    mapped : bool
+        Whether results that pass are in scratch files, and not in memory.
     """
 
     folder: Path
+    mapped: bool = field(default=False, kw_only=True)
     kept = True
 
     @classmethod
-    def at(cls, cache: PathLike) -> Artifacts:
+    def at(cls, cache: PathLike, *, mapped: bool = False) -> Artifacts:
         """Return the cache in a folder that a user named.
 
         Raises
@@ -80,7 +84,7 @@ class Artifacts:
         """
         if not isinstance(cache, str | os.PathLike):
             raise InputError(f"cache must be a folder, got {type(cache).__name__}: give its path.")
-        return cls(Path(cache))
+        return cls(Path(cache), mapped=mapped)
 
     def key(self, stage: str, parts: Mapping[str, object]) -> str:
         """Return the key of a result, see :func:`key_of`."""
@@ -139,21 +143,25 @@ class Artifacts:
 
     def pieces(self, stage: str, key: str) -> RowStore:
         """Open a result whose arrays are filled row by row."""
-        return Pieces(self.folder / f"{stage}-{key[:16]}", key)
+        return Pieces(self.folder / f"{stage}-{key[:16]}", key, self._passing)
 
     def passing_fingerprint(self, array: Vectors) -> str:
-        """Return an empty fingerprint, as `passing` results are in memory."""
+        """Return an empty fingerprint, as `passing` results are not kept."""
         del array
         return ""
 
     def passing(self, stage: str, key: str, *, here: bool = False) -> RowStore:
-        """Return rows in memory: this process makes them again sooner than it would read them."""
+        """Return rows that are not kept: they are sooner made again than read and checked."""
         del stage, key, here
-        return MemoryRows()
+        return self._passing
+
+    @property
+    def _passing(self) -> RowStore:
+        return ScratchRows(self.folder) if self.mapped else MemoryRows()
 
     def shared(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the array itself."""
-        return array
+        """Return the array itself, or, where arrays are mapped, a copy that is."""
+        return mapped_copy(array, self.folder) if self.mapped else array
 
     def fingerprint(self, array: npt.NDArray[Any]) -> str:
         """Return the fingerprint of an array, for use in a key."""
@@ -173,10 +181,13 @@ class Pieces(OrderedRows):
         Made when it is first needed.
     key : str
         Of everything the arrays depend on; arrays of another key in the folder are made anew.
+    passing : RowStore
+        Where vectors are moved to.
     """
 
     folder: Path
     key: str
+    passing: RowStore = field(default_factory=MemoryRows)
     _arrays: Arrays = field(default_factory=dict, init=False)
     _sums: dict[str, int] = field(default_factory=dict, init=False)
     _done: int | None = field(default=None, init=False)
@@ -203,7 +214,8 @@ class Pieces(OrderedRows):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 (self.folder / _DONE).unlink(missing_ok=True)
                 np.lib.format.open_memmap(path, "w+", dtype, shape)
-                _take_room(path)
+                with path.open("r+b") as stream:
+                    take_room(stream.fileno(), path.stat().st_size)
             # All arrays of a result are filled together, so they also start anew together.
             self._sums = dict.fromkeys(self._sums, 0)
         self._done = done if self._done is None else min(done, self._done)
@@ -212,9 +224,18 @@ class Pieces(OrderedRows):
 
     def before(self) -> Pieces:
         """Open the store of a preliminary result, which is discarded once this one is complete."""
-        return Pieces(
-            self.folder.with_name(f"before-{self.folder.name}"), key_of("before", {"of": self.key})
-        )
+        folder = self.folder.with_name(f"before-{self.folder.name}")
+        return Pieces(folder, key_of("before", {"of": self.key}), self.passing)
+
+    def gathered(
+        self, vectors: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Return rows (m,) of vectors (n, d)."""
+        return self.passing.gathered(vectors, rows)
+
+    def moved(self, moves: Moves) -> npt.NDArray[np.float32]:
+        """Make vectors of others, which are not needed again."""
+        return self.passing.moved(moves)
 
     def discard(self) -> None:
         """Remove the arrays from the folder."""
@@ -303,13 +324,6 @@ def _version(library: str) -> str:
         return version(library)
     except PackageNotFoundError:  # faiss has other names for GPUs
         return "unknown"
-
-
-def _take_room(path: Path) -> None:
-    """Allocate the disk space of a sparse file: writing to a map on a full disk kills the process."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as stream:
-            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
 def _read(path: Path, key: str) -> Arrays:

@@ -51,6 +51,7 @@ __all__ = [
     "holds",
     "read_labels",
     "read_run",
+    "remove_stages",
     "summarize",
     "versions",
     "write_json",
@@ -130,14 +131,18 @@ def write_run(
             sync(staging / name)
             (staging / name).replace(folder / name)
         sync(folder)
-    unfinished = folder / UNFINISHED
-    if kind_of(unfinished):
-        # Another run with the same output folder may have started in the meantime.
-        with suppress(InputError), locked(unfinished, "run"):
-            clear(unfinished)
-        with suppress(OSError):
-            unfinished.rmdir()
+    remove_stages(folder / UNFINISHED)
     return whole
+
+
+def remove_stages(folder: Path) -> None:
+    """Remove a folder of intermediate results, if it is there and no other run works in it."""
+    if kind_of(folder):
+        # Another run with the same output may have started in the meantime.
+        with suppress(InputError), locked(folder, "run"):
+            clear(folder)
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def read_labels(path: PathLike) -> npt.NDArray[np.int64]:
