@@ -148,6 +148,21 @@ def test_approximate_lists_repeat_themselves_and_report_their_recall(
     assert_same(graph, build_neighbor_graph(faces, 20, method="approximate", seed=3))
 
 
+@pytest.mark.parametrize("d", [3, 64, 512])
+def test_centres_in_groups_are_found_alike_however_many_faces_are_asked_at_a_time(d: int) -> None:
+    rng = np.random.default_rng(d)
+    centers, asked = (normalize(rng.standard_normal((n, d)).astype(np.float32)) for n in (3000, 700))
+    groups = search_module._Groups.of(centers, seed=0)
+    together = groups.nearest(asked, 4)
+    for size in (1, 13, 256):
+        apart = [groups.nearest(asked[start : start + size], 4) for start in range(0, 700, size)]
+        np.testing.assert_array_equal(np.concatenate(apart), together)
+    # All groups visited, all centres are compared.
+    everything = search_module._Groups.of(centers[:200], seed=0).nearest(asked, 3)
+    exact = np.argsort(-(asked @ centers[:200].T), axis=1)[:, :3]
+    assert (everything == exact).mean() > 0.98, "but for the rounding of near ties"
+
+
 def test_an_approximate_search_that_was_cut_off_needs_no_index_to_go_on(
     faces: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

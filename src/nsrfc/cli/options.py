@@ -151,7 +151,10 @@ Cache = Annotated[
 ]
 MaxMemory = Annotated[
     str | None,
-    typer.Option(help="Refuse to start if more memory is expected, such as 8GiB.", show_default=False),
+    typer.Option(
+        help="Memory that may be taken, such as 8GiB; a run that needs more is refused.",
+        show_default=False,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 

@@ -121,8 +121,10 @@ def run(
     if workers > 1 or executor is ExecutorName.RAY:
         _print_shared(share(planned, workers, settings), gpus, as_json)
         return
+    in_files = planned.in_files()
     if as_json:
-        print_json(planned.as_dict())
+        totals = {"peak_bytes": in_files.peak_bytes, "disk_bytes": in_files.disk_bytes}
+        print_json(planned.as_dict() | {"in_files": totals})
         return
     rows = [("libraries", bytes_text(RUNTIME_BYTES), "", "", "")]
     rows += [
@@ -141,4 +143,8 @@ def run(
         f"{n:,} faces of dimension {dimension}, k = {planned.k}, {planned.method} search",
         ("", "memory kept", "while it runs", "disk", "time"),
         rows,
+    )
+    typer.echo(
+        f"Where that exceeds the memory, arrays are in files: {bytes_text(in_files.peak_bytes)} of memory, "
+        f"{bytes_text(in_files.disk_bytes)} of disk."
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,8 @@ from nsrfc.knn.exact import Lists, Products, exact_lists, filled, halved_product
 from nsrfc.knn.rebuilt import lists_around
 from nsrfc.progress import Progress
 from nsrfc.rowstore import Arrays, Columns, RowStore
-
-if TYPE_CHECKING:
-    import faiss
+from nsrfc.runtime import at_once, compiled, parts
+from nsrfc.vectors import on_grid
 
 _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
@@ -212,46 +211,116 @@ def _near_cells(vectors: _Vectors, seed: int, pieces: RowStore, progress: Progre
 
 @dataclass(frozen=True)
 class _Centers:
-    """Centres (c, d), all of which are compared with a face, or, by an index, those of near groups."""
+    """Centres (c, d), all of which are compared with a face, or those of the groups near it."""
 
     vectors: _Vectors
     products: Products | None = None
-    index: faiss.Index | None = None
+    groups: _Groups | None = None
 
     @classmethod
     def of(cls, centers: _Vectors, seed: int, asked: int) -> _Centers:
         if len(centers) > FLAT_CENTRES:
-            return cls(centers, index=_grouped(centers, seed))
+            return cls(centers, groups=_Groups.of(centers, seed))
         return cls(centers, halved_products(centers, asked))
 
     def nearest(self, faces: _Vectors, count: int) -> npt.NDArray[np.integer]:
         """Return the ``count`` centres nearest to each face (q, count); -1 = none."""
-        if self.index is not None:
-            found: _Rows = self.index.search(faces, count)[1]
-            return found
+        if self.groups is not None:
+            return self.groups.nearest(faces, count)
         among = len(self.vectors)
         rows = np.arange(among, among + len(faces))
         both = np.concatenate((self.vectors, faces))
         return exact_lists(both, rows, count + 1, self.products, among)[0][:, 1:]
 
 
-def _grouped(centers: _Vectors, seed: int) -> faiss.Index:
-    """Index of centres in groups, of which those with the nearest means are searched."""
-    import faiss
+@dataclass(frozen=True)
+class _Groups:
+    """Centres in groups; those in the `GROUPS` groups whose means are nearest to a face are compared.
 
-    n, d = centers.shape
-    flat = faiss.IndexFlatIP(d)
-    heads = centers[np.sort(np.random.default_rng(seed).permutation(n)[: round(n**0.5)])]
-    flat.add(heads)
-    means = _means(centers, flat.search(centers, 1)[1][:, 0], heads)
-    flat.reset()
-    flat.add(means)
-    index = faiss.IndexIVFFlat(flat, d, len(means), faiss.METRIC_INNER_PRODUCT)
-    index.is_trained = True
-    for part in chunks(n, _STEP):
-        index.add(centers[part])
-    index.nprobe = min(GROUPS, len(means))
-    return index
+    Faces are compared by group, as products of matrices. Values are on a grid, so that these are exact,
+    and do not depend on how many faces are compared at a time.
+
+    Attributes
+    ----------
+    means : ndarray of float32, shape (g, d)
+    centers : ndarray of float32, shape (c, d)
+        Group by group.
+    starts : ndarray of int64, shape (g + 1,)
+        Where the centres of each group start.
+    number : ndarray of int64, shape (c,)
+        Number of each centre.
+    """
+
+    means: _Vectors
+    centers: _Vectors
+    starts: _Rows
+    number: _Rows
+
+    @classmethod
+    def of(cls, centers: _Vectors, seed: int) -> _Groups:
+        """Group centres (c, d) by the nearest of about sqrt(c) means."""
+        n = len(centers)
+        heads = centers[np.sort(np.random.default_rng(seed).permutation(n)[: round(n**0.5)])]
+        means = _coarse(_means(centers, _nearest(centers, _coarse(heads)), heads))
+        own = _nearest(centers, means)
+        number = np.argsort(own, kind="stable")
+        starts = np.concatenate(([0], np.cumsum(np.bincount(own, minlength=len(means)))))
+        return cls(means, _coarse(centers)[number], starts, number)
+
+    def nearest(self, faces: _Vectors, count: int) -> _Rows:
+        """Return the ``count`` nearest centres of each face (q, count); -1 = none."""
+        from threadpoolctl import threadpool_limits
+
+        found = np.full((len(faces), count), -1, np.int64)
+        # Threads of faces need not wait for each other, as those that share a product do.
+        with threadpool_limits(1, "blas"):
+            at_once(partial(self._search, faces[part], found[part]) for part in parts(len(faces)))
+        return np.where(found >= 0, self.number[found], -1)
+
+    def _search(self, faces: _Vectors, found: _Rows) -> None:
+        """Write the places of the nearest centres of some faces, -1 at first."""
+        faces, visited = _fine(faces), min(GROUPS, len(self.means))
+        near = np.argpartition(-(faces @ self.means.T), visited - 1, axis=1)[:, :visited]
+        by_group = np.argsort(near.ravel(), kind="stable") // visited
+        bounds = np.concatenate(([0], np.cumsum(np.bincount(near.ravel(), minlength=len(self.means)))))
+        product = np.full(found.shape, -np.inf, np.float32)
+        for group, (first, last) in enumerate(pairwise(self.starts)):
+            rows = by_group[bounds[group] : bounds[group + 1]]
+            if len(rows) and first < last:
+                _keep_nearest(faces[rows] @ self.centers[first:last].T, rows, first, found, product)
+
+
+def _fine(faces: _Vectors) -> _Vectors:
+    """Round faces so that their products with what is `_coarse` are exact: 23 bits behind the point."""
+    return on_grid(faces, 12)
+
+
+def _coarse(centers: _Vectors) -> _Vectors:
+    """Round centres so that their products with what is `_fine` are exact."""
+    return on_grid(centers, 11)
+
+
+def _nearest(faces: _Vectors, means: _Vectors) -> _Rows:
+    """Return the nearest mean of each face."""
+    found = [(_fine(faces[part]) @ means.T).argmax(axis=1) for part in chunks(len(faces), _STEP)]
+    return np.concatenate(found)
+
+
+@compiled()
+def _keep_nearest(products: _Vectors, rows: _Rows, first: int, found: _Rows, product: _Vectors) -> None:
+    """Put centres into the lists of some rows, by descending product; the first centre has a number."""
+    last = found.shape[1] - 1
+    for i, row in enumerate(rows):
+        for j in range(products.shape[1]):
+            value = products[i, j]
+            if value > product[row, last]:
+                place = last
+                while place > 0 and product[row, place - 1] < value:
+                    product[row, place] = product[row, place - 1]
+                    found[row, place] = found[row, place - 1]
+                    place -= 1
+                product[row, place] = value
+                found[row, place] = first + j
 
 
 def _means(vectors: _Vectors, cell: npt.NDArray[np.integer], centers: _Vectors) -> _Vectors:
