@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,12 @@ from nsrfc.cli.options import (
     Seed,
     SkipBad,
 )
+
+if TYPE_CHECKING:
+    from nsrfc.chunks import Vectors
+    from nsrfc.config import ClusterConfig
+    from nsrfc.methods.base import Run
+    from nsrfc.records import NeighborGraph
 
 
 def run(
@@ -44,14 +50,7 @@ def run(
     With --skip-bad, bad rows have no neighbour. An interrupted search resumes when the same command is
     given again: until the graph is complete, lists are kept in a folder beside it.
     """
-    from functools import partial
-
-    import numpy as np
-
-    from nsrfc.chunks import check_unchanged
     from nsrfc.config import ClusterConfig
-    from nsrfc.knn.build import build_neighbor_graph
-    from nsrfc.knn.copies import among_all
     from nsrfc.methods.base import Run
     from nsrfc.resources.clustering import plan_search
     from nsrfc.resources.machine import available_memory, check_disk
@@ -61,8 +60,7 @@ def run(
     from nsrfc.storage.neighbors import write_neighbors
     from nsrfc.storage.outputs import check_outputs
     from nsrfc.storage.runs import UNFINISHED, remove_stages
-    from nsrfc.storage.scratch import ScratchRows
-    from nsrfc.vectors import normalize_good, usable_shape
+    from nsrfc.vectors import usable_shape
 
     known_suffix(output, (".npz",), "neighbour graphs")
     check_outputs([output], [embeddings])
@@ -75,23 +73,9 @@ def run(
         stages = output.with_name(output.name + UNFINISHED)
         check_disk(stages, planned.disk_bytes, "--output")
         progress = ConsoleProgress()
-        results = Run(cache=stages, mapped=planned.mapped).results
-        with results.locked():
-            empty = partial(ScratchRows(stages).array, "unit") if planned.mapped else None
-            unit, good = normalize_good(vectors, skip=skip_bad, empty=empty)
-            made_of = {"of": results.fingerprint(unit), **config.model_dump(mode="json")}
-            graph = build_neighbor_graph(
-                unit,
-                k,
-                method=config.search,
-                device=device,
-                seed=config.seed,
-                progress=progress,
-                pieces=results.pieces("neighbours", results.key("knn", made_of)),
-            )
-            graph = among_all(graph, np.flatnonzero(good), len(good))
-            check_unchanged(vectors)
-            write_neighbors(output, graph, layout=layout.value)
+        how = Run(device, cache=stages, progress=progress, mapped=planned.mapped)
+        graph = _found(vectors, config, how, stages, skip_bad)
+        write_neighbors(output, graph, layout=layout.value)
         remove_stages(stages)
     record = {
         "output": str(output),
@@ -113,3 +97,35 @@ def run(
             ("time", seconds_text(sum(progress.seconds.values()))),
         ],
     )
+
+
+def _found(
+    vectors: Vectors, config: ClusterConfig, how: Run, stages: Path, skip_bad: bool
+) -> NeighborGraph:
+    """Search; lists that are found are kept in the folder ``stages``."""
+    from functools import partial
+
+    import numpy as np
+
+    from nsrfc.chunks import check_unchanged
+    from nsrfc.knn.build import build_neighbor_graph
+    from nsrfc.knn.copies import among_all
+    from nsrfc.storage.scratch import ScratchRows
+    from nsrfc.vectors import normalize_good
+
+    results = how.results
+    with results.locked():
+        empty = partial(ScratchRows(stages).array, "unit") if how.mapped else None
+        unit, good = normalize_good(vectors, skip=skip_bad, empty=empty)
+        made_of = {"of": results.fingerprint(unit), **config.model_dump(mode="json")}
+        graph = build_neighbor_graph(
+            unit,
+            config.k or 0,
+            method=config.search,
+            device=how.device,
+            seed=config.seed,
+            progress=how.progress,
+            pieces=results.pieces("neighbours", results.key("knn", made_of)),
+        )
+        check_unchanged(vectors)
+        return among_all(graph, np.flatnonzero(good), len(good))

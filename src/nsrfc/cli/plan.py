@@ -23,6 +23,7 @@ from nsrfc.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from nsrfc.resources.plan import Plan
     from nsrfc.resources.sharing import SharedPlan
 
 
@@ -35,6 +36,39 @@ def _count(text: str) -> int:
     if not number.is_integer() or not 1 <= number <= MOST_FACES:
         raise typer.BadParameter(f"give a whole number from 1 to {MOST_FACES:,}.")
     return int(number)
+
+
+def _print_alone(planned: Plan, as_json: bool) -> None:
+    from nsrfc.resources.plan import RUNTIME_BYTES
+
+    in_files = planned.in_files()
+    if as_json:
+        totals = {"peak_bytes": in_files.peak_bytes, "disk_bytes": in_files.disk_bytes}
+        print_json(planned.as_dict() | {"in_files": totals})
+        return
+    rows = [("libraries", bytes_text(RUNTIME_BYTES), "", "", "")]
+    rows += [
+        (
+            stage.name,
+            bytes_text(stage.held_bytes),
+            bytes_text(stage.work_bytes),
+            bytes_text(stage.disk_bytes),
+            seconds_text(stage.seconds),
+        )
+        for stage in planned.stages
+    ]
+    disk, seconds = bytes_text(planned.disk_bytes), seconds_text(planned.seconds)
+    rows.append(("in all", f"{bytes_text(planned.peak_bytes)} at most", "", disk, seconds))
+    print_table(
+        f"{planned.n:,} faces of dimension {planned.dimension}, k = {planned.k}, "
+        f"{planned.method} search",
+        ("", "memory kept", "while it runs", "disk", "time"),
+        rows,
+    )
+    typer.echo(
+        f"Where that exceeds the memory, arrays are in files: {bytes_text(in_files.peak_bytes)} of "
+        f"memory, {bytes_text(in_files.disk_bytes)} of disk."
+    )
 
 
 def _print_shared(planned: SharedPlan, gpus: float, as_json: bool) -> None:
@@ -97,7 +131,6 @@ def run(
     from nsrfc.config import ClusterConfig
     from nsrfc.errors import InputError
     from nsrfc.resources.clustering import plan
-    from nsrfc.resources.plan import RUNTIME_BYTES
     from nsrfc.resources.sharing import share
     from nsrfc.storage.embeddings import read_embeddings
     from nsrfc.vectors import usable_shape
@@ -121,30 +154,4 @@ def run(
     if workers > 1 or executor is ExecutorName.RAY:
         _print_shared(share(planned, workers, settings), gpus, as_json)
         return
-    in_files = planned.in_files()
-    if as_json:
-        totals = {"peak_bytes": in_files.peak_bytes, "disk_bytes": in_files.disk_bytes}
-        print_json(planned.as_dict() | {"in_files": totals})
-        return
-    rows = [("libraries", bytes_text(RUNTIME_BYTES), "", "", "")]
-    rows += [
-        (
-            stage.name,
-            bytes_text(stage.held_bytes),
-            bytes_text(stage.work_bytes),
-            bytes_text(stage.disk_bytes),
-            seconds_text(stage.seconds),
-        )
-        for stage in planned.stages
-    ]
-    disk, seconds = bytes_text(planned.disk_bytes), seconds_text(planned.seconds)
-    rows.append(("in all", f"{bytes_text(planned.peak_bytes)} at most", "", disk, seconds))
-    print_table(
-        f"{n:,} faces of dimension {dimension}, k = {planned.k}, {planned.method} search",
-        ("", "memory kept", "while it runs", "disk", "time"),
-        rows,
-    )
-    typer.echo(
-        f"Where that exceeds the memory, arrays are in files: {bytes_text(in_files.peak_bytes)} of memory, "
-        f"{bytes_text(in_files.disk_bytes)} of disk."
-    )
+    _print_alone(planned, as_json)
