@@ -35,7 +35,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import chunks
 from nsrfc.cli.options import NO_MODEL
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.components import connected_components
@@ -50,7 +49,7 @@ from nsrfc.records import DensityGraph, EdgeList, Neighborhood
 from nsrfc.storage.runs import write_json
 from nsrfc.synthetic import PRESETS, generate
 
-from .msceleb import PRESET
+from .msceleb import PRESET, listed
 from .quality import people_shown
 from .tables import table
 
@@ -146,16 +145,6 @@ def stages(
         yield "scorer", of_rows(joined(method, near, density, right, run))
         yield "impostors", of_rows(answer.labels)
         yield "edges", Edges(len(edges), len(sure), len(kept), len(right))
-
-
-def listed(ids: Ids, person: Labels) -> Labels:
-    """Components (n,) of the listed pairs of one identity."""
-    parts = []
-    for part in chunks(len(ids)):
-        row, column = np.nonzero((ids[part] >= 0) & (person[ids[part]] == person[part, None]))
-        source, target = (row + part.start).astype(np.int32), ids[part][row, column]
-        parts.append(EdgeList(source, target, np.zeros(len(row), np.float32)))
-    return connected_components(len(ids), EdgeList.joined(parts))
 
 
 def same(edges: EdgeList, person: Labels) -> npt.NDArray[np.bool_]:

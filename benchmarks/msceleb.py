@@ -5,10 +5,11 @@
 
 Files of the published sizes are generated in the published layout, each part with a seed of its own, and
 the 80 nearest neighbours of a part are searched once, for all methods: their seconds are without the
-search, which is in a table of its own. Every step is a process of its own and leaves a file in
-FOLDER/results; the same command goes on after an interruption, and ``--print`` prints what is there. To
-do a step anew, remove its file and, of rules or a model, the folder of the part in FOLDER/METHOD. What
-it says while it runs is in FOLDER/logs.
+search, which is in a table of its own. Its last column is what a method would score that follows just
+the listed pairs of one identity. Every step is a process of its own and leaves a file in FOLDER/results;
+the same command goes on after an interruption, and ``--print`` prints what is there. To do a step anew,
+remove its file and, of rules or a model, the folder of the part in FOLDER/METHOD. What it says while it
+runs is in FOLDER/logs.
 
 ``trained`` learns from part0, of other identities; so does ``paper``, with the published networks, which
 takes weeks without a GPU and is only run if it is named. DBSCAN is the connected components at a cosine
@@ -30,13 +31,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import sample_faces
+from nsrfc.chunks import chunks, sample_faces
 from nsrfc.errors import InputError
+from nsrfc.graph.components import connected_components
 from nsrfc.knn.exact import exact_lists
 from nsrfc.metrics import evaluate
 from nsrfc.ms1m.files import DIMENSION, NEIGHBORS, PUBLISHED, TESTS, TRAIN, Files
 from nsrfc.ms1m.published import ROWS
-from nsrfc.records import NeighborGraph
+from nsrfc.records import EdgeList, NeighborGraph
 from nsrfc.research import baselines
 from nsrfc.storage.embeddings import read_embeddings
 from nsrfc.storage.identities import read_identities
@@ -93,6 +95,9 @@ TARGETS = {
 """F_P to be reached, in percent."""
 
 LISTS, SAMPLE = "lists", 1_000
+
+FEWER_PAIRS = 2**19
+"""Lists whose pairs are followed at a time."""
 
 
 def main() -> None:
@@ -220,15 +225,33 @@ _NSRFC = ["-m", "nsrfc"]
 
 
 def recall(files: Files) -> Record:
-    """Return the share of the true neighbours that lists hold, for a sample; also of one identity."""
+    """Return the share of the true neighbours that lists hold, for a sample; also of one identity.
+
+    And the scores of a method that would follow just the listed pairs of one identity.
+    """
     X = normalize(read_embeddings(files.features, dimension=DIMENSION).vectors)
     rows = sample_faces(len(X), 1, SAMPLE)
     true = exact_lists(X, rows, min(NEIGHBORS, len(X)))[0][:, 1:]
     del X
-    found, person = read_neighbors(files.knn).ids[rows, 1:], read_identities(files.labels)
-    held = (true[:, :, None] == found[:, None, :]).any(axis=2)
+    ids, person = read_neighbors(files.knn).ids, read_identities(files.labels)
+    held = (true[:, :, None] == ids[rows, None, 1:]).any(axis=2)
     same = person[true] == person[rows, None]
-    return {"recall": float(held.mean()), "recall_of_the_same_identity": float(held[same].mean())}
+    return {
+        "recall": float(held.mean()),
+        "recall_of_the_same_identity": float(held[same].mean()),
+        "perfect": evaluate(person, listed(ids, person)).as_dict(),
+    }
+
+
+def listed(ids: npt.NDArray[np.int32], person: Labels) -> Labels:
+    """Components (n,) of the listed pairs of one identity."""
+    labels = np.arange(len(ids))
+    for part in chunks(len(ids), FEWER_PAIRS):
+        row, column = np.nonzero((ids[part] >= 0) & (person[ids[part]] == person[part, None]))
+        source, target = labels[row + part.start], labels[ids[part][row, column]]
+        ends = source.astype(np.int32), target.astype(np.int32)
+        labels = connected_components(len(ids), EdgeList(*ends, np.zeros(len(row), np.float32)))[labels]
+    return labels
 
 
 def scored(identities: Labels, output: Path) -> Record:
@@ -256,7 +279,15 @@ def markdown(folder: Path) -> str:
     tables = [
         table(["F_P/F_B", *(f"{found[part, LISTS]['faces']:,}" for part in parts)], _rows(found, parts)),
         table(
-            ["faces", "people", "seconds of search", "peak, GiB", "recall, %", "of one identity, %"],
+            [
+                "faces",
+                "people",
+                "s of search",
+                "GiB",
+                "recall, %",
+                "of one identity, %",
+                "perfect F_P/F_B",
+            ],
             (_lists(found, part) for part in parts),
         ),
         table(
@@ -280,10 +311,7 @@ def _rows(found: dict[tuple[str, str], Record], parts: list[str]) -> Iterator[li
         if not here:
             continue
         pairwise = {part: 100 * one["pairwise"]["f"] for part, one in here.items()}
-        cells = [
-            f"{pairwise[part]:.1f}/{100 * here[part]['bcubed']['f']:.1f}" if part in here else "-"
-            for part in parts
-        ]
+        cells = [_scores(here[part]) if part in here else "-" for part in parts]
         yield [f"**{method}**" if method in MODELS else f"{method}, here", *cells]
         if method in TARGETS:
             targets = TARGETS[method]
@@ -298,7 +326,12 @@ def _rows(found: dict[tuple[str, str], Record], parts: list[str]) -> Iterator[li
 def _lists(found: dict[tuple[str, str], Record], part: str) -> list[str]:
     one = found[part, LISTS]
     shares = [f"{100 * one[name]:.1f}" for name in ("recall", "recall_of_the_same_identity")]
+    shares.append(_scores(one["perfect"]))
     return [f"{one['faces']:,}", f"{found[part, 'faces']['people']:,}", *_taken(one), *shares]
+
+
+def _scores(one: Record) -> str:
+    return f"{100 * one['pairwise']['f']:.1f}/{100 * one['bcubed']['f']:.1f}"
 
 
 def _costs(found: dict[tuple[str, str], Record], parts: list[str]) -> Iterator[list[str]]:
