@@ -12,7 +12,7 @@ __all__ = ["COSTS", "Costs", "PublishedCosts", "StructureCosts"]
 CONVOLVED_BYTES_PER_VALUE = 72
 """Per face and dimension, besides the vectors: layers of a C-GCN."""
 
-STRUCTURE_BYTES_PER_NEIGHBOR = 40
+STRUCTURE_BYTES_PER_NEIGHBOR = 16
 """Per face and neighbour, besides the graph: normalised scores, ranks, and lists being searched."""
 
 LAYER_VALUES = 2560

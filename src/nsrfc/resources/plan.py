@@ -87,12 +87,17 @@ class Plan:
 
         What they take of memory can be freed at any time. Without much of it, they are read again.
         """
-        most = MAPPED_BYTES_PER_FACE * self.n
+        most, largest = (
+            MAPPED_BYTES_PER_FACE * self.n,
+            max(self.stages, key=lambda each: each.work_bytes),
+        )
 
         def mapped(stage: Stage) -> Stage:
             if stage.name == MODEL:
                 return stage
-            disk = stage.disk_bytes + stage.held_bytes + stage.work_bytes
+            disk = stage.disk_bytes + stage.held_bytes
+            # Arrays that a stage works on leave room for those of the next.
+            disk += stage.work_bytes if stage is largest else 0
             return replace(stage, held_bytes=0, work_bytes=min(stage.work_bytes, most), disk_bytes=disk)
 
         return replace(self, stages=tuple(mapped(stage) for stage in self.stages), mapped=True)
