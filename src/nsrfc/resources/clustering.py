@@ -78,22 +78,22 @@ START_SECONDS = 1.0
 HALVED_BYTES_PER_VALUE = 2
 """Per face and dimension, where an exact search proposes in bfloat16."""
 
-PAIR_FLOP_PER_SECOND = 1e11
+PAIR_FLOP_PER_SECOND = 1.5e11
 """Rate of the exact search on one core; a multiply-add counts as two."""
 
 PAIR_OVERHEAD_FLOP = 300
 """Cost of a pair besides its 2 d FLOP: selecting the best."""
 
-GROUPED_OVERHEAD = 3
+GROUPED_OVERHEAD = 2
 """A search in groups of centres takes as long as comparing so many times the centres visited."""
 
-LISTED_SECONDS = 4e-7
+LISTED_SECONDS = 2e-7
 """Approximate search on one core, per face and dimension, besides the centres."""
 
-REBUILD_SECONDS = 6e-9
+REBUILD_SECONDS = 1.5e-9
 """Rebuilding a graph on one core, per face, neighbour and dimension."""
 
-STRUCTURE_SECONDS = 4e-4
+STRUCTURE_SECONDS = 1.5e-4
 """Everything except search and rebuilding on one core, per face."""
 
 COMPARISON_SECONDS = 1e-7

@@ -12,7 +12,7 @@ __all__ = ["COSTS", "Costs", "PublishedCosts", "StructureCosts"]
 CONVOLVED_BYTES_PER_VALUE = 72
 """Per face and dimension, besides the vectors: layers of a C-GCN."""
 
-STRUCTURE_BYTES_PER_NEIGHBOR = 16
+STRUCTURE_BYTES_PER_NEIGHBOR = 24
 """Per face and neighbour, besides the graph: normalised scores, ranks, and lists being searched."""
 
 LAYER_VALUES = 2560
@@ -27,8 +27,11 @@ ATTENTION_SECONDS = 2.3e-7
 EDGE_SECONDS = 5.5e-7
 """PCENet as published, per face, neighbour and dimension, if no edge is skipped."""
 
+LIST_SECONDS = 3.5e-8
+"""Each network on structure that scores lists, per face and squared number of neighbours."""
+
 FEATURE_SECONDS = 7e-8
-"""Each network on structure, per face and squared number of neighbours."""
+"""The same in training."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class StructureCosts(Costs):
     def list_seconds(self, entries: int, k: int, width: int) -> float:
         """Scoring all lists."""
         del width
-        return FEATURE_SECONDS * entries * k
+        return LIST_SECONDS * entries * k
 
     def edge_seconds(self, entries: int, k: int, width: int) -> float:
         """Scoring all density edges."""
