@@ -133,14 +133,17 @@ def test_thread_count_does_not_matter(
     assert_same(alone, together)
 
 
+@pytest.mark.parametrize("crowded", [search_module.CROWDED, 2])
 @pytest.mark.parametrize("flat_centers", [search_module.FLAT_CENTRES, 2])
 def test_approximate_lists_repeat_themselves_and_report_their_recall(
     faces: Vectors,
     flat_centers: int,
+    crowded: int,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(search_module, "FLAT_CENTRES", flat_centers)
+    monkeypatch.setattr(search_module, "CROWDED", crowded)
     with caplog.at_level(logging.INFO, logger=neighbors_module.__name__):
         graph = build_neighbor_graph(faces, 20, method="approximate", seed=3)
     assert sampled_recall(graph, faces) > 0.85
@@ -231,7 +234,7 @@ def test_going_on_among_neighbours_of_neighbours_finds_more(
 ) -> None:
     whole = sampled_recall(build_neighbor_graph(faces, 20, method="approximate"), faces)
     monkeypatch.setattr(
-        search_module, "lists_around", lambda ids: partial(lists_among, around=ids, k=20, width=1)
+        search_module, "lists_around", lambda ids, _: partial(lists_among, around=ids, k=20, width=1)
     )
     assert whole > sampled_recall(build_neighbor_graph(faces, 20, method="approximate"), faces)
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from nsrfc.chunks import chunks
 from nsrfc.knn.exact import Lists, Products, exact_lists, filled, halved_products, ranked_in
-from nsrfc.knn.rebuilt import lists_around
+from nsrfc.knn.rebuilt import REBUILD_WIDTH, lists_around
 from nsrfc.progress import Progress
 from nsrfc.rowstore import Arrays, Columns, RowStore
 from nsrfc.runtime import at_once, compiled, parts
@@ -30,7 +30,16 @@ _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.int64]
 
 
-__all__ = ["CELLS", "FACES_PER_CELL", "FLAT_CENTRES", "GROUPS", "PARTITIONS", "CellTask", "lists_nearby"]
+__all__ = [
+    "CELLS",
+    "CROWDED",
+    "FACES_PER_CELL",
+    "FLAT_CENTRES",
+    "GROUPS",
+    "PARTITIONS",
+    "CellTask",
+    "lists_nearby",
+]
 
 PARTITIONS = 4
 
@@ -45,6 +54,10 @@ FLAT_CENTRES = 8192
 
 GROUPS = 16
 """More centres are in groups, as many as there are centres in a group, of which so many are visited."""
+
+CROWDED = 1_000_000
+"""From so many faces on, the cells near a face hold few enough of its neighbours that those of all of
+them are searched, twice."""
 
 AVERAGED_SHARE = 4
 """One face of so many takes part in the means that are the centres."""
@@ -83,7 +96,8 @@ def lists_nearby(
     the vectors, and as much as the result.
     """
     around = pieces.before()
-    first = around.before()
+    halfway = around.before()
+    first = halfway.before()
     visited = first.before()
     sorted_rows = visited.before().before()
 
@@ -96,13 +110,16 @@ def lists_nearby(
         def in_cells() -> Lists:
             return partial(_in_cells, k=k, cells=_Cells.of(near[order]))
 
-        ids = filled(beside, k, in_cells, first, progress)[0]
-        found = filled(beside, k, lambda: lists_around(ids), around, progress)
+        found = filled(beside, k, in_cells, first, progress)
+        passes = [(around, REBUILD_WIDTH)] if len(vectors) < CROWDED else [(halfway, k), (around, k)]
+        for store, width in passes:
+            search = partial(lists_around, found[0], width)
+            found = filled(beside, k, search, store, progress)
         return partial(_renumbered, order=order, place=np.argsort(order), ids=found[0], scores=found[1])
 
     lists = filled(vectors, k, in_given_order, pieces, progress)
     averaged = sorted_rows.before()
-    for needed_no_more in (around, first, visited, visited.before(), sorted_rows, averaged):
+    for needed_no_more in (around, halfway, first, visited, visited.before(), sorted_rows, averaged):
         needed_no_more.discard()
     return lists
 

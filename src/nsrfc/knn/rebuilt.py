@@ -57,10 +57,10 @@ def rebuild_neighbor_graph(
     return NeighborGraph(*filled(X, around.shape[1], lambda: near, pieces or MemoryRows(), progress))
 
 
-def lists_around(around: _Ids) -> Lists:
-    """Return a search among the neighbours of known neighbours."""
+def lists_around(around: _Ids, width: int = REBUILD_WIDTH) -> Lists:
+    """Return a search among the neighbours of the first ``width`` known neighbours."""
     k = around.shape[1]
-    return partial(lists_among, k=k, around=around, width=min(REBUILD_WIDTH, k))
+    return partial(lists_among, k=k, around=around, width=min(width, k))
 
 
 def listed_cosines(vectors: _Vectors, ids: _Ids) -> _Vectors:

@@ -13,7 +13,7 @@ from nsrfc.chunks import BATCH, CHUNK, ROWS
 from nsrfc.config import MOST_FACES, ClusterConfig
 from nsrfc.errors import InputError, shown
 from nsrfc.knn.build import EXACT_LIMIT
-from nsrfc.knn.cells import AVERAGED_SHARE, FACES_PER_CELL, FLAT_CENTRES, GROUPS, PARTITIONS
+from nsrfc.knn.cells import AVERAGED_SHARE, CROWDED, FACES_PER_CELL, FLAT_CENTRES, GROUPS, PARTITIONS
 from nsrfc.knn.exact import HALVED_FROM
 from nsrfc.methods.rules import Rules
 from nsrfc.resources.costs import COSTS
@@ -39,8 +39,8 @@ ORDERED_BYTES_PER_VALUE = 4
 CELL_BYTES = 160
 """Per face: cells near it, while they are put in order."""
 
-IDS_BYTES_PER_NEIGHBOR = 4
-"""Per face and neighbour: the lists that the second pass of an approximate search starts from."""
+IDS_BYTES_PER_NEIGHBOR = 8
+"""Per face and neighbour: the lists that a pass of an approximate search starts from."""
 
 CHUNK_BYTES_PER_NEIGHBOR = 40
 """Per neighbour of the faces processed at a time: working copies."""
@@ -89,6 +89,9 @@ GROUPED_OVERHEAD = 2
 
 LISTED_SECONDS = 2e-7
 """Approximate search on one core, per face and dimension, besides the centres."""
+
+CROWDED_SECONDS = 8e-9
+"""Searching the neighbours of all neighbours on one core, per face, neighbour and dimension."""
 
 REBUILD_SECONDS = 1.5e-9
 """Rebuilding a graph on one core, per face, neighbour and dimension."""
@@ -185,6 +188,10 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     seconds = pairs * (2 * dimension + PAIR_OVERHEAD_FLOP) / PAIR_FLOP_PER_SECOND / available_cores()
     if method == "approximate":
         seconds += LISTED_SECONDS * n * dimension / available_cores()
+    passes = 3
+    if method == "approximate" and n >= CROWDED:
+        seconds += CROWDED_SECONDS * n * k * dimension / available_cores()
+        passes += 1
     lists, more = GRAPH_BYTES_PER_NEIGHBOR * n * k, 0
     if method == "approximate":
         # First the lists in the order of cells, then beside them those in the order of faces.
@@ -192,8 +199,8 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
         more = max(ordered, lists)
     elif n >= HALVED_FROM and multiplies_bfloat16():
         more = HALVED_BYTES_PER_VALUE * n * dimension
-    # The lists of an approximate search and of its two preliminary passes.
-    kept = 3 * lists if method == "approximate" else lists
+    # The lists of an approximate search and of its preliminary passes.
+    kept = passes * lists if method == "approximate" else lists
     return Plan(
         n,
         dimension,
