@@ -49,7 +49,7 @@ from nsrfc.records import DensityGraph, EdgeList, Neighborhood
 from nsrfc.storage.runs import write_json
 from nsrfc.synthetic import PRESETS, generate
 
-from .msceleb import PRESET, listed
+from .msceleb import PRESET, of_one_identity
 from .quality import people_shown
 from .tables import table
 
@@ -125,10 +125,10 @@ def stages(
         def of_rows(labels: Labels) -> Labels:
             return faces.each_row(labels, -1)
 
-        yield "search", of_rows(listed(graph.ids, person))
+        yield "search", of_rows(of_one_identity(graph.ids, person))
         near = method.neighborhood(faces.vectors, graph, run)
         del graph
-        yield "refinement", of_rows(listed(near.ids, person))
+        yield "refinement", of_rows(of_one_identity(near.ids, person))
         affinity = method.affinity(near, run)
         density = method.density_graph(near, affinity, run)
         edges = density.density_edges + density.similarity_edges

@@ -75,7 +75,7 @@ def _on_lists(cluster: Callable[[NeighborGraph], Labels]) -> Callable[[Files], L
 
 PEERS: dict[str, Callable[[Files], Labels]] = {
     "K-Means": _means,
-    "DBSCAN": _on_lists(lambda graph: baselines.threshold_components(graph, 0.75)),
+    "DBSCAN": _on_lists(lambda graph: listed(graph.ids, lambda part: graph.similarities[part] >= 0.75)),
     "HDBSCAN": _on_lists(lambda graph: baselines.hdbscan(graph, 5)),
     "Infomap": _on_lists(lambda graph: baselines.infomap(graph.first(50), 0.58)),
 }
@@ -239,15 +239,20 @@ def recall(files: Files) -> Record:
     return {
         "recall": float(held.mean()),
         "recall_of_the_same_identity": float(held[same].mean()),
-        "perfect": evaluate(person, listed(ids, person)).as_dict(),
+        "perfect": evaluate(person, of_one_identity(ids, person)).as_dict(),
     }
 
 
-def listed(ids: npt.NDArray[np.int32], person: Labels) -> Labels:
+def of_one_identity(ids: npt.NDArray[np.int32], person: Labels) -> Labels:
     """Components (n,) of the listed pairs of one identity."""
+    return listed(ids, lambda part: person[ids[part]] == person[part, None])
+
+
+def listed(ids: npt.NDArray[np.int32], chosen: Callable[[slice], npt.NDArray[np.bool_]]) -> Labels:
+    """Components (n,) of listed pairs; ``chosen`` says which, for some of the lists at a time."""
     labels = np.arange(len(ids))
     for part in chunks(len(ids), FEWER_PAIRS):
-        row, column = np.nonzero((ids[part] >= 0) & (person[ids[part]] == person[part, None]))
+        row, column = np.nonzero((ids[part] >= 0) & chosen(part))
         source, target = labels[row + part.start], labels[ids[part][row, column]]
         ends = source.astype(np.int32), target.astype(np.int32)
         labels = connected_components(len(ids), EdgeList(*ends, np.zeros(len(row), np.float32)))[labels]

@@ -18,7 +18,7 @@ from nsrfc.knn.exact import HALVED_FROM
 from nsrfc.methods.rules import Rules
 from nsrfc.resources.costs import COSTS
 from nsrfc.resources.machine import available_cores, available_memory
-from nsrfc.resources.plan import MODEL, Plan, Stage, largest_fitting, refusal
+from nsrfc.resources.plan import LISTS, MODEL, Plan, Stage, largest_fitting, refusal
 from nsrfc.runtime import multiplies_bfloat16
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _known(search: Plan, given_k: int | None) -> tuple[Stage, Stage, Stage]:
     # The given lists stay in memory while those of the distinct faces are made.
     read = GRAPH_BYTES_PER_NEIGHBOR * search.n * given_k
     held = GRAPH_BYTES_PER_NEIGHBOR * search.n * min(given_k, search.k)
-    return vectors, Stage("neighbours", held, BLOCK_BYTES + read, 0.0), again
+    return vectors, Stage(LISTS, held, BLOCK_BYTES + read, 0.0), again
 
 
 def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> Plan:
@@ -208,7 +208,7 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
         method,
         (
             Stage("vectors", 8 * n * dimension, BLOCK_BYTES, START_SECONDS),
-            Stage("neighbours", lists, BLOCK_BYTES + more, seconds, kept),
+            Stage(LISTS, lists, BLOCK_BYTES + more, seconds, kept),
         ),
     )
 

@@ -8,18 +8,18 @@ from typing import Any
 
 from nsrfc.errors import MemoryPlanError
 
-__all__ = ["MODEL", "RUNTIME_BYTES", "Plan", "Stage", "largest_fitting", "refusal"]
+__all__ = ["LISTS", "MODEL", "RUNTIME_BYTES", "Plan", "Stage", "largest_fitting", "refusal"]
 
 RUNTIME_BYTES = 400 * 2**20
 """Interpreter, libraries, and what they keep of memory that was freed, most of it after Parquet files,
 or after compiling, which only the first run after an installation needs."""
 
 
-MAPPED_BYTES_PER_FACE = 1_000
+MAPPED_BYTES_PER_FACE = 1_100
 """Memory of a run whose arrays of vectors and lists are mapped from files: edges, hashes and orders."""
 
-MODEL = "model"
-"""Stage of libraries and weights."""
+MODEL, LISTS = "model", "neighbours"
+"""Stages of libraries and weights, and of the search."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Plan:
         )
 
         def mapped(stage: Stage) -> Stage:
-            if stage.name == MODEL:
-                return stage
+            if stage.name == MODEL or (stage.name == LISTS and self.method == "given"):
+                return stage  # Given lists stay in the memory of whoever gives them.
             disk = stage.disk_bytes + stage.held_bytes
             # Arrays that a stage works on leave room for those of the next.
             disk += stage.work_bytes if stage is largest else 0
