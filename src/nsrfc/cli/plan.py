@@ -41,11 +41,10 @@ def _count(text: str) -> int:
 def _print_alone(planned: Plan, as_json: bool) -> None:
     from nsrfc.resources.plan import RUNTIME_BYTES
 
-    in_files = planned.in_files()
     if as_json:
-        totals = {"peak_bytes": in_files.peak_bytes, "disk_bytes": in_files.disk_bytes}
-        print_json(planned.as_dict() | {"in_files": totals})
+        print_json(planned.as_dict())
         return
+    in_files = planned.in_files()
     rows = [("libraries", bytes_text(RUNTIME_BYTES), "", "", "")]
     rows += [
         (

@@ -87,6 +87,8 @@ class Plan:
 
         What they take of memory can be freed at any time. Without much of it, they are read again.
         """
+        if self.mapped:
+            return self
         most, largest = (
             MAPPED_BYTES_PER_FACE * self.n,
             max(self.stages, key=lambda each: each.work_bytes),
@@ -113,12 +115,14 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain numbers and strings, ready for JSON."""
+        in_files = self.in_files()
         return {
             **asdict(self),
             "stages": [asdict(stage) for stage in self.stages],
             "peak_bytes": self.peak_bytes,
             "disk_bytes": self.disk_bytes,
             "seconds": self.seconds,
+            "in_files": {"peak_bytes": in_files.peak_bytes, "disk_bytes": in_files.disk_bytes},
         }
 
 
