@@ -1,6 +1,7 @@
 """Approximate neighbours beside exact ones: seconds, and the share of true neighbours in the lists.
 
     python -m benchmarks.search [--faces COUNT ...] [--preset ms1m] [--dimension 256] [--seeds SEED ...]
+                                [--crowded COUNT]
 
 Faces are generated, in random order. Truth is an exact search for a sample. Neighbours of the same
 identity are counted apart: only they can join a face to its cluster.
@@ -14,6 +15,7 @@ import time
 import numpy as np
 
 from nsrfc.chunks import sample_faces
+from nsrfc.knn import cells
 from nsrfc.knn.build import build_neighbor_graph
 from nsrfc.knn.exact import exact_lists
 from nsrfc.synthetic import PRESETS, generate
@@ -29,7 +31,12 @@ def main() -> None:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="ms1m")
     parser.add_argument("--dimension", type=int, default=256)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the search")
+    parser.add_argument(
+        "--crowded", type=int, help="from so many faces on, neighbours of all neighbours are searched"
+    )
     given = parser.parse_args()
+    if given.crowded is not None:
+        cells.CROWDED = given.crowded
     print(
         "| faces | seed | s | processor s | recall | of the same identity |\n|---|---|---|---|---|---|"
     )
