@@ -31,6 +31,7 @@ __all__ = [
     "RowTask",
     "Stage",
     "block_rows",
+    "moved_anew",
     "unseen",
 ]
 
@@ -162,6 +163,14 @@ class RowStore(Protocol):
 
     def discard(self) -> None:
         """Remove the arrays."""
+
+
+def moved_anew(store: RowStore, moves: Moves) -> npt.NDArray[np.float32]:
+    """Make vectors (n, d) in a new array of a store."""
+    n, width = moves.shape
+    columns: Columns = {"vectors": ((width,), np.float32)}
+    vectors: npt.NDArray[np.float32] = store.fill(n, columns, lambda: moves)["vectors"]
+    return vectors
 
 
 class OrderedRows:

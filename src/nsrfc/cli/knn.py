@@ -113,6 +113,7 @@ def _found(
     from nsrfc.storage.scratch import ScratchRows
     from nsrfc.vectors import normalize_good
 
+    assert config.k is not None
     results = how.results
     with results.locked():
         empty = partial(ScratchRows(stages).array, "unit") if how.mapped else None
@@ -120,7 +121,7 @@ def _found(
         made_of = {"of": results.fingerprint(unit), **config.model_dump(mode="json")}
         graph = build_neighbor_graph(
             unit,
-            config.k or 0,
+            config.k,
             method=config.search,
             device=how.device,
             seed=config.seed,

@@ -31,6 +31,7 @@ from nsrfc.rowstore import (
     RowTask,
     Stage,
     block_rows,
+    moved_anew,
     unseen,
 )
 from nsrfc.storage.arrays import open_npy
@@ -167,10 +168,7 @@ class TaskRows:
 
     def moved(self, moves: Moves) -> npt.NDArray[np.float32]:
         """Have tasks make vectors of others, which stay."""
-        n, width = moves.shape
-        columns: Columns = {"vectors": ((width,), np.float32)}
-        vectors: npt.NDArray[np.float32] = self.fill(n, columns, lambda: moves)["vectors"]
-        return vectors
+        return moved_anew(self, moves)
 
     def before(self) -> TaskRows:
         """Open the store of a preliminary result, which is discarded once this one is complete."""

@@ -186,21 +186,20 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     compared = centers if centers <= FLAT_CENTRES else GROUPED_OVERHEAD * (1 + GROUPS) * centers**0.5
     pairs = n * (n if method == "exact" else PARTITIONS * (1 + 1 / AVERAGED_SHARE) * compared)
     seconds = pairs * (2 * dimension + PAIR_OVERHEAD_FLOP) / PAIR_FLOP_PER_SECOND / available_cores()
+    lists, more = GRAPH_BYTES_PER_NEIGHBOR * n * k, 0
+    kept = lists
     if method == "approximate":
         seconds += LISTED_SECONDS * n * dimension / available_cores()
-    passes = 3
-    if method == "approximate" and n >= CROWDED:
-        seconds += CROWDED_SECONDS * n * k * dimension / available_cores()
-        passes += 1
-    lists, more = GRAPH_BYTES_PER_NEIGHBOR * n * k, 0
-    if method == "approximate":
+        # And the lists of its preliminary passes.
+        kept += 2 * lists
+        if n >= CROWDED:
+            seconds += CROWDED_SECONDS * n * k * dimension / available_cores()
+            kept += lists
         # First the lists in the order of cells, then beside them those in the order of faces.
         ordered = n * (ORDERED_BYTES_PER_VALUE * dimension + CELL_BYTES + IDS_BYTES_PER_NEIGHBOR * k)
         more = max(ordered, lists)
     elif n >= HALVED_FROM and multiplies_bfloat16():
         more = HALVED_BYTES_PER_VALUE * n * dimension
-    # The lists of an approximate search and of its preliminary passes.
-    kept = passes * lists if method == "approximate" else lists
     return Plan(
         n,
         dimension,

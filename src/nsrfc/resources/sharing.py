@@ -181,7 +181,7 @@ def _made_bytes(planned: Plan, vectors: int, lists: int, model: ModelSettings | 
 def _passes(planned: Plan, model: ModelSettings | None) -> dict[str, int]:
     """How often every stage searches among the neighbours of neighbours."""
     # The cells near a face hold as many others as four such searches, all its neighbours as three.
-    searched = 10 if planned.n >= CROWDED else 5
-    searched = searched if planned.method == "approximate" else 0
+    passes = 10 if planned.n >= CROWDED else 5
+    searched = passes if planned.method == "approximate" else 0
     rebuilt = {"clusters": 3} if model is None else {"refinement": 2}
     return {"neighbours": searched, "near-copies": 1, **rebuilt}

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nsrfc.chunks import STEP, chunks, release
-from nsrfc.rowstore import Columns, Gathered, Moves, OrderedRows
+from nsrfc.chunks import release
+from nsrfc.rowstore import Gathered, Moves, OrderedRows, moved_anew
 from nsrfc.storage.files import writing
 
 __all__ = ["ScratchRows", "mapped_copy", "take_room"]
@@ -41,11 +41,11 @@ class ScratchRows(OrderedRows):
             If the folder cannot be written, or its disk is full.
         """
         del name
+        if 0 in shape:  # nothing can be mapped
+            return np.empty(shape, dtype)
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder) as stream:
-                if 0 in shape:
-                    return np.empty(shape, dtype)
                 take_room(stream.fileno(), np.dtype(dtype).itemsize * int(np.prod(shape)))
                 return np.memmap(stream, dtype, "r+", shape=shape)
 
@@ -57,10 +57,7 @@ class ScratchRows(OrderedRows):
 
     def moved(self, moves: Moves) -> npt.NDArray[np.float32]:
         """Make vectors of others in a new file: in place, the whole file would be read many times."""
-        n, width = moves.shape
-        columns: Columns = {"vectors": ((width,), np.float32)}
-        vectors: npt.NDArray[np.float32] = self.fill(n, columns, lambda: moves)["vectors"]
-        return vectors
+        return moved_anew(self, moves)
 
     def before(self) -> ScratchRows:
         """Return rows in other files."""
@@ -75,8 +72,7 @@ def mapped_copy(array: npt.NDArray[Any], folder: Path) -> npt.NDArray[Any]:
     if isinstance(array, np.memmap):
         return array
     copy = ScratchRows(folder).array("copy", array.shape, array.dtype)
-    for rows in chunks(len(array), STEP):
-        copy[rows] = array[rows]
+    copy[:] = array
     release(copy)
     return copy
 
