@@ -217,6 +217,9 @@ def test_batches_are_invisible(scored: Scored) -> None:
         whole = method.list_scores(network, scored.near, Run(), scored.affinity)
         parts = method.list_scores(network, scored.near, several, scored.affinity)
         np.testing.assert_allclose(parts, whole, atol=1e-5)
+        rows = rng.permutation(len(whole))[:40]
+        some = method.list_scores(network, scored.near, several, scored.affinity, rows=rows)
+        np.testing.assert_allclose(some, whole[rows], atol=1e-5)
     whole = probability(method, scored, joined)
     np.testing.assert_allclose(probability(method, scored, joined, several), whole, atol=1e-5)
 

@@ -226,6 +226,29 @@ def test_the_score_is_the_mean_over_the_sets_that_validate(
         assert torch.isfinite(together.loss(together.batch(0, 0)))
 
 
+@pytest.mark.parametrize("kind", ["lists", "edges"])
+def test_many_lists_or_edges_are_judged_by_a_sample_of_them(
+    sets: list[Sample], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, pairs = sets[:1], StructurePairs().eval()
+    method = method_of("structure", 10, {"pcenet": StructureEdges(reach=5).eval()})
+
+    def scores(most: int) -> list[float]:
+        monkeypatch.setattr("nsrfc.training.tasks.MOST_SCORED", most)
+        lists, edges = SHORT_EPOCHS.pairs, SHORT_EPOCHS.pcenet
+        return [
+            list_task("pairs", method, pairs, one, one, lists, seed).score()
+            if kind == "lists"
+            else edge_task(method, one, one, edges, seed).score()
+            for seed in (0, 0, 1)
+        ]
+
+    with torch.no_grad():
+        first, again, other = scores(50)
+        assert first == again != other
+        assert len(set(scores(10_000))) == 1, "of all of them, whatever the seed"
+
+
 def test_one_set_alone_is_a_task_of_its_own(sets: list[Sample]) -> None:
     pairs = StructurePairs()
     method = method_of("structure", 10, {"pairs": pairs, "pcenet": StructureEdges(reach=5)})

@@ -79,16 +79,18 @@ class Scorer:
 
 @dataclass(frozen=True)
 class ListScoreTask:
-    """Scores the neighbours ``ids`` (n, w) of faces with a network, ``step`` lists at a time."""
+    """Scores the neighbours ``ids`` (n, w) of all faces, or of ``faces`` (n,); ``step`` at a time."""
 
     scorer: Scorer
     gather: ListInputs
     ids: _Ids
     step: int
+    faces: _Rows | None = None
 
     def __call__(self, rows: slice) -> Arrays:
         """Return probabilities: 1 for the face itself, 0 where there is no neighbour."""
-        found = self.scorer(self.gather(np.arange(rows.start, rows.stop)))
+        faces = np.arange(rows.start, rows.stop) if self.faces is None else self.faces[rows]
+        found = self.scorer(self.gather(faces))
         found[self.ids[rows] < 0] = 0
         found[:, 0] = 1
         return {"probability": found}

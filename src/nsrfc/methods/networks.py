@@ -74,6 +74,7 @@ __all__ = [
 
 _Floats = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
+_Rows = npt.NDArray[np.integer]
 
 _SURE = 1e-6
 """Probabilities are clipped to this distance from 0 and 1 before their log-odds are taken."""
@@ -288,14 +289,17 @@ class NetworkMethod(ABC):
         affinity: _Floats | None = None,
         name: str = "lists",
         store: RowStore | None = None,
+        rows: _Rows | None = None,
     ) -> _Floats:
-        """Score the listed neighbours with a given network, see :meth:`list_probability`."""
+        """Score the neighbours in all lists, or in some ``rows``, see :meth:`list_probability`."""
         ids = near.ids[:, : self.width]
+        if rows is not None:
+            ids = ids[rows]
         columns: Columns = {"probability": (ids.shape[1:], np.float32)}
 
         def task() -> ListScoreTask:
             gather = self.list_inputs(network, near, affinity, run)
-            return ListScoreTask(self._scorer(network, run), gather, ids, run.batch)
+            return ListScoreTask(self._scorer(network, run), gather, ids, run.batch, rows)
 
         stage = partial(run.progress.stage, name, len(ids))
         found = (store or MemoryRows()).fill(len(ids), columns, task, stage)

@@ -31,6 +31,7 @@ from nsrfc.resources.machine import available_cores
 from nsrfc.resources.plan import Plan, Stage, largest_fitting, refusal
 from nsrfc.training.config import CGCNSettings, EdgeSettings, TrainingConfig
 from nsrfc.training.networks import outline
+from nsrfc.training.tasks import MOST_SCORED
 
 __all__ = ["check_training_plan", "plan_training"]
 
@@ -189,6 +190,8 @@ class _Load:
         Time of scoring, on one core.
     shown : float
         Tokens per epoch.
+    scored : float
+        Tokens that the score of an epoch is measured on.
     learned, validated : float
         Tokens of the training and of the validation faces.
     """
@@ -200,6 +203,7 @@ class _Load:
     batch: int
     token_seconds: float
     shown: float
+    scored: float
     learned: float
     validated: float
 
@@ -212,7 +216,7 @@ class _Load:
 
     def seconds(self, epochs: int) -> float:
         """Training, then scoring all faces."""
-        tokens = epochs * (STEP_PASSES * self.shown + self.validated) + self.learned + self.validated
+        tokens = epochs * (STEP_PASSES * self.shown + self.scored) + self.learned + self.validated
         return tokens * self.token_seconds / available_cores()
 
 
@@ -232,6 +236,7 @@ def _load(name: NetworkName, config: TrainingConfig, dimension: int, sides: _Sid
         min(BATCH, sides.larger),
         token_seconds,
         shown * tokens,
+        min(sides.validation, MOST_SCORED) * tokens,
         samples * tokens,
         sides.validation * tokens,
     )
@@ -257,6 +262,7 @@ def _convolution_load(
         0,
         2 * _parameters(network) / MULTIPLY_FLOP_PER_SECOND,
         repeated * sides.training,
+        sides.validation,
         repeated * sides.training,
         sides.validation,
     )

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nsrfc.chunks import sample_faces
 from nsrfc.graph.density_graph import mutual_probability
 from nsrfc.graph.subgraphs import local_adjacency, subgraphs
 from nsrfc.knn.rebuilt import listed_cosines
@@ -41,6 +42,7 @@ from nsrfc.training.sample import Sample
 from nsrfc.training.thresholds import ranking_quality
 
 __all__ = [
+    "MOST_SCORED",
     "EdgeTask",
     "ListTask",
     "RefineTask",
@@ -51,6 +53,9 @@ __all__ = [
     "list_task",
     "refinement_tasks",
 ]
+
+MOST_SCORED = 50_000
+"""Validation lists, or density edges, that a score is measured on; drawn once."""
 
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.int64]
@@ -196,6 +201,7 @@ class ListTask:
         seed: int,
     ) -> None:
         self.name, self.method, self.network, self.validation = name, method, network, validation
+        self._scored = sample_faces(len(validation.identity), seed, MOST_SCORED)
         self._rows = Shuffle(len(training.identity), settings.loop.batch, seed, most=settings.of_a_set)
         self.steps = self._rows.steps
         self._gather = method.list_inputs(network, training.near, training.affinity)
@@ -213,9 +219,9 @@ class ListTask:
 
     def score(self) -> float:
         """How well the network ranks the listed pairs."""
-        sample = self.validation
-        found = self.method.list_scores(self.network, sample.near, Run(), sample.affinity)
-        return listed_ranking(sample, found)
+        sample, rows = self.validation, self._scored
+        found = self.method.list_scores(self.network, sample.near, Run(), sample.affinity, rows=rows)
+        return listed_ranking(sample, found, rows)
 
 
 class EdgeTask:
@@ -255,7 +261,8 @@ class EdgeTask:
         self._gather = method.edge_inputs(training.near, training.affinity, training.genuine_probability)
         self._source, self._target = edges.source, edges.target
         self._genuine = training.identity[edges.source] == training.identity[edges.target]
-        self._density_edges = _density_edges(method, validation)
+        scored = _density_edges(method, validation)
+        self._scored = scored.where(sample_faces(len(scored), seed, MOST_SCORED))
         self._scores = method.edge_scores(
             "pcenet", validation.near, validation.affinity, validation.genuine_probability, Run()
         )
@@ -273,7 +280,7 @@ class EdgeTask:
 
     def score(self) -> float:
         """How well the network ranks the density edges."""
-        edges, identity = self._density_edges, self.validation.identity
+        edges, identity = self._scored, self.validation.identity
         return ranking_quality(self._scores(edges), identity[edges.source] == identity[edges.target])
 
 
@@ -410,10 +417,12 @@ def hard_pairs(sample: Sample, method: NetworkMethod) -> EdgeList:
     return found[0] + found[1]
 
 
-def listed_ranking(sample: Sample, score: npt.NDArray[np.float32]) -> float:
-    """How well scores (n, k) rank the listed pairs."""
-    listed = sample.listed
-    return ranking_quality(score[listed], sample.genuine[listed])
+def listed_ranking(
+    sample: Sample, score: npt.NDArray[np.float32], rows: _Rows | slice = slice(None)
+) -> float:
+    """How well scores (m, k) of some lists rank their pairs."""
+    listed = sample.listed[rows]
+    return ranking_quality(score[listed], sample.genuine[rows][listed])
 
 
 def _density_edges(method: NetworkMethod, sample: Sample) -> EdgeList:
