@@ -133,7 +133,7 @@ def test_thread_count_does_not_matter(
     assert_same(alone, together)
 
 
-@pytest.mark.parametrize("crowded", [search_module.CROWDED, 2])
+@pytest.mark.parametrize("crowded", [search_module.CROWDED, 1000, 2])
 @pytest.mark.parametrize("flat_centers", [search_module.FLAT_CENTRES, 2])
 def test_approximate_lists_repeat_themselves_and_report_their_recall(
     faces: Vectors,

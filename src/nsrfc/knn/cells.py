@@ -39,6 +39,7 @@ __all__ = [
     "PARTITIONS",
     "CellTask",
     "lists_nearby",
+    "wide_passes",
 ]
 
 PARTITIONS = 4
@@ -56,14 +57,19 @@ GROUPS = 16
 """More centres are in groups, as many as there are centres in a group, of which so many are visited."""
 
 CROWDED = 1_000_000
-"""From so many faces on, the cells near a face hold few enough of its neighbours that those of all of
-them are searched, twice."""
+"""From so many faces on, the cells near a face hold so few of its neighbours that those of all of them
+are searched, twice; from four times as many on, three times."""
 
 AVERAGED_SHARE = 4
 """One face of so many takes part in the means that are the centres."""
 
 _STEP = 16_384
 _VANISHED = np.float32(1e-6)
+
+
+def wide_passes(n: int) -> int:
+    """How often n faces are searched among the neighbours of all neighbours; 0: of the nearest, once."""
+    return 0 if n < CROWDED else 2 + (n >= 4 * CROWDED)
 
 
 def lists_nearby(
@@ -95,9 +101,12 @@ def lists_nearby(
     them, over a quarter of all. Memory beside ``vectors`` and the result: 160 n bytes, another copy of
     the vectors, and as much as the result.
     """
-    around = pieces.before()
-    halfway = around.before()
-    first = halfway.before()
+    wide = wide_passes(len(vectors))
+    width = k if wide else REBUILD_WIDTH
+    passes = [pieces.before()]
+    for _ in range(wide - 1):
+        passes.insert(0, passes[0].before())
+    first = passes[0].before()
     visited = first.before()
     sorted_rows = visited.before().before()
 
@@ -111,15 +120,14 @@ def lists_nearby(
             return partial(_in_cells, k=k, cells=_Cells.of(near[order]))
 
         found = filled(beside, k, in_cells, first, progress)
-        passes = [(around, REBUILD_WIDTH)] if len(vectors) < CROWDED else [(halfway, k), (around, k)]
-        for store, width in passes:
+        for store in passes:
             search = partial(lists_around, found[0], width)
             found = filled(beside, k, search, store, progress)
         return partial(_renumbered, order=order, place=np.argsort(order), ids=found[0], scores=found[1])
 
     lists = filled(vectors, k, in_given_order, pieces, progress)
     averaged = sorted_rows.before()
-    for needed_no_more in (around, halfway, first, visited, visited.before(), sorted_rows, averaged):
+    for needed_no_more in (*passes, first, visited, visited.before(), sorted_rows, averaged):
         needed_no_more.discard()
     return lists
 

@@ -13,7 +13,14 @@ from nsrfc.chunks import BATCH, CHUNK, ROWS
 from nsrfc.config import MOST_FACES, ClusterConfig
 from nsrfc.errors import InputError, shown
 from nsrfc.knn.build import EXACT_LIMIT
-from nsrfc.knn.cells import AVERAGED_SHARE, CROWDED, FACES_PER_CELL, FLAT_CENTRES, GROUPS, PARTITIONS
+from nsrfc.knn.cells import (
+    AVERAGED_SHARE,
+    FACES_PER_CELL,
+    FLAT_CENTRES,
+    GROUPS,
+    PARTITIONS,
+    wide_passes,
+)
 from nsrfc.knn.exact import HALVED_FROM
 from nsrfc.methods.rules import Rules
 from nsrfc.resources.costs import COSTS
@@ -90,7 +97,7 @@ GROUPED_OVERHEAD = 2
 LISTED_SECONDS = 2e-7
 """Approximate search on one core, per face and dimension, besides the centres."""
 
-CROWDED_SECONDS = 8e-9
+WIDE_PASS_SECONDS = 4e-9
 """Searching the neighbours of all neighbours on one core, per face, neighbour and dimension."""
 
 REBUILD_SECONDS = 1.5e-9
@@ -189,12 +196,11 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     lists, more = GRAPH_BYTES_PER_NEIGHBOR * n * k, 0
     kept = lists
     if method == "approximate":
-        seconds += LISTED_SECONDS * n * dimension / available_cores()
+        wide = wide_passes(n)
+        listing = LISTED_SECONDS + wide * WIDE_PASS_SECONDS * k
+        seconds += listing * n * dimension / available_cores()
         # And the lists of its preliminary passes.
-        kept += 2 * lists
-        if n >= CROWDED:
-            seconds += CROWDED_SECONDS * n * k * dimension / available_cores()
-            kept += lists
+        kept += (1 + max(1, wide)) * lists
         # First the lists in the order of cells, then beside them those in the order of faces.
         ordered = n * (ORDERED_BYTES_PER_VALUE * dimension + CELL_BYTES + IDS_BYTES_PER_NEIGHBOR * k)
         more = max(ordered, lists)

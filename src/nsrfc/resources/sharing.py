@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nsrfc.chunks import STEP
-from nsrfc.knn.cells import CELLS, CROWDED, PARTITIONS
+from nsrfc.knn.cells import CELLS, PARTITIONS, wide_passes
 from nsrfc.model.settings import ModelSettings
 from nsrfc.resources.clustering import TORCH_BYTES
 from nsrfc.resources.machine import available_cores
@@ -155,7 +155,7 @@ def _made_bytes(planned: Plan, vectors: int, lists: int, model: ModelSettings | 
     """Bytes that the tasks of every stage make, per face."""
     cells = 4 * PARTITIONS * (CELLS + 1)
     # The vectors once more, and a quarter of them: in the order of cells, and those that are averaged.
-    passes = 4 if planned.n >= CROWDED else 3
+    passes = 2 + max(1, wide_passes(planned.n))
     searched = passes * lists + cells + 5 * vectors // 4 if planned.method == "approximate" else lists
     found = {
         # Unit vectors and their hashes; then the different ones in their order.
@@ -181,7 +181,7 @@ def _made_bytes(planned: Plan, vectors: int, lists: int, model: ModelSettings | 
 def _passes(planned: Plan, model: ModelSettings | None) -> dict[str, int]:
     """How often every stage searches among the neighbours of neighbours."""
     # The cells near a face hold as many others as four such searches, all its neighbours as three.
-    passes = 10 if planned.n >= CROWDED else 5
+    passes = 4 + max(1, 3 * wide_passes(planned.n))
     searched = passes if planned.method == "approximate" else 0
     rebuilt = {"clusters": 3} if model is None else {"refinement": 2}
     return {"neighbours": searched, "near-copies": 1, **rebuilt}
