@@ -344,6 +344,7 @@ def test_a_folder_is_for_one_training_at_a_time(
         ("family: coordinates", "cgcn: .* family 'coordinates': start from the preset paper"),
         ("cgcn: {form: pieces, piece: 9}", "cgcn: .* family 'structure': start from the preset default"),
         ("cgcn: {bogus: 1}", "cgcn.*bogus: Extra inputs"),
+        ("cgcn: 5", "cgcn: .* settings by name, got 5"),
         ("pairs: {loop: {epochs: 0}}", "pairs.loop.epochs: .* got 0"),
         ("epochs: 5", "epochs: Extra inputs"),
         ("- a list", "no list of settings"),

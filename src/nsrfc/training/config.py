@@ -15,7 +15,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -124,11 +126,16 @@ class EdgeSettings(_ScorerSettings):
     """Whether the probability of PCENet is multiplied by the score a_ij p_ij of the edge."""
 
 
-_OF_FAMILY: Mapping[Any, tuple[type[_NetworkSettings], str]] = {
-    "structure": (ListSettings, "default"),
-    "coordinates": (CGCNSettings, "paper"),
-}
-"""Settings class of the C-GCN, and a preset that uses it."""
+_PRESET_OF = {"structure": "default", "coordinates": "paper"}
+"""A preset of each family."""
+
+
+def _family_of(cgcn: object) -> str | None:
+    """Return the family that settings of the C-GCN are for; None if they are no settings."""
+    given = vars(cgcn) if isinstance(cgcn, _NetworkSettings) else cgcn
+    if not isinstance(given, Mapping):
+        return None
+    return "coordinates" if {"form", "piece"} & given.keys() else "structure"
 
 
 class TrainingConfig(_Settings):
@@ -172,7 +179,14 @@ class TrainingConfig(_Settings):
     checkpoint_seconds: Annotated[Number, Field(ge=0)]
     """Interval between checkpoints, in seconds."""
 
-    cgcn: CGCNSettings | ListSettings
+    cgcn: Annotated[
+        Annotated[CGCNSettings, Tag("coordinates")] | Annotated[ListSettings, Tag("structure")],
+        Discriminator(
+            _family_of,
+            custom_error_type="no_settings",
+            custom_error_message="Input should be settings by name",
+        ),
+    ]
     pairs: ListSettings
     lcenet: ListSettings
     pcenet: EdgeSettings
@@ -187,16 +201,14 @@ class TrainingConfig(_Settings):
             )
         return newer
 
-    @field_validator("cgcn")
+    @field_validator("cgcn", mode="before")
     @classmethod
-    def _is_of_the_family(
-        cls, cgcn: CGCNSettings | ListSettings, info: ValidationInfo
-    ) -> CGCNSettings | ListSettings:
+    def _is_of_the_family(cls, cgcn: object, info: ValidationInfo) -> object:
         family = info.data.get("family")
-        own, preset = _OF_FAMILY.get(family, (type(cgcn), ""))
-        if not isinstance(cgcn, own):
+        if family is not None and _family_of(cgcn) not in (family, None):
             raise ValueError(
-                f"these are not settings of the family {family!r}: start from the preset {preset}"
+                f"these are not settings of the family {family!r}: "
+                f"start from the preset {_PRESET_OF[family]}"
             )
         return cgcn
 
