@@ -2,6 +2,7 @@
 
     python -m benchmarks.losses [--faces 20000] [--preset msceleb] [--seed 1] [--models none universal]
                                 [--search approximate exact] [--cache DIR] [--json FILE]
+    python -m benchmarks.losses --twin FOLDER --seed 9 --cache DIR [--models ...] [--json FILE]
 
 Each row takes one more step as it is, and what follows is perfect. The difference to the row above is
 what the step costs:
@@ -15,8 +16,11 @@ unlinked      with the clusters that the method joins without an edge, right or 
 scorer        only the edges of them that the method keeps
 impostors     the answer as it is: with the edges between identities that the method keeps
 
-A pair is of one identity by its labels, a group of near-copies by that of its first face. Part P of
-``benchmarks.msceleb`` is ``--faces`` of its size and ``--seed P``.
+A pair is of one identity by its labels, a group of near-copies by that of its first face.
+
+Part P of ``benchmarks.msceleb`` is ``--faces`` of its size and ``--seed P``. With its FOLDER as
+``--twin`` its faces and lists are not made anew, and arrays are mapped from files in the cache: 5.2
+million faces take 16 GiB of memory, part of which is those files, and 40 GB of disk.
 
 ``--search exact`` gives the same with exact lists. That compares all pairs: 20,000 faces take seconds,
 584,013 half an hour on two cores, which goes on after an interruption if there is a cache.
@@ -26,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -38,14 +43,19 @@ import numpy.typing as npt
 from nsrfc.cli.options import NO_MODEL
 from nsrfc.config import ClusterConfig
 from nsrfc.graph.components import connected_components
+from nsrfc.knn.build import known_neighbors
 from nsrfc.methods.base import Method, Run
 from nsrfc.methods.networks import NetworkMethod
 from nsrfc.methods.registry import load_method
 from nsrfc.methods.rules import Rules
 from nsrfc.methods.search import scenes_and_neighbors
 from nsrfc.metrics import evaluate
+from nsrfc.ms1m.files import DIMENSION, Files
 from nsrfc.pipeline import _distinct
-from nsrfc.records import DensityGraph, EdgeList, Neighborhood
+from nsrfc.records import DensityGraph, EdgeList, NeighborGraph, Neighborhood
+from nsrfc.storage.embeddings import read_embeddings
+from nsrfc.storage.identities import read_identities
+from nsrfc.storage.neighbors import read_neighbors
 from nsrfc.storage.runs import write_json
 from nsrfc.synthetic import PRESETS, generate
 
@@ -74,8 +84,16 @@ class Edges(NamedTuple):
     genuine_kept: int
 
 
+class Faces(NamedTuple):
+    """Faces (n, d), who they are by their labels (n,), and who is really shown (n,)."""
+
+    embeddings: npt.ArrayLike
+    identities: Labels
+    shown: Labels
+
+
 def main() -> None:
-    """Generate, cluster and print."""
+    """Make or read faces, cluster and print."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.losses",
         description=__doc__,
@@ -84,19 +102,27 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=20_000)
     parser.add_argument("--preset", choices=sorted(PRESETS), default=PRESET)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--twin", type=Path, help="folder of benchmarks.msceleb: part SEED is read")
     parser.add_argument("--models", nargs="+", default=[NO_MODEL, "universal"], help="none: the rules")
     parser.add_argument("--search", nargs="+", choices=SEARCHES, default=SEARCHES[:1])
     parser.add_argument("--cache", type=Path, help="folder for results of stages")
     parser.add_argument("--json", type=Path, help="write all figures there")
     given = parser.parse_args()
-    faces = generate(given.faces, given.preset, seed=given.seed)
-    shown = scores(faces.identities, people_shown(given.faces, given.preset, given.seed))
-    record: Record = {"faces": given.faces, "preset": given.preset, "seed": given.seed, "runs": []}
+    if given.twin and (given.cache is None or given.search != SEARCHES[:1]):
+        parser.error("--twin brings the lists, and needs a cache for other arrays: give --cache only.")
+    files = given.twin and Files.of(given.twin, f"part{given.seed}_test")
+    faces = of_twin(files, given.seed) if files else made(given.faces, given.preset, given.seed)
+    shown = scores(faces.identities, faces.shown)
+    record: Record = {"faces": len(faces.shown), "seed": given.seed, "runs": []}
     for search in given.search:
         for model in given.models:
-            run = Run(cache=given.cache and given.cache / f"{search}-{Path(model).name}")
+            cache = given.cache and given.cache / f"{search}-{Path(model).name}"
+            run = Run(cache=cache, mapped=files is not None)
             rows = {"labels": shown}
-            for name, found in stages(faces.embeddings, faces.identities, model, search, run):
+            lists = read_neighbors(files.knn) if files else None
+            found_in = stages(faces.embeddings, faces.identities, model, search, run, lists)
+            del lists  # so that it can be freed once it is read
+            for name, found in found_in:
                 if isinstance(found, Edges):
                     edges = found
                 else:
@@ -110,15 +136,41 @@ def main() -> None:
             gc.collect()
 
 
+def made(n: int, preset: str, seed: int) -> Faces:
+    """Generate faces."""
+    faces = generate(n, preset, seed=seed)
+    return Faces(faces.embeddings, faces.identities, people_shown(n, preset, seed))
+
+
+def of_twin(files: Files, seed: int) -> Faces:
+    """Read the faces of a part that `benchmarks.msceleb` has made."""
+    made_of = json.loads((files.features.parents[1] / "faces.json").read_text(encoding="utf-8"))
+    identities = read_identities(files.labels)
+    embeddings = read_embeddings(files.features, dimension=DIMENSION).vectors
+    return Faces(embeddings, identities, people_shown(len(identities), made_of["preset"], seed))
+
+
 def stages(
-    X: npt.NDArray[np.float32], identities: Labels, model: str, search: str, run: Run
+    X: npt.ArrayLike,
+    identities: Labels,
+    model: str,
+    search: str,
+    run: Run,
+    lists: NeighborGraph | None = None,
 ) -> Iterator[tuple[str, Labels | Edges]]:
-    """Yield the cluster (n,) of each face after every stage, then counts of the edges."""
+    """Yield the cluster (n,) of each face after every stage, then counts of the edges.
+
+    ``lists`` are those of ``X``, if they are known.
+    """
     config = ClusterConfig.of(search=search)
     with run.results.locked():
-        faces, prior = _distinct(X, config)
-        method = load_method(None if model == NO_MODEL else model, config, X.shape[1], run, prior)
-        faces, graph = scenes_and_neighbors(faces, None, method, run)
+        faces, prior = _distinct(X, config, run.results)
+        chosen = None if model == NO_MODEL else model
+        method = load_method(chosen, config, faces.vectors.shape[1], run, prior)
+        known = known_neighbors(faces, lists, None, method.k, run.progress, run.results)
+        del lists
+        faces, graph = scenes_and_neighbors(faces, known, method, run)
+        del known
         faces = replace(faces, vectors=run.results.shared(faces.vectors))
         person = identities[faces.rows]
 

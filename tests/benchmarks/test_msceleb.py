@@ -22,9 +22,9 @@ from nsrfc.synthetic import generate
 ROOT = Path(__file__).parents[2]
 
 
-def benchmark(*args: str | Path, code: int = 0) -> tuple[str, str]:
-    """Run the command; return its output and its standard error."""
-    words = [sys.executable, "-m", "benchmarks.msceleb", *map(str, args)]
+def benchmark(*args: str | Path, name: str = "msceleb", code: int = 0) -> tuple[str, str]:
+    """Run a benchmark; return its output and its standard error."""
+    words = [sys.executable, "-m", f"benchmarks.{name}", *map(str, args)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == code, done.stderr
     return done.stdout, done.stderr
@@ -50,6 +50,14 @@ def test_a_table_is_made_once_and_printed_again(tmp_path: Path) -> None:
     assert "K-Means, here" in again
     assert benchmark(tmp_path, "--print")[0] == again
     assert "another preset or scale" in benchmark(tmp_path, "--scale", "0.5", code=2)[1]
+
+    twin = ["--twin", str(tmp_path), "--seed", "1"]
+    kept = ["--cache", str(tmp_path / "cache"), "--json", str(tmp_path / "losses.json")]
+    stages, _ = benchmark(*twin, *kept, "--models", "none", name="losses")
+    assert f"| impostors | {100 * scores.pairwise.f:.2f} | {100 * scores.bcubed.f:.2f} |" in stages
+    rows = json.loads((tmp_path / "losses.json").read_text())["runs"][0]["rows"]
+    assert rows["impostors"]["pairwise_f"] == scores.pairwise.f
+    assert "--cache" in benchmark(*twin, name="losses", code=2)[1]
 
 
 def test_what_failed_does_not_stop_the_others(tmp_path: Path) -> None:
