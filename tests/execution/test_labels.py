@@ -24,6 +24,7 @@ from nsrfc.execution.base import Executor
 from nsrfc.execution.local import LocalExecutor
 from nsrfc.execution.shards import ShardExecutor
 from nsrfc.execution.work import Work
+from nsrfc.knn import cells
 from nsrfc.methods.base import Run
 from nsrfc.model.bundle import NSRFC
 from nsrfc.pipeline import cluster
@@ -113,9 +114,15 @@ def test_processes_find_what_one_finds(
     assert_same(cluster(faces, MODELS[name], CONFIG, run=run), alone[name])
 
 
+@pytest.mark.parametrize("crowded", [cells.CROWDED, 2])
 def test_an_approximate_search_is_shared_too(
-    faces: Vectors, workers: LocalExecutor, tmp_path: Path
+    crowded: int,
+    faces: Vectors,
+    workers: LocalExecutor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(cells, "CROWDED", crowded)
     config = ClusterConfig(on_bad_rows="skip", search="approximate")
     run = Run(cache=tmp_path, executor=workers)
     assert_same(cluster(faces, None, config, run=run), cluster(faces, None, config))

@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import faiss
@@ -21,9 +20,7 @@ from nsrfc.errors import InputError
 from nsrfc.knn import build as neighbors_module
 from nsrfc.knn import cells as search_module
 from nsrfc.knn import exact as exact_module
-from nsrfc.knn import rebuilt as rebuilt_module
 from nsrfc.knn.build import build_neighbor_graph, sampled_recall
-from nsrfc.knn.exact import lists_among
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.storage.artifacts import Pieces
@@ -177,7 +174,7 @@ def test_an_approximate_search_that_was_cut_off_needs_no_index_to_go_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as first:
-        first.setattr(rebuilt_module, "lists_among", cut_off)
+        first.setattr(search_module, "lists_among", cut_off)
         with pytest.raises(KeyboardInterrupt):
             search()
     with monkeypatch.context() as second:
@@ -233,9 +230,7 @@ def test_going_on_among_neighbours_of_neighbours_finds_more(
     faces: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = sampled_recall(build_neighbor_graph(faces, 20, method="approximate"), faces)
-    monkeypatch.setattr(
-        search_module, "lists_around", lambda ids, _: partial(lists_among, around=ids, k=20, width=1)
-    )
+    monkeypatch.setattr(search_module, "REBUILD_WIDTH", 1)
     assert whole > sampled_recall(build_neighbor_graph(faces, 20, method="approximate"), faces)
 
 

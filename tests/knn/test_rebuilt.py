@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nsrfc.knn.build import build_neighbor_graph
+from nsrfc.knn.cells import PassTask
+from nsrfc.knn.exact import Fresh, lists_among
 from nsrfc.knn.rebuilt import REBUILD_WIDTH, rebuild_neighbor_graph
 from nsrfc.synthetic import generate
 
@@ -35,6 +39,29 @@ def test_a_graph_rebuilt_from_whole_lists_is_the_exact_one(faces: Vectors) -> No
     graph = rebuild_neighbor_graph(X, whole.ids)
     np.testing.assert_array_equal(graph.ids, whole.ids)
     np.testing.assert_array_equal(graph.similarities, whole.similarities)
+
+
+@given(st.integers(2, 80), st.integers(1, 12), st.floats(0, 0.9), st.integers(0, 2**32 - 1))
+def test_a_pass_that_compares_only_what_is_fresh_finds_what_one_that_compares_all_finds(
+    faces: Vectors, n: int, k: int, missing: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    X, k = faces[rng.choice(len(faces), n, replace=False)], min(k, n)
+    ids = np.stack(
+        [np.append(i, rng.permutation(np.delete(np.arange(n), i))[: k - 1]) for i in range(n)]
+    )
+    ids[:, 1:][rng.random((n, k - 1)) < missing] = -1
+    ids, fresh = ids.astype(np.int32), None
+    for _ in range(3):
+        all_compared = lists_among(X, np.arange(n), k, ids, k)
+        found = PassTask(X, ids, k, fresh)(slice(0, n))
+        np.testing.assert_array_equal(found["ids"], all_compared[0])
+        np.testing.assert_array_equal(found["similarities"], all_compared[1])
+        new = ~(found["ids"][:, :, None] == ids[:, None, :]).any(axis=2)
+        np.testing.assert_array_equal(found["fresh"][:, 1:], new[:, 1:])
+        ids, fresh = found["ids"], Fresh.of(found["ids"], found["fresh"])
+    assert fresh is not None
+    assert fresh.starts[-1] == len(fresh.ids) == fresh.mask.sum()
 
 
 def test_few_neighbours_leave_minus_one(faces: Vectors) -> None:

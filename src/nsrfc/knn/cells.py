@@ -4,6 +4,10 @@ In high dimensions only the cell of its own identity is near to a face: larger c
 their centres are near to none. Cells are therefore about as small as an identity. Whether an identity
 has a centre of its own is chance, but it is unlikely to have none in all of several partitions: four of
 them with four cells visited in each find more neighbours than sixteen cells of one.
+
+Faces are then searched among the neighbours of their neighbours, several times if they are many. As in
+NN-descent (Dong et al., 2011) a later pass compares only those that the pass before has brought near;
+its lists are those of a pass that compares all.
 """
 
 from __future__ import annotations
@@ -18,8 +22,18 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import chunks
-from nsrfc.knn.exact import Lists, Products, exact_lists, filled, halved_products, ranked_in
-from nsrfc.knn.rebuilt import REBUILD_WIDTH, lists_around
+from nsrfc.knn.exact import (
+    Fresh,
+    Lists,
+    ListTask,
+    Products,
+    exact_lists,
+    filled,
+    halved_products,
+    lists_among,
+    ranked_in,
+)
+from nsrfc.knn.rebuilt import REBUILD_WIDTH
 from nsrfc.progress import Progress
 from nsrfc.rowstore import Arrays, Columns, RowStore
 from nsrfc.runtime import at_once, compiled, parts
@@ -38,6 +52,7 @@ __all__ = [
     "GROUPS",
     "PARTITIONS",
     "CellTask",
+    "PassTask",
     "lists_nearby",
     "wide_passes",
 ]
@@ -119,11 +134,9 @@ def lists_nearby(
         def in_cells() -> Lists:
             return partial(_in_cells, k=k, cells=_Cells.of(near[order]))
 
-        found = filled(beside, k, in_cells, first, progress)
-        for store in passes:
-            search = partial(lists_around, found[0], width)
-            found = filled(beside, k, search, store, progress)
-        return partial(_renumbered, order=order, place=np.argsort(order), ids=found[0], scores=found[1])
+        found = filled(beside, k, in_cells, first, progress)[0]
+        ids, scores = _in_passes(beside, found, width, passes, progress)
+        return partial(_renumbered, order=order, place=np.argsort(order), ids=ids, scores=scores)
 
     lists = filled(vectors, k, in_given_order, pieces, progress)
     averaged = sorted_rows.before()
@@ -161,6 +174,79 @@ class _Cells:
 
 def _in_cells(vectors: _Vectors, rows: _Rows, k: int, cells: _Cells) -> tuple[_Ids, _Vectors]:
     return ranked_in(vectors, rows, cells.near[rows], cells.members, cells.starts, k)
+
+
+@dataclass(frozen=True)
+class PassTask:
+    """Finds the nearest of each row of vectors (n, d) among the neighbours of its neighbours.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+    ids : ndarray of int32, shape (n, k)
+        Neighbours; -1 = none.
+    width : int
+        Number of them whose neighbours are searched.
+    fresh : Fresh, optional
+        What the pass before has brought.
+    """
+
+    vectors: _Vectors
+    ids: _Ids
+    width: int
+    fresh: Fresh | None
+
+    @property
+    def _lists(self) -> ListTask:
+        k = self.ids.shape[1]
+        among = partial(lists_among, k=k, around=self.ids, width=self.width, fresh=self.fresh)
+        return ListTask(self.vectors, among)
+
+    @property
+    def step(self) -> int:
+        """Rows that are found at a time."""
+        return self._lists.step
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Return ids and similarities, and which ids are fresh for the next pass."""
+        found = self._lists(rows)
+        fresh = np.empty(found["ids"].shape, np.bool_)
+        _mark_fresh(found["ids"], self.ids[rows], fresh)
+        return found | {"fresh": fresh}
+
+
+def _in_passes(
+    vectors: _Vectors, ids: _Ids, width: int, stores: Sequence[RowStore], progress: Progress | None
+) -> tuple[_Ids, _Vectors]:
+    """Improve the lists ``ids`` (n, k) in one pass for each store; return ids and similarities."""
+    n, k = ids.shape
+    columns: Columns = {
+        "ids": ((k,), np.int32),
+        "similarities": ((k,), np.float32),
+        "fresh": ((k,), np.bool_),
+    }
+    stage = partial((progress or Progress()).stage, "neighbours", n)
+    found: Arrays = {"ids": ids}
+
+    def task() -> PassTask:
+        fresh = Fresh.of(found["ids"], found["fresh"]) if "fresh" in found else None
+        return PassTask(vectors, found["ids"], width, fresh)
+
+    for store in stores:
+        found = store.fill(n, columns, task, stage)
+    return found["ids"], found["similarities"]
+
+
+@compiled()
+def _mark_fresh(ids: _Ids, before: _Ids, fresh: npt.NDArray[np.bool_]) -> None:
+    for r in range(len(ids)):
+        # What is in the list of a face itself is always compared.
+        fresh[r, 0] = True
+        for c in range(1, ids.shape[1]):
+            known = False
+            for b in range(before.shape[1]):
+                known |= ids[r, c] == before[r, b]
+            fresh[r, c] = not known
 
 
 def _renumbered(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from nsrfc.runtime import at_once, compiled, multiplies_bfloat16, parts
 __all__ = [
     "HALVED_FROM",
     "SPARE",
+    "Fresh",
     "ListTask",
     "Lists",
     "Products",
@@ -57,6 +58,7 @@ _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 _Rows = npt.NDArray[np.int64]
 _Doubles = npt.NDArray[np.float64]
+_Mask = npt.NDArray[np.bool_]
 _Largest = Callable[[_Vectors, int], tuple[_Vectors, _Rows]]
 
 
@@ -212,8 +214,32 @@ def proposed(index: faiss.Index, vectors: _Vectors, width: int) -> _Rows:
     return found
 
 
+class Fresh(NamedTuple):
+    """What a search among the neighbours of neighbours has brought into the lists (n, w).
+
+    Attributes
+    ----------
+    mask : ndarray of bool, shape (n, w)
+        Whether each listed row is fresh: it was not listed before. The row itself is.
+    ids : ndarray of int32, shape (m,)
+        Fresh rows, list by list.
+    starts : ndarray of int64, shape (n + 1,)
+        Where those of each list start.
+    """
+
+    mask: _Mask
+    ids: _Ids
+    starts: _Rows
+
+    @classmethod
+    def of(cls, ids: _Ids, mask: _Mask) -> Self:
+        """Gather the fresh rows of lists (n, w)."""
+        starts = np.concatenate(([0], np.cumsum(np.count_nonzero(mask, axis=1))))
+        return cls(mask, np.concatenate([ids[part][mask[part]] for part in chunks(len(ids))]), starts)
+
+
 def lists_among(
-    vectors: _Vectors, rows: _Rows, k: int, around: _Ids, width: int
+    vectors: _Vectors, rows: _Rows, k: int, around: _Ids, width: int, fresh: Fresh | None = None
 ) -> tuple[_Ids, _Vectors]:
     """Find the k nearest rows among the neighbours of neighbours.
 
@@ -225,6 +251,9 @@ def lists_among(
         Known neighbours; -1 = none.
     width : int
         Number of neighbours, from the first column on, whose lists are searched.
+    fresh : Fresh, optional
+        If ``around`` was found by such a search: what it has brought. The lists are the same as without,
+        but neighbours of neighbours that this search has compared are not compared again.
 
     Returns
     -------
@@ -233,7 +262,8 @@ def lists_among(
     """
     n, listed = around.shape
     starts = np.arange(0, (n + 1) * listed, listed)
-    return ranked_in(vectors, rows, around[rows, :width], around.ravel(), starts, k)
+    some = fresh and fresh._replace(mask=fresh.mask[rows, :width])
+    return ranked_in(vectors, rows, around[rows, :width], around.ravel(), starts, k, some)
 
 
 def ranked(
@@ -246,7 +276,13 @@ def ranked(
 
 
 def ranked_in(
-    vectors: _Vectors, rows: _Rows, near: _Ids, members: _Ids, starts: _Rows, k: int
+    vectors: _Vectors,
+    rows: _Rows,
+    near: _Ids,
+    members: _Ids,
+    starts: _Rows,
+    k: int,
+    fresh: Fresh | None = None,
 ) -> tuple[_Ids, _Vectors]:
     """Return the k best candidates of each row, which are in groups that many rows share.
 
@@ -260,6 +296,9 @@ def ranked_in(
         Rows of ``vectors``, by group; -1 = none. They may come several times.
     starts : ndarray of int64, shape (groups + 1,)
         Where the members of each group start.
+    fresh : Fresh, optional
+        Fresh groups of each row, and members of every group: of the other groups only these are
+        candidates. All groups are fresh by default.
 
     Returns
     -------
@@ -269,9 +308,10 @@ def ranked_in(
     ids = np.full((len(rows), k), -1, np.int32)
     similarities = np.zeros((len(rows), k), np.float32)
     near, rounding = np.ascontiguousarray(near), single_rounding(vectors.shape[1])
-    rank = partial(_rank, vectors, rounding)
+    whole, *some = fresh or Fresh(np.ones(near.shape, np.bool_), members[:0], starts[:0])
+    rank = partial(_rank, vectors, rounding, (members, starts), tuple(some))
     at_once(
-        partial(rank, rows[part], near[part], members, starts, ids[part], similarities[part])
+        partial(rank, rows[part], near[part], whole[part], ids[part], similarities[part])
         for part in parts(len(rows))
     )
     return ids, similarities
@@ -302,10 +342,11 @@ def _quick_dot(vectors: _Vectors, i: int, j: int) -> np.float32:
 def _rank(
     vectors: _Vectors,
     rounding: float,
+    groups: tuple[_Ids, _Rows],
+    fresh: tuple[_Ids, _Rows],
     rows: _Rows,
     near: _Ids,
-    members: _Ids,
-    starts: _Rows,
+    whole: _Mask,
     ids: _Ids,
     similarities: _Vectors,
 ) -> None:
@@ -321,6 +362,7 @@ def _rank(
             group = near[r, a]
             if group < 0:
                 continue
+            members, starts = groups if whole[r, a] else fresh
             for m in range(starts[group], starts[group + 1]):
                 j = np.int64(members[m])
                 if j < 0 or seen[j] == r:

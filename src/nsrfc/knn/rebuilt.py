@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsrfc.chunks import ROWS, chunks
-from nsrfc.knn.exact import Lists, filled, lists_among
+from nsrfc.knn.exact import filled, lists_among
 from nsrfc.progress import Progress
 from nsrfc.records import NeighborGraph
 from nsrfc.rowstore import MemoryRows, RowStore
@@ -18,7 +18,7 @@ _Vectors = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.int32]
 
 
-__all__ = ["REBUILD_WIDTH", "listed_cosines", "lists_around", "rebuild_neighbor_graph"]
+__all__ = ["REBUILD_WIDTH", "listed_cosines", "rebuild_neighbor_graph"]
 
 REBUILD_WIDTH = 10
 """Number of neighbours whose lists are searched when a graph is rebuilt, the face itself included."""
@@ -53,14 +53,9 @@ def rebuild_neighbor_graph(
         Lists of length k with cosine similarities; -1 at the end if there were too few candidates.
     """
     check_unit(X)
-    near = lists_around(around)
-    return NeighborGraph(*filled(X, around.shape[1], lambda: near, pieces or MemoryRows(), progress))
-
-
-def lists_around(around: _Ids, width: int = REBUILD_WIDTH) -> Lists:
-    """Return a search among the neighbours of the first ``width`` known neighbours."""
     k = around.shape[1]
-    return partial(lists_among, k=k, around=around, width=min(width, k))
+    near = partial(lists_among, k=k, around=around, width=min(REBUILD_WIDTH, k))
+    return NeighborGraph(*filled(X, k, lambda: near, pieces or MemoryRows(), progress))
 
 
 def listed_cosines(vectors: _Vectors, ids: _Ids) -> _Vectors:

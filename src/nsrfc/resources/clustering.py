@@ -46,8 +46,12 @@ ORDERED_BYTES_PER_VALUE = 4
 CELL_BYTES = 160
 """Per face: cells near it, while they are put in order."""
 
-IDS_BYTES_PER_NEIGHBOR = 8
-"""Per face and neighbour: the lists that a pass of an approximate search starts from."""
+PASS_BYTES_PER_NEIGHBOR = 9
+"""Per face and neighbour: what a pass of an approximate search makes, an id, a similarity, and whether
+the neighbour is fresh."""
+
+FRESH_BYTES_PER_NEIGHBOR = 2
+"""Per face and neighbour, besides the lists that a pass starts from: which neighbours are fresh."""
 
 CHUNK_BYTES_PER_NEIGHBOR = 40
 """Per neighbour of the faces processed at a time: working copies."""
@@ -99,6 +103,9 @@ LISTED_SECONDS = 2e-7
 
 WIDE_PASS_SECONDS = 4e-9
 """Searching the neighbours of all neighbours on one core, per face, neighbour and dimension."""
+
+LATER_PASS = 0.6
+"""Time of a later pass, which compares only what the one before has brought, in that of the first."""
 
 REBUILD_SECONDS = 1.5e-9
 """Rebuilding a graph on one core, per face, neighbour and dimension."""
@@ -197,12 +204,14 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     kept = lists
     if method == "approximate":
         wide = wide_passes(n)
-        listing = LISTED_SECONDS + wide * WIDE_PASS_SECONDS * k
+        passes = 1 + LATER_PASS * (wide - 1) if wide else 0
+        listing = LISTED_SECONDS + passes * WIDE_PASS_SECONDS * k
         seconds += listing * n * dimension / available_cores()
-        # And the lists of its preliminary passes.
-        kept += (1 + max(1, wide)) * lists
+        # And the lists of cells and of its preliminary passes.
+        kept += lists + max(1, wide) * PASS_BYTES_PER_NEIGHBOR * n * k
         # First the lists in the order of cells, then beside them those in the order of faces.
-        ordered = n * (ORDERED_BYTES_PER_VALUE * dimension + CELL_BYTES + IDS_BYTES_PER_NEIGHBOR * k)
+        ordered = n * (ORDERED_BYTES_PER_VALUE * dimension + CELL_BYTES)
+        ordered += n * k * (PASS_BYTES_PER_NEIGHBOR + FRESH_BYTES_PER_NEIGHBOR)
         more = max(ordered, lists)
     elif n >= HALVED_FROM and multiplies_bfloat16():
         more = HALVED_BYTES_PER_VALUE * n * dimension
