@@ -81,24 +81,7 @@ class Bfloat16Products:
         return self._rounded[:: -(-len(self._vectors) // COLUMNS)].contiguous()
 
     def largest(self, asked: _Vectors, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
-        """Propose the rows with the largest products.
-
-        Parameters
-        ----------
-        asked : ndarray of float32, shape (q, d)
-            Unit vectors.
-        width : int
-            Number of products of each of them, at most n.
-        halved : bool
-            Whether to multiply in bfloat16 instead of float32.
-
-        Returns
-        -------
-        bound : ndarray of float32, shape (q,)
-            No other row has a larger product.
-        candidates : ndarray of int64, shape (q, width)
-            -1 if the sample misled.
-        """
+        """Propose rows, see :meth:`nsrfc.knn.exact.Products.largest`; none where the sample misled."""
         if not halved:
             return largest_products(self._vectors, asked, width)
         matrix, sample, lost = self._rounded, self._sample, self._lost

@@ -70,10 +70,23 @@ class Products(Protocol):
         """Proposed faces for each face of a list."""
 
     def largest(self, asked: _Vectors, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
-        """Propose rows for each of some vectors: those with the largest products.
+        """Propose the rows with the largest products.
 
-        They are multiplied in float32 if not ``halved``. Returns a bound (q,) of the true product with
-        any other row, and the rows (q, width); -1 = none.
+        Parameters
+        ----------
+        asked : ndarray of float32, shape (q, d)
+            Unit vectors.
+        width : int
+            Number of products of each of them, at most n.
+        halved : bool
+            Whether to multiply in half precision instead of float32.
+
+        Returns
+        -------
+        bound : ndarray of float32, shape (q,)
+            No other row has a larger product.
+        candidates : ndarray of int64, shape (q, width)
+            -1 = none.
         """
 
 

@@ -71,22 +71,8 @@ class Products:
         return self._vectors.to(torch.float16)
 
     def largest(self, asked: _Vectors, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
-        """Propose the rows with the largest products.
-
-        Parameters
-        ----------
-        asked : ndarray of float32, shape (q, d)
-            Unit vectors.
-        width : int
-            Number of products of each of them, at most n.
-        halved : bool
-            Whether to multiply in float16, with an error below `ROUNDING`, instead of float32.
-
-        Returns
-        -------
-        bound : ndarray of float32, shape (q,)
-            No other row has a larger product.
-        candidates : ndarray of int64, shape (q, width)
+        """Propose rows, see :meth:`nsrfc.knn.exact.Products.largest`; float16 errs by less than
+        `ROUNDING`.
 
         Raises
         ------
