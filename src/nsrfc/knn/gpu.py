@@ -71,8 +71,9 @@ class Products:
         return self._vectors.to(torch.float16)
 
     def largest(self, asked: _Vectors, width: int, *, halved: bool) -> tuple[_Vectors, _Rows]:
-        """Propose rows, see :meth:`nsrfc.knn.exact.Products.largest`; float16 errs by less than
-        `ROUNDING`.
+        """Propose rows, see :meth:`nsrfc.knn.exact.Products.largest`.
+
+        Products in float16 err by less than `ROUNDING`.
 
         Raises
         ------
