@@ -51,13 +51,13 @@ def _print_alone(planned: Plan, as_json: bool) -> None:
             stage.name,
             bytes_text(stage.held_bytes),
             bytes_text(stage.work_bytes),
-            bytes_text(stage.disk_bytes),
+            bytes_text(stage.disk_bytes + stage.disk_work_bytes),
             seconds_text(stage.seconds),
         )
         for stage in planned.stages
     ]
-    disk, seconds = bytes_text(planned.disk_bytes), seconds_text(planned.seconds)
-    rows.append(("in all", f"{bytes_text(planned.peak_bytes)} at most", "", disk, seconds))
+    memory, disk = (f"{bytes_text(most)} at most" for most in (planned.peak_bytes, planned.disk_bytes))
+    rows.append(("in all", memory, "", disk, seconds_text(planned.seconds)))
     print_table(
         f"{planned.n:,} faces of dimension {planned.dimension}, k = {planned.k}, "
         f"{planned.method} search",

@@ -200,15 +200,14 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
     compared = centers if centers <= FLAT_CENTRES else GROUPED_OVERHEAD * (1 + GROUPS) * centers**0.5
     pairs = n * (n if method == "exact" else PARTITIONS * (1 + 1 / AVERAGED_SHARE) * compared)
     seconds = pairs * (2 * dimension + PAIR_OVERHEAD_FLOP) / PAIR_FLOP_PER_SECOND / available_cores()
-    lists, more = GRAPH_BYTES_PER_NEIGHBOR * n * k, 0
-    kept = lists
+    lists, more, passing = GRAPH_BYTES_PER_NEIGHBOR * n * k, 0, 0
     if method == "approximate":
         wide = wide_passes(n)
         passes = 1 + LATER_PASS * (wide - 1) if wide else 0
         listing = LISTED_SECONDS + passes * WIDE_PASS_SECONDS * k
         seconds += listing * n * dimension / available_cores()
-        # And the lists of cells and of its preliminary passes.
-        kept += lists + max(1, wide) * PASS_BYTES_PER_NEIGHBOR * n * k
+        # The lists of cells and of its passes.
+        passing = lists + max(1, wide) * PASS_BYTES_PER_NEIGHBOR * n * k
         # First the lists in the order of cells, then beside them those in the order of faces.
         ordered = n * (ORDERED_BYTES_PER_VALUE * dimension + CELL_BYTES)
         ordered += n * k * (PASS_BYTES_PER_NEIGHBOR + FRESH_BYTES_PER_NEIGHBOR)
@@ -222,7 +221,7 @@ def plan_search(n: int, dimension: int, config: ClusterConfig | None = None) -> 
         method,
         (
             Stage("vectors", 8 * n * dimension, BLOCK_BYTES, START_SECONDS),
-            Stage(LISTS, lists, BLOCK_BYTES + more, seconds, kept),
+            Stage(LISTS, lists, BLOCK_BYTES + more, seconds, lists, passing),
         ),
     )
 

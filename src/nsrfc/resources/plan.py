@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -35,7 +35,9 @@ class Stage:
         Additional arrays while it runs.
     seconds : float
     disk_bytes : int
-        Results that it keeps on disk, if there is a cache.
+        Results that it leaves on disk, if there is a cache.
+    disk_work_bytes : int
+        Additional files while it runs.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Stage:
     work_bytes: int
     seconds: float
     disk_bytes: int = 0
+    disk_work_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,12 @@ class Plan:
     @property
     def peak_bytes(self) -> int:
         """Expected peak memory of the process."""
-        held, peak = 0, 0
-        for stage in self.stages:
-            held += stage.held_bytes
-            peak = max(peak, held + stage.work_bytes)
-        return RUNTIME_BYTES + peak
+        return RUNTIME_BYTES + _most((each.held_bytes, each.work_bytes) for each in self.stages)
 
     @property
     def disk_bytes(self) -> int:
-        """Disk space of the results of all stages, if they are kept, and of mapped arrays."""
-        return sum(stage.disk_bytes for stage in self.stages)
+        """Expected peak of the disk space of results, if they are kept, and of mapped arrays."""
+        return _most((each.disk_bytes, each.disk_work_bytes) for each in self.stages)
 
     def in_files(self) -> Plan:
         """Return the plan of the same run with arrays of vectors and lists mapped from files.
@@ -89,18 +88,19 @@ class Plan:
         """
         if self.mapped:
             return self
-        most, largest = (
-            MAPPED_BYTES_PER_FACE * self.n,
-            max(self.stages, key=lambda each: each.work_bytes),
-        )
+        most = MAPPED_BYTES_PER_FACE * self.n
 
         def mapped(stage: Stage) -> Stage:
             if stage.name == MODEL or (stage.name == LISTS and self.method == "given"):
                 return stage  # Given lists stay in the memory of whoever gives them.
-            disk = stage.disk_bytes + stage.held_bytes
-            # Arrays that a stage works on leave room for those of the next.
-            disk += stage.work_bytes if stage is largest else 0
-            return replace(stage, held_bytes=0, work_bytes=min(stage.work_bytes, most), disk_bytes=disk)
+            return replace(
+                stage,
+                held_bytes=0,
+                work_bytes=min(stage.work_bytes, most),
+                # Results that are kept are mapped where they are.
+                disk_bytes=max(stage.disk_bytes, stage.held_bytes),
+                disk_work_bytes=stage.disk_work_bytes + stage.work_bytes,
+            )
 
         return replace(self, stages=tuple(mapped(stage) for stage in self.stages), mapped=True)
 
@@ -124,6 +124,15 @@ class Plan:
             "seconds": self.seconds,
             "in_files": {"peak_bytes": in_files.peak_bytes, "disk_bytes": in_files.disk_bytes},
         }
+
+
+def _most(stages: Iterable[tuple[int, int]]) -> int:
+    """Return the most that stands at any time: what stages leave, and what one works on."""
+    left, most = 0, 0
+    for leaves, works_on in stages:
+        left += leaves
+        most = max(most, left + works_on)
+    return most
 
 
 def refusal(planned: Plan, limit: int, faces: int) -> MemoryPlanError:
