@@ -183,10 +183,10 @@ def stages(
         yield "refinement", of_rows(of_one_identity(near.ids, person))
         affinity = method.affinity(near, run)
         density = method.density_graph(near, affinity, run)
-        edges = density.density_edges + density.similarity_edges
-        genuine = same(edges, person)
-        yield "density graph", of_rows(connected_components(len(person), edges.where(genuine)))
-        sure = edges.where(genuine)
+        followed = density.density_edges + density.similarity_edges
+        sure, count = followed.where(same(followed, person)), len(followed)
+        del followed
+        yield "density graph", of_rows(connected_components(len(person), sure))
         yield "comparison", of_rows(joined(by_edges_only(method), near, density, sure, run))
         yield "unlinked", of_rows(joined(method, near, density, sure, run))
         scorer = method.edge_scorer(near, density, run)
@@ -196,7 +196,7 @@ def stages(
         right = kept.where(same(kept, person))
         yield "scorer", of_rows(joined(method, near, density, right, run))
         yield "impostors", of_rows(answer.labels)
-        yield "edges", Edges(len(edges), len(sure), len(kept), len(right))
+        yield "edges", Edges(count, len(sure), len(kept), len(right))
 
 
 def same(edges: EdgeList, person: Labels) -> npt.NDArray[np.bool_]:
