@@ -25,7 +25,15 @@ from nsrfc.knn.exact import HALVED_FROM
 from nsrfc.methods.rules import Rules
 from nsrfc.resources.costs import COSTS
 from nsrfc.resources.machine import available_cores, available_memory
-from nsrfc.resources.plan import LISTS, MODEL, Plan, Stage, largest_fitting, refusal
+from nsrfc.resources.plan import (
+    LISTS,
+    MAPPED_BYTES_PER_FACE,
+    MODEL,
+    Plan,
+    Stage,
+    largest_fitting,
+    refusal,
+)
 from nsrfc.runtime import multiplies_bfloat16
 
 if TYPE_CHECKING:
@@ -73,6 +81,10 @@ PROBABILITY_BYTES_PER_NEIGHBOR = 4
 
 DENSITY_BYTES_PER_NEIGHBOR = 32
 """Per face and neighbour, besides the graph and its probabilities: making the density graph."""
+
+MAPPED_BYTES_PER_NEIGHBOR = 24
+"""Per face and neighbour that networks score, where vectors and lists are mapped from files: edges, most
+neighbours of a trained model being similarity edges, their order, and sums of clusters."""
 
 EDGE_BYTES_PER_NEIGHBOR = 10
 """Per face and neighbour: the density graph, if every pair is a similarity edge."""
@@ -276,7 +288,8 @@ def _plan_networks(
         compared = COMPARISON_BYTES_PER_VALUE * n * dimension + COMPARISON_BYTES_PER_NEIGHBOR * entries
         stages.append(Stage("clusters", 0, BLOCK_BYTES + compared, COMPARISON_SECONDS * entries / cores))
     method = search.method if given_k is None else "given"
-    return Plan(n, dimension, model.k, method, tuple(stages))
+    face_bytes = max(MAPPED_BYTES_PER_FACE, MAPPED_BYTES_PER_NEIGHBOR * nearest)
+    return Plan(n, dimension, model.k, method, tuple(stages), face_bytes=face_bytes)
 
 
 def _refinement(search: Plan, model: ModelSettings, width: int) -> Stage:

@@ -8,7 +8,16 @@ from typing import Any
 
 from nsrfc.errors import MemoryPlanError
 
-__all__ = ["LISTS", "MODEL", "RUNTIME_BYTES", "Plan", "Stage", "largest_fitting", "refusal"]
+__all__ = [
+    "LISTS",
+    "MAPPED_BYTES_PER_FACE",
+    "MODEL",
+    "RUNTIME_BYTES",
+    "Plan",
+    "Stage",
+    "largest_fitting",
+    "refusal",
+]
 
 RUNTIME_BYTES = 400 * 2**20
 """Interpreter, libraries, and what they keep of memory that was freed, most of it after Parquet files,
@@ -16,7 +25,8 @@ or after compiling, which only the first run after an installation needs."""
 
 
 MAPPED_BYTES_PER_FACE = 1_100
-"""Memory of a run whose arrays of vectors and lists are mapped from files: edges, hashes and orders."""
+"""Memory of a run whose arrays of vectors and lists are mapped from files, by the rules: edges, hashes
+and orders."""
 
 MODEL, LISTS = "model", "neighbours"
 """Stages of libraries and weights, and of the search."""
@@ -62,6 +72,8 @@ class Plan:
         In order.
     mapped : bool
         Whether arrays of vectors and lists are mapped from files, see `in_files`.
+    face_bytes : int
+        What stages work on in memory then, per face, at most.
     """
 
     n: int
@@ -70,6 +82,7 @@ class Plan:
     method: str
     stages: tuple[Stage, ...]
     mapped: bool = False
+    face_bytes: int = MAPPED_BYTES_PER_FACE
 
     @property
     def peak_bytes(self) -> int:
@@ -88,7 +101,7 @@ class Plan:
         """
         if self.mapped:
             return self
-        most = MAPPED_BYTES_PER_FACE * self.n
+        most = self.face_bytes * self.n
 
         def mapped(stage: Stage) -> Stage:
             if stage.name == MODEL or (stage.name == LISTS and self.method == "given"):
