@@ -85,8 +85,9 @@ class Edges(NamedTuple):
 
 
 class Faces(NamedTuple):
-    """Faces (n, d), who they are by their labels (n,), and who is really shown (n,)."""
+    """Faces (n, d) of a preset, who they are by their labels (n,), and who is really shown (n,)."""
 
+    preset: str
     embeddings: npt.ArrayLike
     identities: Labels
     shown: Labels
@@ -113,7 +114,8 @@ def main() -> None:
     files = given.twin and Files.of(given.twin, f"part{given.seed}_test")
     faces = of_twin(files, given.seed) if files else made(given.faces, given.preset, given.seed)
     shown = scores(faces.identities, faces.shown)
-    record: Record = {"faces": len(faces.shown), "seed": given.seed, "runs": []}
+    record: Record = {"faces": len(faces.shown), "preset": faces.preset}
+    record |= {"seed": given.seed, "runs": []}
     for search in given.search:
         for model in given.models:
             cache = given.cache and given.cache / f"{search}-{Path(model).name}"
@@ -139,15 +141,16 @@ def main() -> None:
 def made(n: int, preset: str, seed: int) -> Faces:
     """Generate faces."""
     faces = generate(n, preset, seed=seed)
-    return Faces(faces.embeddings, faces.identities, people_shown(n, preset, seed))
+    return Faces(preset, faces.embeddings, faces.identities, people_shown(n, preset, seed))
 
 
 def of_twin(files: Files, seed: int) -> Faces:
     """Read the faces of a part that `benchmarks.msceleb` has made."""
     made_of = json.loads((files.features.parents[1] / "faces.json").read_text(encoding="utf-8"))
+    preset = made_of["preset"]
     identities = read_identities(files.labels)
     embeddings = read_embeddings(files.features, dimension=DIMENSION).vectors
-    return Faces(embeddings, identities, people_shown(len(identities), made_of["preset"], seed))
+    return Faces(preset, embeddings, identities, people_shown(len(identities), preset, seed))
 
 
 def stages(
